@@ -1,0 +1,1 @@
+"""One instrument out of a handful of machines that answer to SSH."""

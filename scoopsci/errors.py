@@ -1,0 +1,141 @@
+"""The errors of scoopsci.
+
+Wrong arguments are plain `ValueError` or `TypeError`; everything else is in this tree::
+
+    ScoopsciError
+    ├ EngineError
+    │ ├ EngineUnavailableError (ImportError)    names the extra to install
+    │ ├ EngineNotStartedError (RuntimeError)    names the command that starts it
+    │ ├ WorkerLostError (BrokenExecutor)        names the host
+    │ └ EngineTimeoutError (TimeoutError)
+    ├ TaskError                                 the user's exception is its __cause__
+    │ └ PoisonTaskError                         a block that ends every worker it meets
+    └ HostfileError (ValueError)                path and line
+"""
+
+from __future__ import annotations
+
+from concurrent.futures import BrokenExecutor
+
+__all__ = [
+    "EngineError",
+    "EngineNotStartedError",
+    "EngineTimeoutError",
+    "EngineUnavailableError",
+    "HostfileError",
+    "PoisonTaskError",
+    "ScoopsciError",
+    "TaskError",
+    "WorkerLostError",
+]
+
+
+class ScoopsciError(Exception):
+    """Root of all errors that scoopsci raises, wrong arguments aside."""
+
+    def __reduce__(self) -> tuple[object, ...]:
+        # BaseException would call the class with `args` alone and lose keyword-only attributes.
+        return _rebuild, (type(self), self.args, self.__dict__.copy(), self.__cause__)
+
+
+def _rebuild(
+    cls: type[ScoopsciError],
+    args: tuple[object, ...],
+    state: dict[str, object],
+    cause: BaseException | None,
+) -> ScoopsciError:
+    error = cls.__new__(cls, *args)
+    error.args = args
+    error.__dict__.update(state)
+    error.__cause__ = cause
+    return error
+
+
+class EngineError(ScoopsciError):
+    """An engine cannot do its work."""
+
+
+class EngineUnavailableError(EngineError, ImportError):
+    """The engine's own package is missing, or no engine of that name is installed."""
+
+
+class EngineNotStartedError(EngineError, RuntimeError):
+    """The engine needs a command that starts it, and the program runs outside of it."""
+
+
+class WorkerLostError(EngineError, BrokenExecutor):
+    """A worker ended, or became unreachable, while it held the task.
+
+    Attributes
+    ----------
+    host : str or None
+        Host of the lost worker, where it is known.
+    """
+
+    def __init__(self, message: str, *, host: str | None = None) -> None:
+        super().__init__(message)
+        self.host = host
+
+
+class EngineTimeoutError(EngineError, TimeoutError):
+    """The deadline of a call has passed."""
+
+
+class TaskError(ScoopsciError):
+    """A task failed; the user's exception is the cause.
+
+    Attributes
+    ----------
+    block : int or None
+        Index of the block that failed, None for a task submitted directly.
+    host : str or None
+        Host on which it failed.
+    pid : int or None
+        Process that ran it.
+    stage : str
+        What failed: "pickling the task", "unpickling the task", "running", "pickling the
+        result" or "unpickling the result".
+    remote_traceback : str
+        The traceback as the worker saw it.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        block: int | None = None,
+        host: str | None = None,
+        pid: int | None = None,
+        stage: str = "running",
+        remote_traceback: str = "",
+    ) -> None:
+        super().__init__(message)
+        self.block = block
+        self.host = host
+        self.pid = pid
+        self.stage = stage
+        self.remote_traceback = remote_traceback
+        if remote_traceback:
+            self.add_note(f"The worker's traceback:\n{remote_traceback.rstrip()}")
+
+
+class PoisonTaskError(TaskError):
+    """A block ended its worker so often that it is not sent again."""
+
+
+class HostfileError(ScoopsciError, ValueError):
+    """A hostfile is missing, or has a line that cannot be understood.
+
+    Attributes
+    ----------
+    path : str
+        The file.
+    line_number : int or None
+        Line of the fault, counted from 1; None where the whole file is meant.
+    """
+
+    def __init__(self, message: str, *, path: str, line_number: int | None = None) -> None:
+        where = path if line_number is None else f"{path}, line {line_number}"
+        super().__init__(f"{where}: {message}")
+        self.path = path
+        self.line_number = line_number
