@@ -1,0 +1,367 @@
+"""The one road: blocks become chunks, chunks become tasks, tasks become partials of ranges.
+
+This is the only place that knows about chunks. Nothing here can change a result: a block is
+computed from its index and its input alone, and partials merge along the fixed tree of `blocks`.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, wait
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any, Generic, TypeVar
+
+import numpy as np
+
+from scoopsci.blocks import Fold, Range
+from scoopsci.engines.base import Engine, TaskFuture
+from scoopsci.engines.payload import current_block
+from scoopsci.errors import (
+    EngineError,
+    EngineTimeoutError,
+    PoisonTaskError,
+    TaskError,
+    WorkerLostError,
+)
+from scoopsci.reporting import Progress, ProgressCallback
+
+__all__ = ["CHUNK_TARGET_S", "Dispatch", "run_chunk"]
+
+P = TypeVar("P")
+
+#: Long enough that the road's own cost (about 1 ms a task) is small, short enough that the last
+#: chunks end together and that SCOOP's broker, which asks after tasks of 2 s, is never in doubt.
+CHUNK_TARGET_S = 0.1
+
+#: A chunk may be this many times the longest one measured so far: first timings are rough.
+CHUNK_GROWTH = 8
+
+
+@dataclass
+class _Chunk:
+    start: int
+    inputs: Sequence[Any]
+    n_deaths: int = 0
+    n_failures: int = 0
+    ran_alone: bool = False
+
+    def split(self) -> Iterator[_Chunk]:
+        for offset in range(len(self.inputs)):
+            yield _Chunk(self.start + offset, self.inputs[offset : offset + 1])
+
+
+def run_chunk(
+    run_block: Callable[[int, Any], P],
+    merge: Callable[[P, P], P],
+    start: int,
+    inputs: Sequence[Any],
+) -> list[tuple[Range, P]]:
+    """Run consecutive blocks on a worker.
+
+    Parameters
+    ----------
+    run_block : callable
+        ``run_block(block, input)`` returns the partial of one block.
+    merge : callable
+        Merges two partials.
+    start : int
+        Index of the first block.
+    inputs : sequence
+        An input for each block.
+
+    Returns
+    -------
+    list of tuple of Range, object
+        The partials, as maximal ranges.
+    """
+    fold: Fold[P] = Fold(merge)
+    for block, value in enumerate(inputs, start):
+        current_block.set(block)
+        fold.add(Range(block, block + 1), run_block(block, value))
+    current_block.set(None)
+    return list(fold)
+
+
+class Dispatch(Generic[P]):
+    """One walk of blocks through an engine. Iterate over it once, to the end.
+
+    Yields pairs of `Range` and partial as they come; every block is counted exactly once.
+    Leaving the loop early, by an error or Ctrl-C, cancels what has not started.
+
+    Parameters
+    ----------
+    engine : Engine
+        An open engine.
+    run_block : callable
+        ``run_block(block, input)`` returns the partial of one block. It must depend on nothing
+        else.
+    inputs : iterable
+        An input for each block; consumed as the window moves on.
+    merge : callable
+        ``merge(left, right)`` of two partials.
+    n_blocks : int, optional
+        Number of inputs, where it is known.
+    chunk_target_s : float
+        Time that a chunk should take, in seconds.
+    window : int, optional
+        Tasks in flight; by default two for each worker.
+    retries : int
+        How often a block that raises is tried again.
+    poison_after : int
+        Deaths of workers at one block, running alone, after which it is not sent again.
+    timeout : float, optional
+        Seconds until `EngineTimeoutError`.
+    mixed : bool
+        Go on where hosts compute differently in the last bit.
+    progress : callable, optional
+        Gets a `Progress` whenever a task ends.
+
+    Raises
+    ------
+    ValueError
+        If an option is out of range.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        run_block: Callable[[int, Any], P],
+        inputs: Iterable[Any],
+        merge: Callable[[P, P], P],
+        *,
+        n_blocks: int | None = None,
+        chunk_target_s: float = CHUNK_TARGET_S,
+        window: int | None = None,
+        retries: int = 0,
+        poison_after: int = 3,
+        timeout: float | None = None,
+        mixed: bool = False,
+        progress: ProgressCallback | None = None,
+    ) -> None:
+        _check_positive(chunk_target_s=chunk_target_s, timeout=timeout)
+        _check_count(1, window=window, poison_after=poison_after)
+        _check_count(0, retries=retries)
+        self._engine = engine
+        self._call = (run_block, merge)
+        self._inputs = _Inputs(inputs)
+        self._n_blocks = n_blocks
+        self._chunk_target_s = chunk_target_s
+        self._window = window or 2 * engine.n_workers
+        self._retries = retries
+        self._poison_after = poison_after
+        self._timeout = timeout
+        self._mixed = mixed
+        self._progress = progress
+        self._in_flight: dict[TaskFuture, _Chunk] = {}
+        self._again: deque[_Chunk] = deque()
+        self._counted: Fold[None] = Fold(lambda left, right: None)
+        self._block_s: float | None = None
+        self._longest_measured = 1
+        self._start_s = time.monotonic()
+        self.n_lost = 0
+        self.n_retried = 0
+        #: What each worker told of itself, with the blocks it ran and the time they took.
+        self.workers: dict[tuple[str, int], dict[str, Any]] = {}
+
+    def __iter__(self) -> Iterator[tuple[Range, P]]:
+        self._start_s = time.monotonic()
+        try:
+            while self._fill():
+                for future in self._wait():
+                    chunk = self._in_flight.pop(future)
+                    for blocks, partial in self._settle(chunk, future):
+                        if self._counted.add(blocks, None):
+                            yield blocks, partial
+                    self._report()
+        finally:
+            for future in self._in_flight:
+                future.cancel()
+
+    @property
+    def elapsed_s(self) -> float:
+        """Seconds since the start."""
+        return time.monotonic() - self._start_s
+
+    def describe(self) -> dict[str, Any]:
+        """Return how the run was carried out, for its receipt.
+
+        Returns
+        -------
+        dict
+            Engine, losses, and the workers with their hosts, versions, shares and times.
+        """
+        return {
+            "engine": self._engine.name,
+            "n_workers": self._engine.n_workers,
+            "n_lost_tasks": self.n_lost,
+            "n_retried_tasks": self.n_retried,
+            "mixed": len({worker["battery"] for worker in self.workers.values()}) > 1,
+            "workers": list(self.workers.values()),
+        }
+
+    def _fill(self) -> bool:
+        while len(self._in_flight) < self._window:
+            self._remaining_s()
+            chunk = self._next_chunk()
+            if chunk is None:
+                break
+            chunk.ran_alone = not self._in_flight
+            for other in self._in_flight.values() if len(self._in_flight) == 1 else ():
+                other.ran_alone = False
+            future = self._engine.submit(run_chunk, *self._call, chunk.start, chunk.inputs)
+            self._in_flight[future] = chunk
+        return bool(self._in_flight)
+
+    def _next_chunk(self) -> _Chunk | None:
+        if any(map(self._must_run_alone, self._in_flight.values())):
+            return None
+        if self._again:
+            if self._must_run_alone(self._again[0]) and self._in_flight:
+                return None
+            return self._again.popleft()
+        start, inputs = self._inputs.take(self._chunk_size())
+        return _Chunk(start, inputs) if len(inputs) else None
+
+    def _must_run_alone(self, chunk: _Chunk) -> bool:
+        # Engines that lose all tasks with one worker cannot tell whose death it was. The last
+        # death, on which the verdict rests, must be beyond doubt.
+        return chunk.n_deaths >= self._poison_after - 1 and chunk.n_deaths > 0
+
+    def _chunk_size(self) -> int:
+        if self._block_s is None:
+            return 1
+        size = self._longest_measured * CHUNK_GROWTH
+        if self._block_s > 0:
+            size = min(size, int(self._chunk_target_s / self._block_s))
+        if self._n_blocks is not None:  # let the last chunks end together
+            remaining = self._n_blocks - self._inputs.n_taken
+            size = min(size, math.ceil(remaining / (2 * self._engine.n_workers)))
+        return max(1, size)
+
+    def _remaining_s(self) -> float | None:
+        if self._timeout is None:
+            return None
+        remaining = self._timeout - self.elapsed_s
+        if remaining <= 0:
+            raise EngineTimeoutError(
+                f"timeout of {self._timeout:g} s passed with {self._counted.n_blocks} blocks done "
+                "and others still to come; allow more time or fewer blocks"
+            )
+        return remaining
+
+    def _wait(self) -> list[TaskFuture]:
+        ended = wait(self._in_flight, self._remaining_s(), return_when=FIRST_COMPLETED).done
+        return [future for future in self._in_flight if future in ended]
+
+    def _settle(self, chunk: _Chunk, future: TaskFuture) -> list[tuple[Range, P]]:
+        try:
+            partials: list[tuple[Range, P]] = future.result()
+        except WorkerLostError as error:
+            self._send_lost_again(chunk, error)
+        except TaskError as error:
+            self._send_failed_again(chunk, error)
+        else:
+            self._learn(chunk, future.report)
+            return partials
+        return []
+
+    def _send_lost_again(self, chunk: _Chunk, error: WorkerLostError) -> None:
+        self.n_lost += 1
+        if len(chunk.inputs) > 1:
+            self._again.extend(chunk.split())
+            return
+        chunk.n_deaths += 1
+        if chunk.n_deaths >= self._poison_after and chunk.ran_alone:
+            raise PoisonTaskError(
+                f"block {chunk.start} ended its worker {chunk.n_deaths} times, the last time "
+                f"running alone, and is not sent again; look for what ends the process at "
+                f"block {chunk.start} (memory, a C extension, os._exit)",
+                block=chunk.start,
+                host=error.host,
+            ) from error
+        self._again.append(chunk)
+
+    def _send_failed_again(self, chunk: _Chunk, error: TaskError) -> None:
+        if error.block is None or chunk.n_failures >= self._retries:
+            raise error
+        self.n_retried += 1
+        for single in chunk.split() if len(chunk.inputs) > 1 else [chunk]:
+            if single.start == error.block:
+                single.n_failures += 1
+            self._again.append(single)
+
+    def _learn(self, chunk: _Chunk, report: dict[str, Any]) -> None:
+        size, elapsed_s = len(chunk.inputs), report["elapsed_s"]
+        measured = elapsed_s / size
+        self._block_s = measured if self._block_s is None else (self._block_s + measured) / 2
+        self._longest_measured = max(self._longest_measured, size)
+        worker = self.workers.get((report["host"], report["pid"]))
+        if worker is None:
+            self._check_alike(report)
+            worker = {**report, "n_blocks": 0, "elapsed_s": 0.0}
+            self.workers[report["host"], report["pid"]] = worker
+        worker["n_blocks"] += size
+        worker["elapsed_s"] += elapsed_s
+
+    def _check_alike(self, report: dict[str, Any]) -> None:
+        for other in self.workers.values():
+            if self._mixed or (other["numpy"], other["battery"]) == (
+                report["numpy"],
+                report["battery"],
+            ):
+                continue
+            raise EngineError(
+                f"hosts {other['host']} (NumPy {other['numpy']}, battery {other['battery']}) and "
+                f"{report['host']} (NumPy {report['numpy']}, battery {report['battery']}) compute "
+                "differently in the last bit; install the same versions and set "
+                "NPY_DISABLE_CPU_FEATURES, OPENBLAS_CORETYPE and GLIBC_TUNABLES alike on both, "
+                "or go on with mixed=True (--mixed)"
+            )
+
+    def _report(self) -> None:
+        if self._progress is not None:
+            self._progress(
+                Progress(
+                    n_done=self._counted.n_blocks,
+                    n_blocks=self._n_blocks,
+                    n_in_flight=len(self._in_flight),
+                    n_lost=self.n_lost,
+                    elapsed_s=self.elapsed_s,
+                )
+            )
+
+
+class _Inputs:
+    """Takes inputs off any iterable; ranges, lists and arrays are sliced, not copied out."""
+
+    def __init__(self, inputs: Iterable[Any]) -> None:
+        sliceable = isinstance(inputs, (range, list, tuple, np.ndarray))
+        self._sequence: Any = inputs if sliceable else None
+        self._iterator = None if sliceable else iter(inputs)
+        self.n_taken = 0
+
+    def take(self, size: int) -> tuple[int, Sequence[Any]]:
+        start = self.n_taken
+        taken: Sequence[Any]
+        if self._iterator is not None:
+            taken = list(islice(self._iterator, size))
+        else:
+            taken = self._sequence[start : start + size]
+        self.n_taken += len(taken)
+        return start, taken
+
+
+def _check_positive(**options: float | None) -> None:
+    for name, value in options.items():
+        if value is not None and not 0 < value < math.inf:
+            raise ValueError(f"{name} must be a positive number of seconds, got {value!r}")
+
+
+def _check_count(least: int, **options: int | None) -> None:
+    for name, value in options.items():
+        if value is not None and value < least:
+            raise ValueError(f"{name} must be at least {least}, got {value!r}")

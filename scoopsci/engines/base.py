@@ -1,0 +1,292 @@
+"""The seam between the road and whatever carries tasks to workers.
+
+An engine is a factory: a context manager that yields a `concurrent.futures.Executor` and the
+number of its workers. `Engine` wraps the executor, so that every engine ships `run_payload` alone
+and reports failures in the same words.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from collections.abc import Callable, Iterator
+from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future
+from contextlib import AbstractContextManager
+from functools import cache
+from importlib.metadata import EntryPoints, entry_points
+from types import TracebackType
+from typing import Any, TypeAlias
+
+from scoopsci.engines.payload import Buffer, in_task, pack, run_payload, unpack
+from scoopsci.errors import EngineNotStartedError, EngineUnavailableError, WorkerLostError
+from scoopsci.hosts import read_hostfile
+
+__all__ = ["Engine", "EngineFactory", "TaskFuture", "borrow_engine", "open_engine"]
+
+#: ``factory(n_workers=..., hostfile=..., **options)``, found by entry point.
+EngineFactory: TypeAlias = Callable[..., AbstractContextManager[tuple[Executor, int]]]
+
+ENTRY_POINTS = "scoopsci.engines"
+
+
+class TaskFuture(Future[Any]):
+    """The future of one task.
+
+    Attributes
+    ----------
+    report : dict
+        Once done: host, process, versions, battery hash and time of the worker's side; empty
+        where the task failed or never ran.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.report: dict[str, Any] = {}
+        self._carried: Future[list[Buffer]] | None = None
+
+    def cancel(self) -> bool:
+        """Cancel the task unless it has started; see `concurrent.futures.Future.cancel`."""
+        return self._carried.cancel() if self._carried is not None else super().cancel()
+
+    def running(self) -> bool:
+        """Tell whether the task has started and not ended."""
+        return not self.done() and self._carried is not None and self._carried.running()
+
+    def _follow(self, carried: Future[list[Buffer]]) -> None:
+        self._carried = carried
+        carried.add_done_callback(self._settle)
+
+    def _settle(self, carried: Future[list[Buffer]]) -> None:
+        if carried.cancelled():
+            super().cancel()
+            self.set_running_or_notify_cancel()
+            return
+        error = carried.exception()
+        try:
+            if error is not None:
+                raise _as_engine_error(error)
+            result, self.report = unpack(carried.result())
+        except BaseException as failure:
+            self.set_exception(failure)
+        else:
+            self.set_result(result)
+
+
+def _as_engine_error(error: BaseException) -> BaseException:
+    if isinstance(error, BrokenExecutor) and not isinstance(error, WorkerLostError):
+        lost = WorkerLostError(f"a worker ended while it held the task: {error}")
+        lost.__cause__ = error
+        return lost
+    return error
+
+
+class Engine(Executor):
+    """An executor whose tasks run on the workers of an engine.
+
+    Use it as a context manager, or call `shutdown`. Its futures are those of the standard library.
+
+    Parameters
+    ----------
+    name : str
+        Name of the engine.
+    carrier : context manager
+        Yields the executor that carries the frames, and its number of workers.
+
+    Attributes
+    ----------
+    name : str
+        Name of the engine.
+    n_workers : int
+        Number of workers.
+    """
+
+    def __init__(self, name: str, carrier: AbstractContextManager[tuple[Executor, int]]) -> None:
+        self.name = name
+        self._carrier = carrier
+        self._executor, self.n_workers = carrier.__enter__()
+        self._open = True
+
+    def __repr__(self) -> str:
+        return f"<Engine {self.name!r}, {self.n_workers} workers>"
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> TaskFuture:
+        """Submit a call.
+
+        Parameters
+        ----------
+        fn : callable
+            The function.
+        *args, **kwargs
+            Its arguments.
+
+        Returns
+        -------
+        TaskFuture
+            Its exception, if any, is a `TaskError`, or an `EngineError` where the engine failed.
+
+        Raises
+        ------
+        RuntimeError
+            If the engine has been shut down.
+        """
+        if not self._open:
+            raise RuntimeError(f"engine {self.name!r} has been shut down and takes no more tasks")
+        future = TaskFuture()
+        try:
+            frames = pack(fn, args, kwargs)
+        except Exception as error:
+            future.set_exception(error)
+        else:
+            future._follow(self._executor.submit(run_payload, frames))
+        return future
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        """End the engine.
+
+        Parameters
+        ----------
+        wait : bool
+            Let the tasks in flight finish first.
+        cancel_futures : bool
+            Give up those that have not started.
+        """
+        if cancel_futures or not wait:
+            self._close(CancelledError())
+        else:
+            self._close(None)
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc_value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        # After an error nobody waits for the tasks in flight any more.
+        self._close(exc_value)
+
+    def _close(self, error: BaseException | None) -> None:
+        if not self._open:
+            return
+        self._open = False
+        kind = None if error is None else type(error)
+        with contextlib.suppress(CancelledError):
+            self._carrier.__exit__(kind, error, None)
+
+
+def open_engine(
+    engine: str | Executor = "auto",
+    *,
+    n_workers: int | None = None,
+    hostfile: str | os.PathLike[str] | None = None,
+    **options: Any,
+) -> Engine:
+    """Open an engine.
+
+    Parameters
+    ----------
+    engine : str or concurrent.futures.Executor
+        Name of an engine, or an executor of another library, which stays the caller's to shut
+        down. "auto" is "scoop" inside ``python -m scoop``, "processes" for more than one worker,
+        else "serial". Inside a task every engine is "serial", with the same bits.
+    n_workers : int, optional
+        Number of workers, where the engine has a choice.
+    hostfile : path-like, optional
+        The hosts, for engines that start workers on them.
+    **options
+        Further options of the engine.
+
+    Returns
+    -------
+    Engine
+        A context manager, and a `concurrent.futures.Executor`.
+
+    Raises
+    ------
+    EngineUnavailableError
+        If there is no engine of that name, or its package is missing.
+    EngineNotStartedError
+        If the engine needs a command that starts it.
+    ValueError, TypeError
+        If an argument is out of range.
+
+    Examples
+    --------
+    >>> with open_engine("serial") as engine:
+    ...     engine.submit(pow, 2, 10).result()
+    1024
+    """
+    if n_workers is not None and n_workers < 1:
+        raise ValueError(f"n_workers must be at least 1, got {n_workers}")
+    if isinstance(engine, Executor):
+        n_known = n_workers or getattr(engine, "_max_workers", None) or os.cpu_count() or 1
+        return Engine(type(engine).__name__, contextlib.nullcontext((engine, n_known)))
+    if not isinstance(engine, str):
+        raise TypeError(f"engine must be a name or a concurrent.futures.Executor, got {engine!r}")
+    if engine == "auto":
+        engine = _choose(n_workers, hostfile)
+    factory = _find_factory(engine)
+    if in_task():
+        factory, n_workers, hostfile, options = _find_factory("serial"), None, None, {}
+        engine = "serial"
+    return Engine(engine, factory(n_workers=n_workers, hostfile=hostfile, **options))
+
+
+@contextlib.contextmanager
+def borrow_engine(engine: str | Executor, **options: Any) -> Iterator[Engine]:
+    """Yield an engine that is open already, or open one for the time of the call.
+
+    Parameters
+    ----------
+    engine : str, Executor or Engine
+        An open `Engine` stays open; anything else is given to `open_engine`.
+    **options
+        For `open_engine`.
+
+    Yields
+    ------
+    Engine
+        The engine.
+    """
+    if isinstance(engine, Engine):
+        yield engine
+        return
+    with open_engine(engine, **options) as opened:
+        yield opened
+
+
+def inside_scoop() -> bool:
+    """Tell whether this process was started by ``python -m scoop``."""
+    scoop = sys.modules.get("scoop")
+    return scoop is not None and bool(getattr(scoop, "IS_RUNNING", False))
+
+
+def _choose(n_workers: int | None, hostfile: str | os.PathLike[str] | None) -> str:
+    if inside_scoop():
+        return "scoop"
+    if hostfile is not None:
+        hosts = read_hostfile(hostfile)
+        raise EngineNotStartedError(
+            f"{len(hosts)} hosts of a hostfile need a SCOOP pool around the program; start it as "
+            f"python -m scoop --hostfile {os.fspath(hostfile)} PROGRAM, or leave the hostfile out "
+            "to use this machine alone"
+        )
+    if n_workers is None:
+        import loky
+
+        n_workers = loky.cpu_count()
+    return "processes" if n_workers > 1 else "serial"
+
+
+@cache
+def _installed_engines() -> EntryPoints:
+    return entry_points(group=ENTRY_POINTS)
+
+
+def _find_factory(name: str) -> EngineFactory:
+    found = _installed_engines()
+    for entry in found.select(name=name):
+        factory: EngineFactory = entry.load()
+        return factory
+    known = ", ".join(["auto", *sorted({entry.name for entry in found})])
+    raise EngineUnavailableError(f"engine must be one of {known}; got {name!r}")

@@ -1,0 +1,182 @@
+"""What a task prints, warns and logs, kept apart from what others write at the same time."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+import sys
+import threading
+from collections.abc import Iterator
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from typing import Any, TextIO
+
+__all__ = ["Output", "capture_output", "replay_output"]
+
+#: Longer output is cut, so that a task that prints in a loop cannot fill the driver's memory.
+LIMIT_CHARACTERS = 100_000
+LIMIT_RECORDS = 1_000
+
+
+@dataclass
+class Output:
+    """Text and log records of one task."""
+
+    parts: list[str] = field(default_factory=list)
+    records: list[dict[str, Any]] = field(default_factory=list)
+    n_characters: int = 0
+    n_records: int = 0
+
+    def write(self, text: str) -> None:
+        """Keep printed text, up to the limit."""
+        room = LIMIT_CHARACTERS - self.n_characters
+        self.n_characters += len(text)
+        if room > 0:
+            self.parts.append(text[:room])
+
+    def log(self, record: logging.LogRecord) -> None:
+        """Keep a log record as plain values, up to the limit."""
+        self.n_records += 1
+        if self.n_records > LIMIT_RECORDS:
+            return
+        if record.exc_info and not record.exc_text:
+            record.exc_text = logging.Formatter().formatException(record.exc_info)
+        kept = ("name", "levelno", "levelname", "pathname", "filename", "module", "lineno",
+                "funcName", "created", "exc_text")  # fmt: skip
+        values = {name: getattr(record, name) for name in kept}
+        self.records.append({**values, "msg": record.getMessage()})
+
+    def text(self) -> str:
+        """Return the printed text, with a note where it was cut."""
+        notes = ""
+        if self.n_characters > LIMIT_CHARACTERS:
+            notes += f"\n… {self.n_characters - LIMIT_CHARACTERS} characters more"
+        if self.n_records > LIMIT_RECORDS:
+            notes += f"\n… {self.n_records - LIMIT_RECORDS} log records more"
+        return "".join(self.parts) + notes
+
+
+_output: ContextVar[Output | None] = ContextVar("output", default=None)
+
+
+class _TaskStream(io.TextIOBase):
+    """Stands in for a standard stream; a task's text goes to its record, all other text through."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self.stream = stream
+
+    def write(self, text: str, /) -> int:
+        output = _output.get()
+        if output is None:
+            return self.stream.write(text)
+        output.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        self.stream.flush()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.stream, name)
+
+
+class _TaskLogHandler(logging.Handler):
+    """Keeps the records of the task at hand."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        output = _output.get()
+        if output is not None:
+            output.log(record)
+
+
+class _Capture:
+    """The stand-ins for this process's streams, in place while any task runs."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._n_tasks = 0
+        self._streams: dict[str, _TaskStream] = {}
+
+    def start(self) -> None:
+        with self._lock:
+            self._n_tasks += 1
+            if self._n_tasks == 1:
+                for name in ("stdout", "stderr"):
+                    self._streams[name] = _TaskStream(getattr(sys, name))
+                    setattr(sys, name, self._streams[name])
+
+    def stop(self) -> None:
+        with self._lock:
+            self._n_tasks -= 1
+            if self._n_tasks == 0:
+                for name, stand_in in self._streams.items():
+                    # A task may have put a stream of its own there; that one stays.
+                    if getattr(sys, name) is stand_in:
+                        setattr(sys, name, stand_in.stream)
+
+
+_capture = _Capture()
+
+
+@contextlib.contextmanager
+def capture_output(log_level: int | None) -> Iterator[Output]:
+    """Keep what the code inside prints, warns and logs.
+
+    Parameters
+    ----------
+    log_level : int or None
+        Level of the driver's root logger. None leaves logging alone: in the driver's own process
+        records reach the user's handlers by themselves.
+
+    Yields
+    ------
+    Output
+        Filled as the code runs.
+    """
+    output = Output()
+    token = _output.set(output)
+    _capture.start()
+    try:
+        if log_level is None:
+            yield output
+        else:
+            with _log_to_output(log_level):
+                yield output
+    finally:
+        _capture.stop()
+        _output.reset(token)
+
+
+@contextlib.contextmanager
+def _log_to_output(level: int) -> Iterator[None]:
+    root, handler = logging.getLogger(), _TaskLogHandler()
+    previous = root.level
+    root.addHandler(handler)
+    root.setLevel(level)
+    try:
+        yield
+    finally:
+        root.setLevel(previous)
+        root.removeHandler(handler)
+
+
+def replay_output(text: str, records: list[dict[str, Any]], label: str) -> None:
+    """Write a task's text to stderr and hand its log records to the driver's loggers.
+
+    Parameters
+    ----------
+    text : str
+        What was printed; each line is labelled.
+    records : list of dict
+        From `Output.records`.
+    label : str
+        Names host and worker.
+    """
+    if text:
+        lines = "".join(f"[{label}] {line}\n" for line in text.splitlines())
+        sys.stderr.write(lines)
+    for values in records:
+        logger = logging.getLogger(values["name"])
+        if logger.isEnabledFor(values["levelno"]):
+            message = f"[{label}] {values['msg']}"
+            logger.handle(logging.makeLogRecord({**values, "msg": message, "args": None}))

@@ -1,0 +1,80 @@
+"""The engine `processes`: workers on this machine, by loky."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Callable, Iterator
+from concurrent.futures import BrokenExecutor, Executor, Future
+from threading import Lock
+from typing import Any
+
+import loky
+
+from scoopsci.pool.worker import prepare_worker
+
+__all__ = ["open_processes"]
+
+
+class _RenewedExecutor(Executor):
+    """A loky executor that is replaced when the death of a worker has broken it."""
+
+    def __init__(self, n_workers: int) -> None:
+        self._n_workers = n_workers
+        self._lock = Lock()
+        self._executor = self._start()
+
+    def _start(self) -> loky.ProcessPoolExecutor:
+        return loky.ProcessPoolExecutor(
+            max_workers=self._n_workers, initializer=prepare_worker, initargs=(os.getpid(),)
+        )
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        with self._lock:
+            try:
+                future: Future[Any] = self._executor.submit(fn, *args, **kwargs)
+            except BrokenExecutor:
+                self._executor.shutdown(wait=True, kill_workers=True)
+                self._executor = self._start()
+                future = self._executor.submit(fn, *args, **kwargs)
+        return future
+
+    def end(self, *, kill_workers: bool) -> None:
+        self._executor.shutdown(wait=True, kill_workers=kill_workers)
+
+
+@contextlib.contextmanager
+def open_processes(
+    n_workers: int | None = None, hostfile: str | os.PathLike[str] | None = None
+) -> Iterator[tuple[Executor, int]]:
+    """Yield an executor over processes of this machine.
+
+    Parameters
+    ----------
+    n_workers : int, optional
+        By default the processors that this process may use.
+    hostfile : path-like, optional
+        Must be None: the workers are on this machine.
+
+    Yields
+    ------
+    tuple of Executor, int
+        The executor and its number of workers. Left by an exception, it ends running tasks too.
+
+    Raises
+    ------
+    ValueError
+        If a hostfile is given.
+    """
+    if hostfile is not None:
+        raise ValueError(
+            f"engine 'processes' uses this machine alone, got hostfile={os.fspath(hostfile)!r}"
+        )
+    n_workers = n_workers or loky.cpu_count()
+    executor = _RenewedExecutor(n_workers)
+    try:
+        yield executor, n_workers
+    except BaseException:
+        executor.end(kill_workers=True)
+        raise
+    executor.end(kill_workers=False)

@@ -1,0 +1,125 @@
+"""The engine `scoop`: the workers of the SCOOP pool that this program runs in."""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor, Future, wait
+from threading import Lock
+from typing import Any
+from weakref import WeakSet
+
+from scoopsci.errors import EngineNotStartedError
+from scoopsci.pool import worker
+
+__all__ = ["open_scoop"]
+
+_lock = Lock()
+_driver: Executor | None = None
+
+
+class _Tenant(Executor):
+    """One engine's share of the driver: it ends with its own tasks, the driver goes on."""
+
+    def __init__(self, driver: Executor) -> None:
+        self._driver = driver
+        self.futures: WeakSet[Future[Any]] = WeakSet()
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        future = self._driver.submit(fn, *args, **kwargs)
+        self.futures.add(future)
+        return future
+
+
+@contextlib.contextmanager
+def open_scoop(
+    n_workers: int | None = None, hostfile: str | os.PathLike[str] | None = None
+) -> Iterator[tuple[Executor, int]]:
+    """Yield an executor over the workers of ``python -m scoop``.
+
+    The pool is SCOOP's and lives as long as the program, and so do the driver and the worker that
+    stands in for the origin: they are started at the first opening.
+
+    Parameters
+    ----------
+    n_workers : int, optional
+        Must be None, or the ``-n`` of ``python -m scoop``: the pool is what it is.
+    hostfile : path-like, optional
+        Must be None: ``python -m scoop`` has read its own.
+
+    Yields
+    ------
+    tuple of Executor, int
+        The executor and the number of workers.
+
+    Raises
+    ------
+    EngineNotStartedError
+        Outside of ``python -m scoop``.
+    ValueError
+        If another number of workers, or a hostfile, is asked for.
+    """
+    import scoop
+
+    if not (scoop.IS_RUNNING and getattr(scoop, "IS_ORIGIN", False)):
+        raise EngineNotStartedError(
+            "engine 'scoop' needs a SCOOP pool around the program; start it as "
+            "python -m scoop --hostfile hostfile PROGRAM"
+        )
+    if n_workers not in (None, scoop.SIZE):
+        raise ValueError(
+            f"the SCOOP pool has {scoop.SIZE} workers, got n_workers={n_workers}; "
+            f"start it with python -m scoop -n {n_workers}"
+        )
+    if hostfile is not None:
+        raise ValueError(
+            f"the SCOOP pool has its hosts already, got hostfile={os.fspath(hostfile)!r}; "
+            "give it to python -m scoop --hostfile"
+        )
+    tenant = _Tenant(_shared_driver())
+    try:
+        yield tenant, scoop.SIZE
+    except BaseException:
+        for future in tenant.futures:
+            future.cancel()
+        raise
+    wait(tenant.futures)
+
+
+def _shared_driver() -> Executor:
+    global _driver
+    import scoop
+
+    from scoopsci.pool.driver import ScoopDriver
+
+    with _lock:
+        if _driver is None:
+            _driver = ScoopDriver(
+                scoop.BROKER.hostname, scoop.BROKER.task_port, scoop.SIZE, _start_substitute
+            )
+            atexit.register(_driver.shutdown)
+        return _driver
+
+
+def _start_substitute() -> subprocess.Popen[bytes]:
+    """Start the worker that takes the origin's place."""
+    import scoop
+
+    command = [
+        *(sys.executable, "-m", "scoop.bootstrap.__main__"),
+        *("--size", str(max(2, scoop.SIZE))),  # of one worker, SCOOP would have it hoard tasks
+        *("--workingDirectory", os.getcwd()),
+        *("--brokerHostname", scoop.BROKER.hostname),
+        *("--externalBrokerHostname", scoop.BROKER.externalHostname),
+        *("--taskPort", str(scoop.BROKER.task_port)),
+        *("--metaPort", str(scoop.BROKER.info_port)),
+        worker.__file__,
+    ]
+    path = os.pathsep.join(entry or os.getcwd() for entry in sys.path)
+    return subprocess.Popen(
+        command, stdin=subprocess.DEVNULL, env={**os.environ, "PYTHONPATH": path}
+    )

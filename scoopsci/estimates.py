@@ -1,0 +1,265 @@
+"""Estimates: a value, its error, and what is doubtful about both."""
+
+from __future__ import annotations
+
+import math
+import operator
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from scoopsci.moments import Moments
+
+__all__ = [
+    "DoubtfulEstimateWarning",
+    "Estimate",
+    "PiEstimate",
+    "check_confidence",
+    "check_count",
+    "find_doubts",
+    "format_with_error",
+    "student_interval",
+    "wilson_interval",
+]
+
+#: A single sample with more than this share of the sum of squares makes the error bar doubtful.
+HEAVY_SHARE = 0.1
+
+
+class DoubtfulEstimateWarning(UserWarning):
+    """An estimate, or its error bar, may mislead; the message says why."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Estimate:
+    """A mean with its error.
+
+    Attributes
+    ----------
+    value : float or ndarray, shape (k,)
+        The estimate.
+    standard_error : float or ndarray
+        Its standard error; NaN for a single sample.
+    half_width : float or ndarray
+        Half the width of the interval.
+    interval : tuple of two float or ndarray
+        Confidence interval: Student's t for means, Wilson's for counts. For a vector, each
+        component by itself.
+    confidence : float
+        Probability with which the interval covers the true value.
+    n_samples, n_blocks : int
+        Number of samples, and of the blocks that they were drawn in.
+    seed : int
+        Entropy of the streams: with it the run can be repeated to the last bit.
+    engine : str
+        Engine that ran it.
+    n_workers : int
+        Number of its workers.
+    elapsed_s : float
+        Seconds that the run took.
+    notes : tuple of str
+        What is doubtful about the estimate; also given as `DoubtfulEstimateWarning`.
+    receipt : dict
+        Where the result comes from; see `scoopsci.receipts`.
+    """
+
+    value: Any
+    standard_error: Any
+    half_width: Any
+    interval: tuple[Any, Any]
+    confidence: float
+    n_samples: int
+    n_blocks: int
+    seed: int
+    engine: str
+    n_workers: int
+    elapsed_s: float
+    notes: tuple[str, ...] = ()
+    receipt: dict[str, Any] = field(default_factory=dict, repr=False)
+
+    def __str__(self) -> str:
+        level = f"{100 * self.confidence:g} %"
+        if np.ndim(self.value) == 0:
+            text = f"{format_with_error(self.value, self.half_width)} ({level})"
+        else:
+            text = f"{self.value} ± {self.half_width} ({level}, each)"
+        return "\n".join([f"{text}, {self.n_samples:,} samples", *self.notes])
+
+
+@dataclass(frozen=True, kw_only=True)
+class PiEstimate(Estimate):
+    """An estimate of π.
+
+    Attributes
+    ----------
+    n_inside : int
+        Points inside the quarter circle.
+    """
+
+    n_inside: int
+
+
+def format_with_error(value: float, half_width: float) -> str:
+    """Format a value to the two leading digits of its error.
+
+    Parameters
+    ----------
+    value, half_width : float
+        The estimate, and its error.
+
+    Returns
+    -------
+    str
+        Both, to the same decimal place.
+
+    Examples
+    --------
+    >>> format_with_error(3.14159265, 0.000123)
+    '3.14159 ± 0.00012'
+    """
+    if not math.isfinite(half_width) or half_width <= 0 or not math.isfinite(value):
+        return f"{value:.10g} ± {half_width:.2g}"
+    n_decimals = max(0, 1 - math.floor(math.log10(half_width)))
+    return f"{value:.{n_decimals}f} ± {half_width:.{n_decimals}f}"
+
+
+def check_confidence(confidence: float) -> float:
+    """Return the confidence.
+
+    Raises
+    ------
+    ValueError
+        If it is not within (0, 1).
+    """
+    if not 0.0 < confidence < 1.0:
+        raise ValueError(f"confidence must be within (0, 1), such as 0.95, got {confidence!r}")
+    return float(confidence)
+
+
+def check_count(name: str, value: int) -> int:
+    """Return a count.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If it is not an integer, or below 1.
+    """
+    try:
+        count = operator.index(value)
+    except TypeError:
+        raise TypeError(f"{name} must be an integer, got {value!r}") from None
+    if count < 1:
+        raise ValueError(f"{name} must be at least 1, got {count}")
+    return count
+
+
+def student_interval(moments: Moments, confidence: float) -> dict[str, Any]:
+    """Return the mean with Student's interval.
+
+    Parameters
+    ----------
+    moments : Moments
+        Of the samples.
+    confidence : float
+        Within (0, 1).
+
+    Returns
+    -------
+    dict
+        ``value``, ``standard_error``, ``half_width`` and ``interval``, as numbers or as arrays
+        of shape (k,). A single sample has a standard error of NaN and an infinite half-width.
+    """
+    from scipy.special import stdtrit
+
+    mean, error = moments.mean, moments.standard_error
+    if moments.count > 1:
+        half_width = stdtrit(moments.count - 1, (1.0 + confidence) / 2.0) * error
+    else:
+        half_width = np.full_like(mean, np.inf)
+    with np.errstate(invalid="ignore"):
+        values: dict[str, Any] = {
+            "value": mean,
+            "standard_error": error,
+            "half_width": half_width,
+            "low": mean - half_width,
+            "high": mean + half_width,
+        }
+    if mean.ndim == 0:
+        values = {name: float(array) for name, array in values.items()}
+    interval = values.pop("low"), values.pop("high")
+    return {**values, "interval": interval}
+
+
+def wilson_interval(
+    n_hits: int, n_trials: int, confidence: float, *, scale: float = 1.0
+) -> dict[str, Any]:
+    """Return the share of hits with Wilson's score interval, times a scale.
+
+    Parameters
+    ----------
+    n_hits, n_trials : int
+        Counts.
+    confidence : float
+        Within (0, 1).
+    scale : float
+        Factor of every number returned.
+
+    Returns
+    -------
+    dict
+        ``value``, ``standard_error``, ``half_width`` and ``interval``. The interval's centre is
+        drawn towards the middle: (p + z²/2n) / (1 + z²/n).
+    """
+    from scipy.special import ndtri
+
+    share = n_hits / n_trials
+    z = float(ndtri((1.0 + confidence) / 2.0))
+    shrink = 1.0 + z * z / n_trials
+    centre = (share + z * z / (2 * n_trials)) / shrink
+    variance = share * (1.0 - share) / n_trials
+    half_width = z * math.sqrt(variance + z * z / (4 * n_trials * n_trials)) / shrink
+    return {
+        "value": scale * share,
+        "standard_error": scale * math.sqrt(variance),
+        "half_width": scale * half_width,
+        "interval": (scale * (centre - half_width), scale * (centre + half_width)),
+    }
+
+
+def find_doubts(moments: Moments) -> tuple[str, ...]:
+    """Say what makes a mean or its error doubtful.
+
+    Parameters
+    ----------
+    moments : Moments
+        Of the samples.
+
+    Returns
+    -------
+    tuple of str
+        A sentence for each doubt; empty where there is none.
+    """
+    if moments.n_nonfinite:
+        return (
+            f"{moments.n_nonfinite:,} of {moments.count:,} samples are infinite or NaN, and so is "
+            "the estimate; mend the function, or leave such samples out within it.",
+        )
+    if moments.count == 1:
+        return ("A single sample has no error bar; draw at least two.",)
+    with np.errstate(all="ignore"):
+        extreme = np.maximum(moments.maximum - moments.mean, moments.mean - moments.minimum)
+        share = np.max(np.where(moments.m2 > 0, np.square(extreme) / moments.m2, 0.0))
+    notes = []
+    if np.any(moments.maximum == moments.minimum):
+        notes.append(
+            f"All {moments.count:,} samples are equal: the variance is zero, which says nothing of "
+            "events too rare to be sampled."
+        )
+    # Where each sample has a large share by mere count, a large share means nothing.
+    if share > max(HEAVY_SHARE, 50.0 / moments.count):
+        notes.append(
+            f"One of {moments.count:,} samples makes up {100 * share:.0f} % of the variance: the "
+            "tail is heavy, and the error bar is too short if the variance is infinite."
+        )
+    return tuple(notes)

@@ -1,0 +1,123 @@
+"""Count, mean, sum of squared deviations and extremes, mergeable without loss."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["Moments"]
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Moments:
+    """Moments of samples of shape ``(k,)``, or of scalars (then every array has shape ``()``).
+
+    Attributes
+    ----------
+    count : int
+        Number of samples.
+    mean : ndarray of float64
+        Their mean.
+    m2 : ndarray of float64
+        Sum of the squared deviations from the mean.
+    minimum, maximum : ndarray of float64
+        The extremes.
+    n_nonfinite : int
+        How many samples hold an infinity or a NaN.
+
+    Notes
+    -----
+    A block is passed over twice, mean first: the deviations are exact to rounding, as in Welford's
+    recurrence [1]_ but vectorised. Two blocks are merged by the pairwise update of Chan, Golub and
+    LeVeque [2]_. Only sums, products and quotients are used, so hosts agree to the last bit.
+
+    References
+    ----------
+    .. [1] B. P. Welford, "Note on a method for calculating corrected sums of squares and
+       products", Technometrics 4 (1962) 419-420, doi:10.1080/00401706.1962.10490022.
+    .. [2] T. F. Chan, G. H. Golub, R. J. LeVeque, "Algorithms for computing the sample variance:
+       analysis and recommendations", The American Statistician 37 (1983) 242-247,
+       doi:10.1080/00031305.1983.10483115.
+
+    Examples
+    --------
+    >>> a, b = Moments.of(np.array([1.0, 2.0])), Moments.of(np.array([6.0]))
+    >>> float(a.merge(b).mean), float(a.merge(b).m2)
+    (3.0, 14.0)
+    """
+
+    count: int
+    mean: Floats
+    m2: Floats
+    minimum: Floats
+    maximum: Floats
+    n_nonfinite: int
+
+    @classmethod
+    def of(cls, samples: Floats) -> Moments:
+        """Return the moments of samples.
+
+        Parameters
+        ----------
+        samples : ndarray of float64, shape (n,) or (n, k)
+            At least one sample.
+
+        Returns
+        -------
+        Moments
+            Of shape () or (k,).
+        """
+        with np.errstate(all="ignore"):
+            mean = np.mean(samples, axis=0)
+            m2 = np.sum(np.square(samples - mean), axis=0)
+        finite = np.isfinite(samples)
+        n_nonfinite = 0
+        if not finite.all():
+            n_nonfinite = int(np.count_nonzero(~finite.reshape(len(samples), -1).all(axis=1)))
+        return cls(
+            count=len(samples),
+            mean=np.asarray(mean),
+            m2=np.asarray(m2),
+            minimum=np.asarray(np.min(samples, axis=0)),
+            maximum=np.asarray(np.max(samples, axis=0)),
+            n_nonfinite=n_nonfinite,
+        )
+
+    def merge(self, other: Moments) -> Moments:
+        """Return the moments of both sets of samples.
+
+        Parameters
+        ----------
+        other : Moments
+            Those of the higher blocks, of the same shape.
+
+        Returns
+        -------
+        Moments
+            Of the union.
+        """
+        count = self.count + other.count
+        with np.errstate(all="ignore"):
+            delta = other.mean - self.mean
+            mean = self.mean + delta * (other.count / count)
+            m2 = self.m2 + other.m2 + np.square(delta) * (self.count * other.count / count)
+        return Moments(
+            count=count,
+            mean=np.asarray(mean),
+            m2=np.asarray(m2),
+            minimum=np.asarray(np.minimum(self.minimum, other.minimum)),
+            maximum=np.asarray(np.maximum(self.maximum, other.maximum)),
+            n_nonfinite=self.n_nonfinite + other.n_nonfinite,
+        )
+
+    @property
+    def standard_error(self) -> Floats:
+        """Standard error of the mean; NaN for a single sample."""
+        with np.errstate(all="ignore"):
+            if self.count < 2:
+                return np.asarray(np.full_like(self.m2, np.nan))
+            return np.asarray(np.sqrt(self.m2 / (self.count - 1) / self.count))

@@ -1,0 +1,59 @@
+"""A task in the form that SCOOP's broker and workers understand."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import signal
+import socket
+from collections.abc import Callable
+from typing import Any
+
+import scoop
+from scoop._types import Future as ScoopFuture
+from scoop._types import StopWatch
+
+__all__ = ["Task"]
+
+
+class Task(ScoopFuture):  # type: ignore[misc]
+    """A SCOOP future whose worker tells the driver when it starts.
+
+    Parameters
+    ----------
+    driver : bytes
+        The driver's identity at the broker.
+    number : int
+        Distinguishes the driver's tasks.
+    fn : callable
+        Importable on the worker.
+    args : tuple
+        Its arguments.
+    """
+
+    def __init__(
+        self, driver: bytes, number: int, fn: Callable[..., Any], args: tuple[Any, ...]
+    ) -> None:
+        # SCOOP's own constructor would name the origin as the submitter, and keep every future.
+        self.id = driver, number
+        self.parentId = driver, -1
+        self.callable, self.args = fn, args
+        self.kargs: dict[str, Any] = {}
+        self.index = self.executor = self.greenlet = None
+        self.resultValue = self.exceptionValue = None
+        self.creationTime = ""
+        self.stopWatch = StopWatch()
+        self.sendResultBack = True
+        self.isDone = False
+        self.callback: list[Any] = []
+        self.children: dict[Any, Any] = {}
+
+    def _switch(self, future: Any) -> Any:
+        # SCOOP calls this on the worker's main thread, the owner of the socket, to run the task.
+        if self.greenlet is not None and not self.greenlet:
+            if not scoop.IS_ORIGIN:
+                signal.signal(signal.SIGINT, signal.SIG_IGN)  # the driver answers Ctrl-C
+            started = pickle.dumps((self.id[1], socket.gethostname(), os.getpid()))
+            to_broker = scoop._control.execQueue.socket.socket
+            to_broker.send_multipart([b"RP", started, self.id[0]])
+        return super()._switch(future)

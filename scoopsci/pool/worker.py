@@ -1,0 +1,47 @@
+"""What every worker process that we start does first.
+
+As a file, this is also the main module of the workers that we add to a SCOOP pool: SCOOP loads it
+under the name SCOOP_WORKER.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import sys
+import threading
+
+__all__ = ["prepare_worker"]
+
+
+def prepare_worker(driver_pid: int) -> None:
+    """Make a worker process live and die with its driver.
+
+    Parameters
+    ----------
+    driver_pid : int
+        Process of the driver, on this host.
+    """
+    # Ctrl-C reaches the whole process group; the driver alone answers it, and ends the workers.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # The driver's stdout carries its data; what a worker writes beside Python is for people.
+    sys.stdout.flush()
+    os.dup2(2, 1)
+    try:
+        driver = os.pidfd_open(driver_pid)
+    except ProcessLookupError:
+        os._exit(1)
+    threading.Thread(target=_end_with, args=(driver,), daemon=True, name="end-with-driver").start()
+
+
+def _end_with(process: int) -> None:
+    # A parent-death signal would be sent when the thread ends that started the worker.
+    poll = select.poll()
+    poll.register(process, select.POLLIN)
+    poll.poll()
+    os._exit(1)
+
+
+if __name__ == "SCOOP_WORKER":
+    prepare_worker(os.getppid())

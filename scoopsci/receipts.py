@@ -1,0 +1,203 @@
+"""Receipts: where a result comes from, and what it takes to get it again."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import inspect
+import json
+import math
+import os
+import platform
+import socket
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import cloudpickle
+import numpy as np
+
+__all__ = [
+    "battery_hash",
+    "hash_code",
+    "make_receipt",
+    "process_facts",
+    "software_versions",
+    "write_receipt",
+]
+
+
+@cache
+def battery_hash() -> str:
+    """Hash the results of a fixed battery of computations on this machine.
+
+    Returns
+    -------
+    str
+        16 hexadecimal digits, equal on machines that compute alike to the last bit.
+
+    Notes
+    -----
+    NumPy, OpenBLAS and the C library choose their kernels by the processor, and results differ in
+    the last bit: exp and log with and without AVX-512, sin and gamma with and without FMA, dot
+    products between OpenBLAS cores. About 5 ms, SciPy's import aside.
+    """
+    from scipy import special
+
+    x = np.arange(1.0, 4097.0) * 0.7310585786300049 % 1.0
+    single = x.astype(np.float32)
+    square = x.reshape(64, 64)
+    with np.errstate(all="ignore"):
+        results = [
+            *(ufunc(x) for ufunc in _UFUNCS),
+            *(ufunc(40.0 * x) for ufunc in (np.sin, np.cos, np.tan, np.exp)),
+            *(ufunc(single) for ufunc in (np.exp, np.log, np.sin, np.tanh)),
+            np.power(x, 1.7),
+            np.hypot(x, x[::-1]),
+            np.asarray([np.sum(x), np.mean(single), np.dot(x, x), np.var(x)]),
+            square @ square.T,
+            np.linalg.solve(square + 64.0 * np.eye(64), x[:64]),
+            *(function(x) for function in (special.gamma, special.erf, special.ndtri, special.j0)),
+            np.asarray(
+                [f(v) for f in (math.gamma, math.erf, math.lgamma) for v in x[:256].tolist()]
+            ),
+        ]
+    digest = hashlib.sha256()
+    for result in results:
+        digest.update(np.ascontiguousarray(result).tobytes())
+    return digest.hexdigest()[:16]
+
+
+_UFUNCS = (
+    np.exp, np.expm1, np.log, np.log1p, np.log2, np.sqrt, np.cbrt, np.sin, np.cos, np.tan,
+    np.arcsin, np.arctan, np.sinh, np.cosh, np.tanh, np.arctanh,
+)  # fmt: skip
+
+
+def process_facts() -> dict[str, Any]:
+    """Return what a result should tell of the process that computed it.
+
+    Returns
+    -------
+    dict
+        ``host``, ``pid``, ``python``, ``numpy`` and ``battery``.
+    """
+    return {
+        "host": socket.gethostname(),
+        "pid": os.getpid(),
+        "python": platform.python_version(),
+        "numpy": np.__version__,
+        "battery": battery_hash(),
+    }
+
+
+@cache
+def software_versions() -> dict[str, str]:
+    """Return the versions of Python, of scoopsci and of what it computes with."""
+    packages = ("scoopsci", "numpy", "scipy", "scoop", "pyzmq", "loky", "cloudpickle")
+    versions = {name: importlib.metadata.version(name) for name in packages}
+    return {"python": platform.python_version(), **versions}
+
+
+def hash_code(fn: Callable[..., object]) -> str:
+    """Hash a user's code, to tell two receipts of different functions apart.
+
+    Parameters
+    ----------
+    fn : callable
+        A function, or an object of a class with ``__call__``.
+
+    Returns
+    -------
+    str
+        SHA-256 of its source, where there is one, else of its pickle; what it calls is left out.
+    """
+    described: Any = fn if inspect.isroutine(fn) or inspect.isclass(fn) else type(fn)
+    try:
+        code = inspect.getsource(described).encode()
+    except (OSError, TypeError):
+        code = cloudpickle.dumps(fn)
+    return hashlib.sha256(code).hexdigest()
+
+
+def make_receipt(
+    workload: str,
+    *,
+    options: Mapping[str, Any],
+    stream: str,
+    code: str,
+    result: Mapping[str, Any],
+    **run: Any,
+) -> dict[str, Any]:
+    """Put a receipt together.
+
+    Parameters
+    ----------
+    workload : str
+        What was run.
+    options : mapping
+        All that the result depends on: seed, counts, block size, confidence.
+    stream : str
+        Identity and version of the random streams.
+    code : str
+        `hash_code` of the user's function, or the name of one of ours.
+    result : mapping
+        The result.
+    **run
+        How it was carried out: engine, workers, times, losses.
+
+    Returns
+    -------
+    dict
+        Of plain values, ready for JSON.
+    """
+    receipt = {
+        "workload": workload,
+        "options": dict(options),
+        "stream": stream,
+        "code": code,
+        "result": dict(result),
+        "run": run,
+        "versions": software_versions(),
+        "written": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+    plain: dict[str, Any] = _as_plain(receipt)
+    return plain
+
+
+def _as_plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(key): _as_plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_as_plain(item) for item in value]
+    if isinstance(value, (np.ndarray, np.generic)):
+        return _as_plain(value.tolist())
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)  # JSON has no numbers for "nan" and "inf"
+    return value
+
+
+def write_receipt(receipt: Mapping[str, Any], path: str | os.PathLike[str]) -> None:
+    """Write a receipt as JSON, whole or not at all.
+
+    Parameters
+    ----------
+    receipt : mapping
+        Of plain values.
+    path : path-like
+        The file; an older one is replaced.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be written.
+    """
+    target = Path(path)
+    scratch = target.with_name(f".{target.name}.{os.getpid()}")
+    try:
+        scratch.write_text(json.dumps(receipt, indent=2, ensure_ascii=False) + "\n", "utf-8")
+        scratch.replace(target)
+    finally:
+        scratch.unlink(missing_ok=True)

@@ -1,0 +1,74 @@
+"""Progress: what a run tells while it is under way."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import TypeAlias
+
+__all__ = ["Progress", "ProgressCallback", "show_progress"]
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """State of a run.
+
+    Attributes
+    ----------
+    n_done : int
+        Blocks counted.
+    n_blocks : int or None
+        Blocks in all, where that is known.
+    n_in_flight : int
+        Tasks submitted and not ended.
+    n_lost : int
+        Tasks lost with their workers so far.
+    elapsed_s : float
+        Time since the start.
+    """
+
+    n_done: int
+    n_blocks: int | None
+    n_in_flight: int
+    n_lost: int
+    elapsed_s: float
+
+
+ProgressCallback: TypeAlias = Callable[[Progress], None]
+
+
+@contextlib.contextmanager
+def show_progress(*, quiet: bool = False) -> Iterator[ProgressCallback | None]:
+    """Yield a callback that draws a bar on stderr, or None where nobody would see it.
+
+    Parameters
+    ----------
+    quiet : bool
+        Draw nothing.
+
+    Yields
+    ------
+    callable or None
+        For the ``progress`` of a run.
+    """
+    if quiet or not sys.stderr.isatty():
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import Progress as Bar
+
+    with Bar(console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("blocks", total=None)
+
+        def draw(state: Progress) -> None:
+            lost = f", {state.n_lost} tasks repeated" if state.n_lost else ""
+            bar.update(
+                task,
+                completed=state.n_done,
+                total=state.n_blocks,
+                description=f"{state.n_done:,} blocks{lost}",
+            )
+
+        yield draw

@@ -1,0 +1,79 @@
+"""Random streams: one for each block, the same wherever the block runs."""
+
+from __future__ import annotations
+
+import operator
+
+import numpy as np
+
+__all__ = ["STREAM", "block_generator", "check_seed"]
+
+#: Identity of the streams; part of every receipt. A change of bits is a new version.
+STREAM = "numpy.PCG64DXSM, SeedSequence(seed, spawn_key=(block,)), version 1"
+
+
+def check_seed(seed: int | None) -> int:
+    """Return the seed, or a fresh one of 128 bits from the operating system.
+
+    Parameters
+    ----------
+    seed : int or None
+        Not negative, of any size. None draws a fresh seed, which the receipt records.
+
+    Returns
+    -------
+    int
+        The entropy of all streams of the run.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If the seed is not an integer, or negative.
+    """
+    if seed is None:
+        fresh = np.random.SeedSequence().entropy
+        assert isinstance(fresh, int)
+        return fresh
+    try:
+        value = operator.index(seed)
+    except TypeError:
+        raise TypeError(f"seed must be an integer or None, got {seed!r}") from None
+    if value < 0:
+        raise ValueError(f"seed must not be negative, got {value}")
+    return value
+
+
+def block_generator(seed: int, block: int) -> np.random.Generator:
+    """Return the random generator of a block.
+
+    Parameters
+    ----------
+    seed : int
+        Entropy of the run.
+    block : int
+        Index of the block.
+
+    Returns
+    -------
+    numpy.random.Generator
+        At the start of the block's own stream.
+
+    Notes
+    -----
+    `numpy.random.SeedSequence` hashes the entropy and the spawn key into a pool of 128 bits, from
+    which the state of PCG64DXSM [1]_ is filled; about 10 µs. That any two of 10^6 blocks share a
+    stream has odds of 10^-27.
+
+    References
+    ----------
+    .. [1] M. E. O'Neill, "PCG: A family of simple fast space-efficient statistically good
+       algorithms for random number generation", HMC-CS-2014-0905, 2014.
+
+    Examples
+    --------
+    >>> float(block_generator(7, 0).random()) == float(block_generator(7, 0).random())
+    True
+    """
+    return np.random.Generator(
+        np.random.PCG64DXSM(np.random.SeedSequence(seed, spawn_key=(block,)))
+    )
