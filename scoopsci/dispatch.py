@@ -7,6 +7,7 @@ computed from its index and its input alone, and partials merge along the fixed 
 from __future__ import annotations
 
 import math
+import os
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -108,7 +109,7 @@ class Dispatch(Generic[P]):
     chunk_target_s : float
         Time that a chunk should take, in seconds.
     window : int, optional
-        Tasks in flight; by default two for each worker.
+        Tasks in flight; by default two for each worker, one running and one at hand.
     retries : int
         How often a block that raises is tried again.
     poison_after : int
@@ -150,7 +151,7 @@ class Dispatch(Generic[P]):
         self._inputs = _Inputs(inputs)
         self._n_blocks = n_blocks
         self._chunk_target_s = chunk_target_s
-        self._window = window or 2 * engine.n_workers
+        self._window = window
         self._retries = retries
         self._poison_after = poison_after
         self._timeout = timeout
@@ -196,7 +197,7 @@ class Dispatch(Generic[P]):
         """
         return {
             "engine": self._engine.name,
-            "n_workers": self._engine.n_workers,
+            "n_workers": self._engine.n_workers or len(self.workers),
             "n_lost_tasks": self.n_lost,
             "n_retried_tasks": self.n_retried,
             "mixed": len({worker["battery"] for worker in self.workers.values()}) > 1,
@@ -204,7 +205,7 @@ class Dispatch(Generic[P]):
         }
 
     def _fill(self) -> bool:
-        while len(self._in_flight) < self._window:
+        while len(self._in_flight) < (self._window or 2 * self._n_workers()):
             self._remaining_s()
             chunk = self._next_chunk()
             if chunk is None:
@@ -215,6 +216,10 @@ class Dispatch(Generic[P]):
             future = self._engine.submit(run_chunk, *self._call, chunk.start, chunk.inputs)
             self._in_flight[future] = chunk
         return bool(self._in_flight)
+
+    def _n_workers(self) -> int:
+        # Where the engine cannot tell, the window widens as more workers are met.
+        return self._engine.n_workers or max(os.cpu_count() or 1, len(self.workers))
 
     def _next_chunk(self) -> _Chunk | None:
         if any(map(self._must_run_alone, self._in_flight.values())):
@@ -239,7 +244,7 @@ class Dispatch(Generic[P]):
             size = min(size, int(self._chunk_target_s / self._block_s))
         if self._n_blocks is not None:  # let the last chunks end together
             remaining = self._n_blocks - self._inputs.n_taken
-            size = min(size, math.ceil(remaining / (2 * self._engine.n_workers)))
+            size = min(size, math.ceil(remaining / (2 * self._n_workers())))
         return max(1, size)
 
     def _remaining_s(self) -> float | None:

@@ -98,7 +98,7 @@ class Engine(Executor):
     name : str
         Name of the engine.
     n_workers : int
-        Number of workers.
+        Number of workers; 0 where the engine cannot tell.
     """
 
     def __init__(self, name: str, carrier: AbstractContextManager[tuple[Executor, int]]) -> None:

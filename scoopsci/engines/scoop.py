@@ -54,7 +54,8 @@ def open_scoop(
     Yields
     ------
     tuple of Executor, int
-        The executor and the number of workers.
+        The executor and the number of workers; 0 where the hostfile gives no counts, since SCOOP
+        does not tell then.
 
     Raises
     ------
@@ -99,7 +100,7 @@ def _shared_driver() -> Executor:
     with _lock:
         if _driver is None:
             _driver = ScoopDriver(
-                scoop.BROKER.hostname, scoop.BROKER.task_port, scoop.SIZE, _start_substitute
+                scoop.BROKER.hostname, scoop.BROKER.task_port, scoop.SIZE or 64, _start_substitute
             )
             atexit.register(_driver.shutdown)
         return _driver
@@ -111,7 +112,7 @@ def _start_substitute() -> subprocess.Popen[bytes]:
 
     command = [
         *(sys.executable, "-m", "scoop.bootstrap.__main__"),
-        *("--size", str(max(2, scoop.SIZE))),  # of one worker, SCOOP would have it hoard tasks
+        *("--size", str(max(2, scoop.SIZE))),  # a pool of one would hoard tasks
         *("--workingDirectory", os.getcwd()),
         *("--brokerHostname", scoop.BROKER.hostname),
         *("--externalBrokerHostname", scoop.BROKER.externalHostname),

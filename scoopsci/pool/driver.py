@@ -125,7 +125,7 @@ class ScoopDriver(Executor):
             return
         self._closing = True
         self._wake()
-        self._thread.join()
+        self._thread.join(timeout=10)
         os.close(self._wake_read)
         os.close(self._wake_write)
         # Ended in an orderly way, a SCOOP worker would end the whole pool.
@@ -256,6 +256,7 @@ class ScoopDriver(Executor):
         del self._workers[name]
         self._poller.unregister(worker.monitor)
         worker.link.disable_monitor()
+        worker.monitor.close(linger=0)
         worker.link.close(linger=0)
         for number in list(worker.calls):
             self._lose(number, f"worker {worker.pid} on host {worker.host} ended", worker.host)

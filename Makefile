@@ -1,0 +1,41 @@
+# make pi     sets up and runs the main job on this machine
+# make test   sets up and runs all tests but the slow ones
+# make lint   ruff, mypy, import-linter
+# make bench  measures, and writes benchmarks/results/
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+POINTS ?= 100000000
+PYTEST_ARGS ?= -m "not slow"
+
+.PHONY: pi test lint bench clean
+
+pi: $(VENV)/installed
+	$(BIN)/python -m scoop --hostfile hostfile scoopsci/montecarlo.py --points $(POINTS)
+
+test: $(VENV)/installed-test lint
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+lint: $(VENV)/installed-test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --config setup.cfg
+
+bench: $(VENV)/installed-test
+	$(BIN)/python benchmarks/road.py --output benchmarks/results/road.json
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/installed: setup.cfg pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --editable .
+	touch $@
+
+$(VENV)/installed-test: setup.cfg pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --editable '.[test]'
+	touch $@ $(VENV)/installed
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
