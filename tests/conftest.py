@@ -16,6 +16,8 @@ from pathlib import Path
 import psutil
 import pytest
 
+from scoopsci import open_engine
+
 REPOSITORY = Path(__file__).parent.parent
 
 #: They live as long as the process: the first by design of the standard library, the worker that
@@ -54,8 +56,16 @@ def _descriptors() -> set[str]:
     return opened
 
 
+@pytest.fixture(scope="session", autouse=True)
+def once_for_each_process() -> None:
+    """Let loky open what stays open for the life of a process that has used it."""
+    with contextlib.suppress(RuntimeError), open_engine("processes", n_workers=1) as engine:
+        engine.submit(int).result(60)
+        raise RuntimeError
+
+
 @pytest.fixture(autouse=True)
-def no_leaks() -> Iterator[None]:
+def no_leaks(once_for_each_process: None) -> Iterator[None]:
     """Fail a test that leaves a thread, a descriptor or a child process behind."""
     looks = (_threads, _descriptors, _children)
     before = [look() for look in looks]
@@ -84,43 +94,64 @@ def run_scoop() -> Iterator[RunScoop]:
     def run(
         *program: str | Path, n: int | None = None, cwd: Path = REPOSITORY, timeout: float = 100
     ) -> subprocess.CompletedProcess[str]:
-        number = [] if n is None else ["-n", str(n)]
-        command = [sys.executable, "-m", "scoop", *number, *map(str, program)]
-        process = subprocess.Popen(
-            command,
-            cwd=cwd,
-            env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            start_new_session=True,
-        )
+        process = start_scoop(*program, n=n, cwd=cwd)
         started.append(process)
         out, err = process.communicate(timeout=timeout)
         wait_for_end(process.pid)
-        return subprocess.CompletedProcess(command, process.returncode, out, err)
+        return subprocess.CompletedProcess(process.args, process.returncode, out, err)
 
     yield run
     for process in started:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
+        end_session(process)
+
+
+def start_scoop(
+    *program: str | Path, n: int | None = None, cwd: Path = REPOSITORY
+) -> subprocess.Popen[str]:
+    """Start a program under ``python -m scoop``, in a session of its own."""
+    number = [] if n is None else ["-n", str(n)]
+    return subprocess.Popen(
+        [sys.executable, "-m", "scoop", *number, *map(str, program)],
+        cwd=cwd,
+        env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def end_session(process: subprocess.Popen[str]) -> None:
+    """Kill what is left of a session that the test has started."""
+    for member in _members(process.pid):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            member.kill()
+    process.communicate()
+
+
+def wait_for_work(session: int, *, seconds: float) -> None:
+    """Wait until the processes of a session have used so much processor time together."""
+    deadline = time.monotonic() + 60
+    while sum(sum(process.cpu_times()[:2]) for process in _members(session)) < seconds:
+        assert time.monotonic() < deadline, f"session {session} does not work"
+        time.sleep(0.05)
 
 
 def wait_for_end(session: int) -> None:
     """Fail if processes of a session are left, once they had time to end."""
     deadline = time.monotonic() + 15
-    while left := _session_members(session):
+    while left := _members(session):
         if time.monotonic() > deadline:
             pytest.fail(f"still running: {left}")
         time.sleep(0.05)
 
 
-def _session_members(session: int) -> list[str]:
+def _members(session: int) -> list[psutil.Process]:
     members = []
-    for process in psutil.process_iter(["cmdline", "status"]):
-        with contextlib.suppress(ProcessLookupError):
-            if os.getsid(process.pid) == session and process.info["status"] != "zombie":
-                members.append(f"{process.pid} {' '.join(process.info['cmdline'] or [])}")
+    for process in psutil.process_iter():
+        with contextlib.suppress(ProcessLookupError, psutil.NoSuchProcess):
+            if os.getsid(process.pid) == session and process.status() != psutil.STATUS_ZOMBIE:
+                members.append(process)
     return members
 
 

@@ -1,0 +1,146 @@
+"""The scripts under plain ``python -m scoop`` on this machine."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from scoopsci import pi
+from tests.conftest import (
+    REPOSITORY,
+    RunScoop,
+    end_session,
+    start_scoop,
+    wait_for_end,
+    wait_for_work,
+)
+
+SCRIPT = Path("scoopsci") / "montecarlo.py"
+HOSTFILE = ("--hostfile", REPOSITORY / "hostfile")
+OPTIONS = ("--points", "50000000", "--seed", "7", "--json")
+BITS = ("estimate", "n_inside", "half_width", "standard_error", "interval", "n_blocks")
+
+
+@pytest.fixture(scope="module")
+def serial() -> dict[str, Any]:
+    """Compute the reference here, in the caller."""
+    result = pi(50_000_000, seed=7, engine="serial")
+    return {**result.receipt["result"], "estimate": result.value, "n_blocks": result.n_blocks}
+
+
+@pytest.mark.parametrize("n", [None, 1, 2, 5])
+def test_same_bits_under_scoop(run_scoop: RunScoop, serial: dict[str, Any], n: int | None) -> None:
+    done = run_scoop(*HOSTFILE, SCRIPT, *OPTIONS, n=n)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert {key: found[key] for key in BITS} == {key: serial[key] for key in BITS}
+    assert (found["engine"], found["n_workers"]) == ("scoop", n or 2)
+
+
+def test_same_bits_from_within_the_package_folder(
+    run_scoop: RunScoop, serial: dict[str, Any]
+) -> None:
+    done = run_scoop(
+        "--hostfile", "../hostfile", "montecarlo.py", *OPTIONS, cwd=REPOSITORY / "scoopsci"
+    )
+    found = json.loads(done.stdout)
+    assert {key: found[key] for key in BITS} == {key: serial[key] for key in BITS}
+
+
+def test_same_bits_by_processes(serial: dict[str, Any]) -> None:
+    command = [sys.executable, "-m", "scoopsci", "pi", *OPTIONS]
+    done = subprocess.run(
+        [*command, "--engine", "processes", "--workers", "3"],
+        capture_output=True,
+        check=True,
+        text=True,
+        timeout=100,
+    )
+    found = json.loads(done.stdout)
+    assert {key: found[key] for key in BITS} == {key: serial[key] for key in BITS}
+    assert found["n_workers"] == 3
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (("--points", "0"), "at least 1, got 0"),
+        (("--workers", "7"), "the SCOOP pool has 2 workers, got n_workers=7"),
+        (("--hostfile", "hostfile"), "the SCOOP pool has its hosts already"),
+        (("--engine", "warp"), "engine must be one of auto"),
+    ],
+)
+def test_wrong_use_under_scoop_is_one_line(
+    run_scoop: RunScoop, arguments: tuple[str, ...], told: str
+) -> None:
+    done = run_scoop(*HOSTFILE, "-q", SCRIPT, *arguments)
+    assert done.stdout == ""
+    assert done.stderr.count("\n") == 1
+    assert told in done.stderr
+
+
+@pytest.fixture
+def endless_run() -> Iterator[subprocess.Popen[str]]:
+    """Start a run without end, and yield it once its workers compute."""
+    process = start_scoop(*HOSTFILE, "-q", SCRIPT, "--points", str(10**13), "--seed", "1", n=3)
+    try:
+        wait_for_work(process.pid, seconds=6.0)
+        yield process
+    finally:
+        end_session(process)
+
+
+def member_with(session: int, words: str) -> list[psutil.Process]:
+    found = []
+    for process in psutil.process_iter(["cmdline"]):
+        command = " ".join(process.info["cmdline"] or [])
+        if words in command and os.getsid(process.pid) == session:
+            found.append(process)
+    return found
+
+
+def test_ctrl_c_under_scoop_is_one_line(endless_run: subprocess.Popen[str]) -> None:
+    os.killpg(endless_run.pid, signal.SIGINT)
+    out, err = endless_run.communicate(timeout=30)
+    assert (out, err) == ("", "scoopsci pi: interrupted\n")
+    wait_for_end(endless_run.pid)
+
+
+def test_a_killed_origin_leaves_no_process(endless_run: subprocess.Popen[str]) -> None:
+    origin = next(
+        process
+        for process in member_with(endless_run.pid, "--origin")
+        if "scoop.bootstrap.__main__" in process.cmdline()
+    )
+    origin.kill()
+    endless_run.communicate(timeout=30)
+    wait_for_end(endless_run.pid)
+
+
+def test_a_killed_worker_changes_no_bit(run_scoop: RunScoop) -> None:
+    n_points = 2_000_000_000
+    process = start_scoop(
+        *HOSTFILE, "-q", SCRIPT, "--points", str(n_points), "--seed", "3", "--json", n=2
+    )
+    try:
+        wait_for_work(process.pid, seconds=4.0)
+        (substitute,) = member_with(process.pid, "pool/worker.py")
+        substitute.kill()
+        time.sleep(1.0)
+        out, err = process.communicate(timeout=90)
+        found = json.loads(out)
+        wait_for_end(process.pid)
+    finally:
+        end_session(process)
+    assert found["receipt"]["run"]["n_lost_tasks"] >= 1, err
+    assert found["n_inside"] == pi(n_points, seed=3, engine="processes").n_inside

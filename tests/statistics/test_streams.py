@@ -1,0 +1,157 @@
+"""Streams: the published generator, all of them distinct, and independent side by side."""
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from scipy import stats
+
+from scoopsci.streams import block_generator
+
+N_STREAMS = 100_000
+MASK_32, MASK_64, MASK_128 = ((1 << bits) - 1 for bits in (32, 64, 128))
+PCG_MULTIPLIER = 0x2360ED051FC65DA44385DF649FCCF645
+CHEAP_MULTIPLIER = 0xDA942042E4DD58B5
+
+
+class SeedHash:
+    """O'Neill's seed_seq_fe of a 128-bit pool, as NumPy's SeedSequence documents it."""
+
+    def __init__(self, words: list[int]) -> None:
+        self.constant, self.multiplier = 0x43B0D7E5, 0x931E8875
+        self.pool = [self.hash(words[i] if i < len(words) else 0) for i in range(4)]
+        for source in range(4):
+            for target in range(4):
+                if source != target:
+                    self.mix(target, self.pool[source])
+        for word in words[4:]:
+            for target in range(4):
+                self.mix(target, word)
+
+    def hash(self, value: int) -> int:
+        value ^= self.constant
+        self.constant = self.constant * self.multiplier & MASK_32
+        value = value * self.constant & MASK_32
+        return value ^ value >> 16
+
+    def mix(self, target: int, word: int) -> None:
+        mixed = 0xCA01F9DD * self.pool[target] - 0x4973F715 * self.hash(word) & MASK_32
+        self.pool[target] = mixed ^ mixed >> 16
+
+    def generate(self, n_words: int) -> list[int]:
+        self.constant, self.multiplier = 0x8B51F9DD, 0x58F38DED
+        return [self.hash(self.pool[i % 4]) for i in range(n_words)]
+
+
+def to_words(number: int) -> list[int]:
+    words = [number & MASK_32]
+    while number := number >> 32:
+        words.append(number & MASK_32)
+    return words
+
+
+def hash_seed(seed: int, block: int) -> SeedHash:
+    words = to_words(seed)
+    return SeedHash([*words, *[0] * (4 - len(words)), *to_words(block)])
+
+
+def compute_stream(seeds: SeedHash, n_outputs: int) -> list[int]:
+    """Return the outputs of PCG64DXSM, by the formulas of its author in Python's integers."""
+    low_first = seeds.generate(8)
+    s = [low_first[2 * i] | low_first[2 * i + 1] << 32 for i in range(4)]
+    increment = (s[2] << 65 | s[3] << 1 | 1) & MASK_128
+    state = (increment + (s[0] << 64 | s[1])) * PCG_MULTIPLIER + increment & MASK_128
+    outputs = []
+    for _ in range(n_outputs):
+        high, low = state >> 64, state & MASK_64 | 1
+        high ^= high >> 32
+        high = high * CHEAP_MULTIPLIER & MASK_64
+        high ^= high >> 48
+        outputs.append(high * low & MASK_64)
+        state = state * CHEAP_MULTIPLIER + increment & MASK_128
+    return outputs
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ([3735928559, 195939070, 229505742, 305419896],
+         [3914649087, 576849849, 3593928901, 2229911004]),
+        ([2766103236, 2883057919, 4029656435, 862374500],
+         [296367413, 4262059219, 13109864, 3283683422]),
+    ],
+)  # fmt: skip
+def test_seed_hash_gives_the_published_values(words: list[int], expected: list[int]) -> None:
+    """The values of https://gist.github.com/imneme/540829265469e673d045."""
+    assert SeedHash(words).generate(4) == expected
+    assert np.random.SeedSequence(words).generate_state(4).tolist() == expected
+
+
+@pytest.mark.parametrize(
+    ("seed", "expected"),
+    [
+        (0xDEADBEAF, [0xDF1DDCF1E22521FE, 0xC71B2F9C706CF151, 0x6922A8CC24AD96B2]),
+        (0, [0xD97E4A147F788A70, 0x8DFA7BCE56E3A253, 0x13556ED9F53D3C10]),
+    ],
+)
+def test_generator_gives_the_published_values(seed: int, expected: list[int]) -> None:
+    """The first values of NumPy's pcg64dxsm-testset-1.csv and -2.csv."""
+    assert compute_stream(SeedHash(to_words(seed)), 3) == expected
+    assert np.random.PCG64DXSM(seed).random_raw(3).tolist() == expected
+
+
+@pytest.mark.parametrize("seed", [0, 7, 2**32, 2**127 + 5, 2**200 + 1])
+@pytest.mark.parametrize("block", [0, 1, 12_345, 2**32 - 1, 2**32, 2**64 + 1])
+def test_block_has_the_stream_of_the_formulas(seed: int, block: int) -> None:
+    raw = block_generator(seed, block).bit_generator.random_raw(20).tolist()
+    assert raw == compute_stream(hash_seed(seed, block), 20)
+
+
+@pytest.mark.parametrize(
+    ("seed", "block", "raw", "uniform"),
+    [
+        (0, 0, 0x27667AA3123FEC64, 0.15390745621903046),
+        (7, 3, 0x19BFF60D769C98D0, 0.10058534458822732),
+    ],
+)
+def test_pinned_values(seed: int, block: int, raw: int, uniform: float) -> None:
+    assert block_generator(seed, block).bit_generator.random_raw() == raw
+    assert block_generator(seed, block).random() == uniform == (raw >> 11) / 2**53
+
+
+def test_states_are_distinct() -> None:
+    states, increments = set[int](), set[int]()
+    for block in range(N_STREAMS):
+        state = block_generator(0, block).bit_generator.state["state"]
+        states.add(state["state"])
+        increments.add(state["inc"])
+    assert len(states) == len(increments) == N_STREAMS
+
+
+def interleave(seed: int, n_blocks: int, n_each: int) -> NDArray[np.float64]:
+    """Return the first uniform of every block, then the second of every block, and so on."""
+    columns = [block_generator(seed, block).random(n_each) for block in range(n_blocks)]
+    return np.stack(columns, axis=1).ravel()
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2**127])
+@pytest.mark.parametrize(("n_blocks", "n_each"), [(1_000, 100), (10_000, 10), (100, 1_000)])
+class TestInterleavedBlocks:
+    """100,000 uniforms taken from the blocks in turn look like those of one stream."""
+
+    def test_uniform(self, seed: int, n_blocks: int, n_each: int) -> None:
+        uniforms = interleave(seed, n_blocks, n_each)
+        counts = np.bincount((uniforms * 256).astype(int), minlength=256)
+        assert stats.chisquare(counts).pvalue > 1e-3
+        assert stats.kstest(uniforms, "uniform").pvalue > 1e-3
+
+    def test_pairs_are_uniform(self, seed: int, n_blocks: int, n_each: int) -> None:
+        cells = (interleave(seed, n_blocks, n_each) * 16).astype(int)
+        counts = np.bincount(16 * cells[::2] + cells[1::2], minlength=256)
+        assert stats.chisquare(counts).pvalue > 1e-3
+
+    def test_uncorrelated(self, seed: int, n_blocks: int, n_each: int) -> None:
+        centred = interleave(seed, n_blocks, n_each) - 0.5
+        for lag in (1, 2, 3, 7, n_blocks - 1, n_blocks, n_blocks + 1):
+            products = centred[:-lag] * centred[lag:]
+            z = products.mean() * 12 * np.sqrt(len(products))
+            assert abs(z) < 4.5, f"correlation at lag {lag}"

@@ -1,0 +1,187 @@
+"""The command line: statuses, streams, one line for each mistake, and clean ends."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import wait_for_end, wait_for_work
+
+PROMISED_KEYS = {
+    "estimate", "standard_error", "half_width", "confidence", "n_points", "n_inside", "seed",
+    "n_blocks", "engine", "n_workers", "elapsed_s", "receipt",
+}  # fmt: skip
+
+ENDLESS = str(10**13)
+
+
+def scoopsci(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "scoopsci", *arguments],
+        capture_output=True,
+        text=True,
+        timeout=100,
+        cwd=cwd,
+    )
+
+
+@pytest.fixture
+def endless_run(request: pytest.FixtureRequest) -> Iterator[subprocess.Popen[str]]:
+    """Start a run without end, and yield it once its workers compute."""
+    command = [sys.executable, "-m", "scoopsci", "pi", "--points", ENDLESS]
+    process = subprocess.Popen(
+        [*command, "--engine", request.param, "--seed", "1"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    try:
+        wait_for_work(process.pid, seconds=3.0)
+        yield process
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+
+
+@pytest.fixture
+def integrand(tmp_path: Path) -> Path:
+    """Write a user's module, in a folder that only the command's own process knows."""
+    (tmp_path / "integrands.py").write_text(
+        "import numpy as np\n"
+        "def gaussian(x):\n    return np.exp(-(x**2).sum(axis=1))\n"
+        "def wrong_shape(x):\n    return x[:3]\n"
+        "def failing(x):\n    raise KeyError('of the user')\n"
+        "number = 3\n"
+    )
+    return tmp_path
+
+
+def test_pi_prints_one_json_object_with_the_promised_keys() -> None:
+    done = scoopsci("pi", "--points", "100000", "--seed", "7", "--engine", "serial", "--json")
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert set(found) >= PROMISED_KEYS
+    assert (found["n_points"], found["seed"], found["engine"]) == (100_000, 7, "serial")
+    assert found["estimate"] == 4 * found["n_inside"] / found["n_points"]
+    assert done.stderr == ""
+
+
+def test_pi_prints_the_result_and_its_speed() -> None:
+    done = scoopsci("pi", "--points", "1000000", "--seed", "7", "--engine", "serial")
+    assert done.returncode == 0
+    assert done.stdout.startswith("π ≈ 3.14")
+    assert "points per second" in done.stdout
+    assert "seed 7" in done.stdout
+
+
+def test_output_is_the_receipt(tmp_path: Path) -> None:
+    target = tmp_path / "receipt.json"
+    arguments = ("pi", "--points", "100000", "--seed", "7", "--json", "--output", str(target))
+    done = scoopsci(*arguments, "--engine", "processes", "--workers", "2")
+    receipt = json.loads(target.read_text())
+    assert receipt == json.loads(done.stdout)["receipt"]
+    assert receipt["options"]["seed"] == 7
+    assert {worker["host"] for worker in receipt["run"]["workers"]} == {os.uname().nodename}
+    assert [path.name for path in tmp_path.iterdir()] == ["receipt.json"]
+
+
+@pytest.mark.parametrize("engine", ["serial", "processes"])
+def test_integrate_ships_the_user_s_module(integrand: Path, engine: str) -> None:
+    arguments = ("integrate", "integrands:gaussian", "--dim", "3", "--points", "50000")
+    done = scoopsci(*arguments, "--seed", "1", "--engine", engine, "--json", cwd=integrand)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert abs(found["estimate"] - 0.4165) < 5 * found["standard_error"]
+    assert "n_inside" not in found
+
+
+def test_integrate_over_a_box_with_negative_bounds(integrand: Path) -> None:
+    bounds = ("--lower", "-1", "-2", "--upper", "1", "2")
+    done = scoopsci("integrate", "integrands:gaussian", *bounds, "--json", cwd=integrand)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert abs(found["estimate"] - 1.493648 * 1.764163) < 5 * found["standard_error"]
+
+
+WRONG_USE = [
+    (["pi", "--points", "-3"], "at least 1, got -3"),
+    (["pi", "--points", "0"], "at least 1, got 0"),
+    (["pi", "--points", "1e6"], "must be an integer, got '1e6'"),
+    (["pi", "--points", "nan"], "must be an integer, got 'nan'"),
+    (["pi", "--confidence", "1"], "within (0, 1), such as 0.95, got 1.0"),
+    (["pi", "--confidence", "nan"], "within (0, 1), such as 0.95, got nan"),
+    (["pi", "--seed", "-1"], "must not be negative, got -1"),
+    (["pi", "--workers", "0"], "at least 1, got 0"),
+    (["pi", "--engine", "warp"], "engine must be one of auto, "),
+    (["pi", "--engine", "scoop"], "python -m scoop --hostfile"),
+    (["pi", "--engine", "serial", "--workers", "3"], "exactly 1 worker, got n_workers=3"),
+    (["pi", "--engine", "processes", "--hostfile", "hostfile"], "this machine alone"),
+    (["pi", "--hostfile", "missing"], "missing: "),
+    (["pi", "--hostfile", "bad"], "bad, line 2: "),
+    (["pi", "--output", "missing/receipt.json"], "folder that exists"),
+    (["pi", "--output", "."], "folder that exists"),
+    (["pi", "--half"], "--half"),
+    (["warp"], "warp"),
+    ([], "COMMAND"),
+    (["integrate", "integrands:gaussian", "--lower", "nan"], "must be finite"),
+    (["integrate", "integrands:gaussian", "--lower", "2"], "below its upper one"),
+    (["integrate", "integrands:gaussian", "--lower", "0", "0", "0", "--dim", "2"], "shape (2,)"),
+    (["integrate", "integrands:missing"], "integrands:missing"),
+    (["integrate", "integrands:number"], "must be callable"),
+    (["integrate", "gaussian"], "MODULE:FUNCTION"),
+    (["integrate", "no_such_module:f"], "no_such_module"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "told"), WRONG_USE, ids=[" ".join(w[0]) for w in WRONG_USE])
+def test_wrong_use_is_one_line_and_status_2(
+    integrand: Path, arguments: list[str], told: str
+) -> None:
+    (integrand / "bad").write_text("127.0.0.1 2\nhost zero\n")
+    (integrand / "hostfile").write_text("127.0.0.1 2\n")
+    done = scoopsci(*arguments, cwd=integrand)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert told in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("engine", ["serial", "processes"])
+@pytest.mark.parametrize(
+    ("function", "told"), [("wrong_shape", "got shape (3, 1)"), ("failing", "of the user")]
+)
+def test_a_failing_function_is_status_1_with_its_traceback(
+    integrand: Path, engine: str, function: str, told: str
+) -> None:
+    done = scoopsci("integrate", f"integrands:{function}", "--engine", engine, cwd=integrand)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "Traceback" in done.stderr
+    last_line = done.stderr.splitlines()[-1]
+    assert last_line.startswith("scoopsci integrate: block 0 failed on host")
+    assert told in last_line
+
+
+@pytest.mark.parametrize("endless_run", ["serial", "processes"], indirect=True)
+def test_ctrl_c_is_one_line_and_status_130(endless_run: subprocess.Popen[str]) -> None:
+    os.killpg(endless_run.pid, signal.SIGINT)
+    out, err = endless_run.communicate(timeout=30)
+    assert (endless_run.returncode, out, err) == (130, "", "scoopsci pi: interrupted\n")
+    wait_for_end(endless_run.pid)
+
+
+@pytest.mark.parametrize("endless_run", ["serial", "processes"], indirect=True)
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_a_killed_driver_leaves_no_process(
+    endless_run: subprocess.Popen[str], number: signal.Signals
+) -> None:
+    endless_run.send_signal(number)
+    endless_run.wait(timeout=30)
+    wait_for_end(endless_run.pid)

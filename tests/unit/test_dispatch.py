@@ -1,0 +1,662 @@
+"""The road, with faults scripted per call: whatever happens, the same blocks, once each."""
+
+import itertools
+import pickle
+import random
+import threading
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import BrokenExecutor, Executor, Future, ThreadPoolExecutor
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pytest
+
+from scoopsci import (
+    EngineError,
+    EngineTimeoutError,
+    PoisonTaskError,
+    TaskError,
+    WorkerLostError,
+    open_engine,
+)
+from scoopsci.blocks import Fold, Range
+from scoopsci.dispatch import Dispatch, run_chunk
+from scoopsci.engines.payload import in_task
+from scoopsci.reporting import Progress
+from scoopsci.runs import run_blocks
+
+ONE_BY_ONE = 1e-9  # a chunk target so short that every chunk is one block
+
+
+def bracket(left: str, right: str) -> str:
+    return f"({left}{right})"
+
+
+def name_block(block: int, value: object) -> str:
+    return f"[{block}:{value}]"
+
+
+def fold_in_order(values: Iterable[object]) -> str:
+    fold = Fold(bracket)
+    for block, value in enumerate(values):
+        fold.add(Range(block, block + 1), name_block(block, value))
+    return fold.result()
+
+
+@dataclass
+class Script:
+    """Blocks with faults: how often each dies or fails before it succeeds; counts its calls."""
+
+    deaths: Mapping[int, int] = field(default_factory=dict)
+    failures: Mapping[int, int] = field(default_factory=dict)
+    calls: Counter[int] = field(default_factory=Counter)
+    dying: bool = False
+
+    def __call__(self, block: int, value: object) -> str:
+        self.calls[block] += 1
+        if self.calls[block] <= self.deaths.get(block, 0):
+            self.dying = True
+        if self.calls[block] <= self.failures.get(block, 0):
+            raise ArithmeticError(f"call {self.calls[block]} of block {block}")
+        return name_block(block, value)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # The "workers" are threads of this process: they get the script, not a copy.
+        SCRIPTS[id(self)] = self
+        return SCRIPTS.__getitem__, (id(self),)
+
+
+class Registry(dict[int, Script]):
+    """Scripts by number, itself pickled as a name."""
+
+    def __reduce__(self) -> str:
+        return "SCRIPTS"
+
+
+SCRIPTS = Registry()
+
+
+class ScriptedExecutor(Executor):
+    """Runs pending tasks in a random order on one thread, and loses those that the script says.
+
+    Parameters
+    ----------
+    script : Script
+        Of the blocks.
+    seed : int
+        Of the order.
+    hold : int
+        Tasks that must pend before one runs, unless no more come.
+    loses_all : bool
+        A death takes all pending tasks with it, as in loky and the standard library.
+    twice : bool
+        Run each task twice, as after a lost answer.
+    outages : collection of int
+        Numbers of the calls at which all is lost, whatever the block.
+    """
+
+    def __init__(
+        self,
+        script: Script,
+        *,
+        seed: int = 0,
+        hold: int = 1,
+        loses_all: bool = False,
+        twice: bool = False,
+        outages: Iterable[int] = (),
+    ) -> None:
+        self._script, self._hold, self._loses_all, self._twice = script, hold, loses_all, twice
+        self._outages = set(outages)
+        self._random = random.Random(seed)
+        self._pending: list[tuple[Future[Any], Callable[[], Any]]] = []
+        self._changed = threading.Condition()
+        self._ended = False
+        self.most_pending = self.n_calls = 0
+        self.sizes: list[int] = []
+        self.n_others_at_death: list[int] = []
+        self._thread = threading.Thread(target=self._work)
+        self._thread.start()
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        future: Future[Any] = Future()
+        with self._changed:
+            self._pending.append((future, lambda: fn(*args, **kwargs)))
+            self.most_pending = max(self.most_pending, len(self._pending))
+            self._changed.notify()
+        return future
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        with self._changed:
+            self._ended = True
+            self._changed.notify()
+        self._thread.join()
+
+    def _work(self) -> None:
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: len(self._pending) >= self._hold, timeout=0.02)
+                if self._ended:
+                    return
+                if not self._pending:
+                    continue
+                future, call = self._pending.pop(self._random.randrange(len(self._pending)))
+            if future.set_running_or_notify_cancel():
+                self._run(future, call)
+
+    def _run(self, future: Future[Any], call: Callable[[], Any]) -> None:
+        self.n_calls += 1
+        n_before = self._script.calls.total()
+        result = [call() for _ in range(1 + self._twice)][-1]
+        self.sizes.append(self._script.calls.total() - n_before)
+        died, self._script.dying = self._script.dying, False
+        if not died and self.n_calls not in self._outages:
+            with self._changed:
+                self.most_pending = max(self.most_pending, 1 + len(self._pending))
+            future.set_result(result)
+            return
+        with self._changed:
+            others = [other for other, _ in self._pending]
+            self.n_others_at_death.append(len(others))
+            if self._loses_all:
+                self._pending.clear()
+        future.set_exception(WorkerLostError("as scripted", host="node7"))
+        for other in others if self._loses_all else ():
+            other.set_exception(BrokenExecutor("lost with another"))
+
+
+class FrozenExecutor(Executor):
+    """Takes tasks, and never runs them."""
+
+    def __init__(self) -> None:
+        self.futures: list[Future[Any]] = []
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        self.futures.append(Future())
+        return self.futures[-1]
+
+
+class ManyHosts(Executor):
+    """Runs tasks at once, and reports each as from another host."""
+
+    def __init__(self, reports: list[dict[str, Any]]) -> None:
+        self._reports = itertools.cycle(reports)
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        report, *body = fn(*args, **kwargs)
+        future: Future[Any] = Future()
+        future.set_result([pickle.dumps({**pickle.loads(report), **next(self._reports)}), *body])
+        return future
+
+
+@contextmanager
+def scripted(script: Script, **options: Any) -> Iterator[ScriptedExecutor]:
+    executor = ScriptedExecutor(script, **options)
+    try:
+        yield executor
+    finally:
+        executor.shutdown()
+
+
+def walk(
+    executor: Executor | str, run_block: Callable[[int, Any], str], inputs: Any, **options: Any
+) -> tuple[str, Dispatch[str]]:
+    n_workers = None if executor == "serial" else 2
+    dispatch = Dispatch(
+        open_engine(executor, n_workers=n_workers), run_block, inputs, bracket, **options
+    )
+    fold, counted = Fold(bracket), 0
+    for blocks, partial in dispatch:
+        assert fold.add(blocks, partial)
+        counted += blocks.size
+        assert fold.n_blocks == counted, "no block is told twice"
+    return fold.result(), dispatch
+
+
+def test_chunk_returns_maximal_ranges() -> None:
+    parts = run_chunk(name_block, bracket, 3, "abcde")
+    assert [tuple(blocks) for blocks, _ in parts] == [(3, 4), (4, 8)]
+    assert parts[0][1] == "[3:a]"
+    assert parts[1][1] == "(([4:b][5:c])([6:d][7:e]))"
+
+
+@pytest.mark.parametrize("chunk_target_s", [ONE_BY_ONE, 0.001, 0.1, 1.0])
+@pytest.mark.parametrize("make", [None, lambda: ThreadPoolExecutor(3)], ids=["serial", "threads"])
+def test_bits_do_not_depend_on_chunks(
+    make: Callable[[], Executor] | None, chunk_target_s: float
+) -> None:
+    values = range(1_000, 1_500)
+    if make is None:
+        result, dispatch = walk("serial", name_block, values, chunk_target_s=chunk_target_s)
+    else:
+        with make() as executor:
+            result, dispatch = walk(executor, name_block, values, chunk_target_s=chunk_target_s)
+    assert result == fold_in_order(values)
+    assert sum(worker["n_blocks"] for worker in dispatch.workers.values()) == 500
+    assert dispatch.describe()["n_lost_tasks"] == 0
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("window", [1, 2, 7, None])
+@pytest.mark.parametrize("loses_all", [False, True])
+def test_bits_survive_deaths_and_any_order(seed: int, window: int | None, loses_all: bool) -> None:
+    script = Script(deaths={3: 1, 4: 2, 50: 1, 51: 1, 119: 2})
+    hold = window or 4
+    with scripted(script, seed=seed, hold=hold, loses_all=loses_all) as executor:
+        result, dispatch = walk(executor, script, range(120), window=window)
+    assert result == fold_in_order(range(120))
+    assert executor.most_pending <= hold
+    assert dispatch.describe()["n_lost_tasks"] == dispatch.n_lost >= 5
+    assert sorted(script.calls) == list(range(120))
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_task_run_twice_is_counted_once(seed: int) -> None:
+    script = Script()
+    with scripted(script, seed=seed, hold=3, twice=True) as executor:
+        result, dispatch = walk(executor, script, range(40), window=3)
+    assert result == fold_in_order(range(40))
+    assert set(script.calls.values()) == {2}
+    assert sum(worker["n_blocks"] for worker in dispatch.workers.values()) == 40
+
+
+@pytest.mark.parametrize("window", [1, 3, 8])
+def test_window_is_filled_and_never_exceeded(window: int) -> None:
+    script = Script()
+    with scripted(script, hold=window) as executor:
+        walk(executor, script, range(100), window=window, chunk_target_s=ONE_BY_ONE)
+    assert executor.most_pending == window
+
+
+def test_chunks_grow_with_cheap_blocks_and_never_in_leaps() -> None:
+    script = Script()
+    with scripted(script, hold=2) as executor:
+        walk(executor, script, iter(range(5_000)), chunk_target_s=10.0)
+    assert executor.sizes[0] == 1
+    assert max(executor.sizes) > 64
+    longest = 1
+    for size in executor.sizes:
+        assert size <= 8 * longest
+        longest = max(longest, size)
+
+
+def test_last_chunks_end_together() -> None:
+    script = Script()
+    with scripted(script) as executor:
+        walk(executor, script, range(1_000), n_blocks=1_000, chunk_target_s=10.0)
+    remaining = 1_000
+    for size in executor.sizes:
+        assert size <= max(1, -(-remaining // 2))
+        remaining -= size
+    assert executor.sizes[-1] == 1
+
+
+@pytest.mark.parametrize("make", [tuple, list, iter, np.asarray, lambda r: (v for v in r)])
+def test_inputs_of_any_kind(make: Callable[[range], Any]) -> None:
+    assert walk("serial", name_block, make(range(5, 50)))[0] == fold_in_order(range(5, 50))
+
+
+def test_no_inputs() -> None:
+    assert list(Dispatch(open_engine("serial"), name_block, [], bracket)) == []
+
+
+@pytest.mark.parametrize("window", [1, 5])
+@pytest.mark.parametrize("n_wanted", [1, 30])
+def test_endless_inputs_are_taken_no_further_than_the_window(window: int, n_wanted: int) -> None:
+    n_taken = 0
+
+    def count() -> Iterator[int]:
+        nonlocal n_taken
+        for n_taken in itertools.count(1):
+            yield n_taken
+
+    script, n_told = Script(), 0
+    with scripted(script, hold=window) as executor:
+        engine = open_engine(executor)
+        dispatch = Dispatch(
+            engine, script, count(), bracket, window=window, chunk_target_s=ONE_BY_ONE
+        )
+        assert n_taken == 0, "nothing is taken before it is asked for"
+        with closing(iter(dispatch)) as told:
+            for blocks, _ in told:
+                n_told += blocks.size
+                assert n_taken <= n_told + window
+                if n_told >= n_wanted:
+                    break
+    assert script.calls.total() <= n_wanted + window
+
+
+def test_error_of_the_inputs_passes_unchanged_and_cancels() -> None:
+    def break_off() -> Iterator[int]:
+        yield from (0, 1)
+        raise LookupError("no more of it")
+
+    executor = FrozenExecutor()
+    with pytest.raises(LookupError, match="no more of it"):
+        walk(executor, name_block, break_off(), window=4)
+    assert len(executor.futures) == 2
+    assert all(future.cancelled() for future in executor.futures)
+
+
+@pytest.mark.parametrize("leave", ["close", "throw", "timeout"])
+def test_early_exit_cancels_what_has_not_started(leave: str) -> None:
+    executor = FrozenExecutor()
+    endless = open_engine(executor)
+    options: dict[str, Any] = {"window": 3, "timeout": 0.05 if leave == "timeout" else None}
+    if leave == "timeout":
+        with pytest.raises(EngineTimeoutError, match=r"0\.05 s passed with 0 blocks done"):
+            list(Dispatch(endless, name_block, itertools.count(), bracket, **options))
+        assert len(executor.futures) == 3
+    else:
+        running: Future[Any] = Future()
+        with ThreadPoolExecutor(1) as pool:
+            engine = open_engine(pool)
+            told = iter(Dispatch(engine, name_block, itertools.count(), bracket, **options))
+            next(told)
+            pool.submit(running.result)  # the pool is busy from here on
+            others = [engine.submit(pow, 2, 2) for _ in range(3)]
+            closer = told.close if leave == "close" else lambda: throw(told)
+            closer()
+            running.set_result(None)
+            assert [other.result() for other in others] == [4, 4, 4], "they were not the run's"
+        return
+    assert all(future.cancelled() for future in executor.futures)
+
+
+def throw(told: Iterator[Any]) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        told.throw(KeyboardInterrupt())  # type: ignore[attr-defined]
+
+
+def fail_at_home(left: str, right: str) -> str:
+    if not in_task():
+        raise MemoryError("in the driver")
+    return bracket(left, right)
+
+
+class FirstOnly(FrozenExecutor):
+    """Runs the first two tasks, and holds the others back."""
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        future = super().submit(fn, *args, **kwargs)
+        if len(self.futures) <= 2:
+            future.set_result(fn(*args, **kwargs))
+        return future
+
+
+def test_error_in_the_driver_cancels_a_borrowed_engines_tasks() -> None:
+    executor = FirstOnly()
+    with pytest.raises(MemoryError) as caught:
+        run_blocks(name_block, 100, fail_at_home, {"engine": open_engine(executor), "window": 4})
+    assert caught.value.args == ("in the driver",)
+    held = executor.futures[2:]
+    assert held
+    assert all(future.cancelled() for future in held)
+
+
+class TestRetries:
+    def test_failure_is_raised_at_once_by_default(self) -> None:
+        script = Script(failures={5: 1})
+        with pytest.raises(TaskError, match=r"block 5 failed") as caught:
+            walk("serial", script, range(10))
+        assert caught.value.block == 5
+        assert isinstance(caught.value.__cause__, ArithmeticError)
+        assert str(caught.value.__cause__) == "call 1 of block 5"
+
+    @pytest.mark.parametrize("chunk_target_s", [ONE_BY_ONE, 1.0])
+    @pytest.mark.parametrize("retries", [1, 2, 5])
+    def test_block_is_tried_as_often_as_allowed(self, retries: int, chunk_target_s: float) -> None:
+        script = Script(failures={0: 1, 25: retries, 99: retries})
+        with scripted(script, hold=2) as executor:
+            result, dispatch = walk(
+                executor, script, range(100), retries=retries, chunk_target_s=chunk_target_s
+            )
+        assert result == fold_in_order(range(100))
+        assert dispatch.n_retried == dispatch.describe()["n_retried_tasks"] == 1 + 2 * retries
+        assert script.calls[25] == retries + 1
+
+    @pytest.mark.parametrize("retries", [0, 1, 4])
+    def test_and_no_oftener(self, retries: int) -> None:
+        script = Script(failures={25: 1_000})
+        with pytest.raises(TaskError, match=r"block 25") as caught:
+            walk("serial", script, range(100), retries=retries)
+        assert script.calls[25] == retries + 1
+        assert str(caught.value.__cause__) == f"call {retries + 1} of block 25"
+
+    def test_failures_and_deaths_are_counted_apart(self) -> None:
+        script = Script(deaths={7: 2}, failures={7: 4})
+        with scripted(script) as executor:
+            result, _ = walk(executor, script, range(20), retries=2, chunk_target_s=ONE_BY_ONE)
+        assert result == fold_in_order(range(20))
+
+    def test_what_cannot_be_sent_is_not_sent_again(self) -> None:
+        lock = threading.Lock()
+        with pytest.raises(TaskError, match="pickling the task"):
+            walk("serial", lambda block, _: str(lock), range(10), retries=9)
+
+    def test_result_that_cannot_be_pickled_names_its_block(self) -> None:
+        with pytest.raises(TaskError, match="pickling the result") as caught:
+            walk("serial", lambda block, _: threading.Lock(), range(1))  # type: ignore[arg-type, return-value]
+        assert caught.value.block == 0
+
+
+class TestPoison:
+    @pytest.mark.parametrize("seed", range(4))
+    @pytest.mark.parametrize("window", [1, 2, 6])
+    @pytest.mark.parametrize("loses_all", [False, True])
+    @pytest.mark.parametrize("poison_after", [1, 2, 3])
+    def test_only_the_guilty_is_blamed(
+        self, seed: int, window: int, loses_all: bool, poison_after: int
+    ) -> None:
+        script = Script(deaths={17: 1_000})
+        with (
+            scripted(script, seed=seed, hold=window, loses_all=loses_all) as executor,
+            pytest.raises(PoisonTaskError, match=r"block 17 ended its worker") as caught,
+        ):
+            walk(executor, script, range(60), window=window, poison_after=poison_after)
+        assert caught.value.block == 17
+        assert caught.value.host == "node7"
+        assert isinstance(caught.value.__cause__, WorkerLostError)
+        assert executor.n_others_at_death[-1] == 0, "the verdict needs a death running alone"
+        assert poison_after <= script.calls[17] <= poison_after + 2
+
+    @pytest.mark.parametrize("n_deaths", [1, 2])
+    @pytest.mark.parametrize("loses_all", [False, True])
+    def test_fewer_deaths_are_forgiven(self, n_deaths: int, loses_all: bool) -> None:
+        script = Script(deaths=dict.fromkeys(range(0, 40, 3), n_deaths))
+        with scripted(script, hold=4, loses_all=loses_all) as executor:
+            result, _ = walk(
+                executor, script, range(40), window=4, chunk_target_s=ONE_BY_ONE, poison_after=4
+            )
+        assert result == fold_in_order(range(40))
+
+    @pytest.mark.parametrize("outages", [{1, 2}, {5, 6}, {10, 40}, {20, 21}])
+    def test_outages_blame_nobody(self, outages: set[int]) -> None:
+        script = Script()
+        with scripted(script, hold=4, loses_all=True, outages=outages) as executor:
+            result, dispatch = walk(
+                executor, script, range(50), window=4, chunk_target_s=ONE_BY_ONE
+            )
+        assert result == fold_in_order(range(50))
+        assert dispatch.n_lost >= 2
+
+    def test_two_poisons_and_one_is_told(self) -> None:
+        script = Script(deaths={17: 1_000, 18: 1_000})
+        with (
+            scripted(script, hold=4, loses_all=True) as executor,
+            pytest.raises(PoisonTaskError) as caught,
+        ):
+            walk(executor, script, range(60), window=4)
+        assert caught.value.block in (17, 18)
+
+
+class Refusing(FrozenExecutor):
+    """Runs three tasks; what comes then, it answers in a way of its own."""
+
+    def __init__(self, answer: Callable[[], Future[Any]]) -> None:
+        super().__init__()
+        self._answer = answer
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        future = super().submit(fn, *args, **kwargs)
+        if len(self.futures) > 3:
+            return self._answer()
+        future.set_result(fn(*args, **kwargs))
+        return future
+
+
+def answer_broken() -> Future[Any]:
+    raise BrokenExecutor("a child process terminated abruptly")
+
+
+def answer_closed() -> Future[Any]:
+    raise RuntimeError("cannot schedule new futures after shutdown")
+
+
+def answer_cancelled() -> Future[Any]:
+    future: Future[Any] = Future()
+    future.cancel()
+    future.set_running_or_notify_cancel()
+    return future
+
+
+def answer_lost_connection() -> Future[Any]:
+    future: Future[Any] = Future()
+    future.set_exception(ConnectionResetError("by peer"))
+    return future
+
+
+@pytest.mark.parametrize(
+    "answer", [answer_broken, answer_closed, answer_cancelled, answer_lost_connection]
+)
+def test_foreign_executor_that_ends_is_an_engine_error(
+    answer: Callable[[], Future[Any]],
+) -> None:
+    """Contract 2: any failure ends in a typed error, and no block is blamed for the executor."""
+    with pytest.raises(EngineError):
+        walk(Refusing(answer), name_block, range(100))
+
+
+def test_finished_run_does_not_time_out() -> None:
+    def sleep(block: int, _: object) -> str:
+        time.sleep(0.05)
+        return str(block)
+
+    result, _ = walk("serial", sleep, range(1), timeout=0.01)
+    assert result == "0"
+
+
+def test_deadline_between_tasks_of_the_serial_engine() -> None:
+    def sleep(block: int, _: object) -> str:
+        time.sleep(0.02)
+        return str(block)
+
+    with pytest.raises(EngineTimeoutError, match="blocks done") as caught:
+        walk("serial", sleep, itertools.count(), timeout=0.05)
+    assert isinstance(caught.value, TimeoutError)
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "error"),
+    [
+        *(("chunk_target_s", value, ValueError) for value in (0, -1.0, float("nan"))),
+        *(("timeout", value, ValueError) for value in (0, -1.0, float("nan"))),
+        *(("window", value, ValueError) for value in (0, -1)),
+        *(("poison_after", value, ValueError) for value in (0, -1)),
+        *(("retries", value, ValueError) for value in (-1,)),
+        *((name, "3", TypeError) for name in ("window", "poison_after", "retries", "timeout")),
+        *((name, 1.5, TypeError) for name in ("window", "poison_after", "retries")),
+        *((name, None, TypeError) for name in ("chunk_target_s", "poison_after", "retries")),
+    ],
+)
+def test_wrong_option(option: str, value: Any, error: type[Exception]) -> None:
+    with pytest.raises(error, match=rf"{option} must be .*got {value!r}"):
+        Dispatch(open_engine("serial"), name_block, range(3), bracket, **{option: value})
+
+
+class TestProgress:
+    def test_counts_rise_to_the_end(self) -> None:
+        told: list[Progress] = []
+        script = Script(deaths={3: 1, 30: 2})
+        with scripted(script, hold=3) as executor:
+            walk(
+                executor, script, range(50), n_blocks=50, window=3, progress=told.append,
+                chunk_target_s=ONE_BY_ONE,
+            )  # fmt: skip
+        n_done = [state.n_done for state in told]
+        assert n_done == sorted(n_done)
+        assert n_done[-1] == 50
+        assert len(told) == 50 + 3, "one for each task that ended"
+        assert {state.n_blocks for state in told} == {50}
+        assert all(0 <= state.n_in_flight <= 3 for state in told)
+        assert told[-1].n_in_flight == 0
+        assert [state.n_lost for state in told] == sorted(state.n_lost for state in told)
+        assert told[-1].n_lost == 3
+        times = [state.elapsed_s for state in told]
+        assert times == sorted(times)
+
+    def test_length_is_none_where_it_is_not_known(self) -> None:
+        told: deque[Progress] = deque()
+        walk("serial", name_block, iter(range(5)), progress=told.append)
+        assert {state.n_blocks for state in told} == {None}
+
+    def test_error_in_the_callback_ends_the_run(self) -> None:
+        def refuse(state: Progress) -> None:
+            raise BrokenPipeError(f"after {state.n_done}")
+
+        with pytest.raises(BrokenPipeError, match="after 1"):
+            walk("serial", name_block, range(50), progress=refuse)
+
+
+class TestHostsAlike:
+    ONE = {"host": "node1", "pid": 10, "battery": "0" * 16}
+    OTHERS = (
+        {"host": "node2", "pid": 20, "battery": "f" * 16},
+        {"host": "node2", "pid": 20, "battery": "0" * 16, "numpy": "1.0"},
+        {"host": "node1", "pid": 11, "battery": "f" * 16},
+        # Containers have the same name and the same process numbers, whatever they run on.
+        {"host": "node1", "pid": 10, "battery": "f" * 16},
+    )
+    others = pytest.mark.parametrize(
+        "other", OTHERS, ids=["battery", "NumPy", "process", "container"]
+    )
+
+    @others
+    def test_hosts_that_differ_stop_the_run(self, other: dict[str, Any]) -> None:
+        message = rf"(?s){self.ONE['host']}.*{other['host']}.*(OPENBLAS_CORETYPE.*mixed=True)"
+        with pytest.raises(EngineError, match=message):
+            walk(ManyHosts([self.ONE, other]), name_block, range(10))
+
+    @others
+    def test_mixed_goes_on_and_says_so(self, other: dict[str, Any]) -> None:
+        result, dispatch = walk(ManyHosts([self.ONE, other]), name_block, range(10), mixed=True)
+        assert result == fold_in_order(range(10))
+        assert dispatch.describe()["mixed"] is True
+
+    def test_alike_is_not_mixed(self) -> None:
+        hosts = [self.ONE, {**self.ONE, "host": "node2"}]
+        for mixed in (False, True):
+            _, dispatch = walk(ManyHosts(hosts), name_block, range(10), mixed=mixed)
+            done = dispatch.describe()
+            assert done["mixed"] is False
+            assert [worker["host"] for worker in done["workers"]] == ["node1", "node2"]
+            assert sum(worker["n_blocks"] for worker in done["workers"]) == 10
+
+
+NESTED_POOL: list[Executor] = []
+
+
+def run_within(block: int, _: object) -> str:
+    """Start a run of its own on the pool that runs it."""
+    return walk(NESTED_POOL[0], name_block, range(3), timeout=2.0)[0]
+
+
+def test_a_run_within_a_task_is_serial() -> None:
+    """On the pool itself it would wait for a thread that waits for it."""
+    with ThreadPoolExecutor(1) as pool:
+        NESTED_POOL[:] = [pool]
+        result, _ = walk(pool, run_within, range(2))
+    assert result == bracket(*[fold_in_order(range(3))] * 2)

@@ -1,0 +1,170 @@
+"""Intervals and doubts by example; agreement with SciPy is in tests/property."""
+
+import math
+import pickle
+import re
+from typing import Any
+
+import numpy as np
+import pytest
+
+from scoopsci.estimates import (
+    Estimate,
+    check_confidence,
+    check_count,
+    find_doubts,
+    format_with_error,
+    student_interval,
+    wilson_interval,
+)
+from scoopsci.moments import Moments
+
+
+FIELDS: dict[str, Any] = {
+    "value": 3.14159,
+    "standard_error": 0.001,
+    "half_width": 0.00196,
+    "interval": (3.13963, 3.14355),
+    "confidence": 0.95,
+    "n_samples": 10_000,
+    "n_blocks": 1,
+    "seed": 7,
+    "engine": "serial",
+    "n_workers": 1,
+    "elapsed_s": 0.1,
+}
+
+
+def make_estimate(**changes: Any) -> Estimate:
+    return Estimate(**{**FIELDS, **changes})
+
+
+@pytest.mark.parametrize("confidence", [0.0, 1.0, -0.5, 95, math.nan, math.inf])
+def test_confidence_out_of_range(confidence: float) -> None:
+    with pytest.raises(ValueError, match=rf"within \(0, 1\), such as 0\.95, got {confidence}"):
+        check_confidence(confidence)
+
+
+@pytest.mark.parametrize("confidence", ["0.95", None, 0.5j, [0.95]])
+def test_confidence_of_another_type(confidence: Any) -> None:
+    with pytest.raises(TypeError, match=r"confidence must be .*got"):
+        check_confidence(confidence)
+
+
+@pytest.mark.parametrize("value", [1e6, "7", None, 2.5, math.nan, np.float64(3)])
+def test_count_must_be_an_integer(value: Any) -> None:
+    with pytest.raises(TypeError, match="n_samples must be an integer, got"):
+        check_count("n_samples", value)
+
+
+@pytest.mark.parametrize("value", [0, -1, np.int8(-5)])
+def test_count_must_be_positive(value: int) -> None:
+    with pytest.raises(ValueError, match=f"block_size must be at least 1, got {int(value)}"):
+        check_count("block_size", value)
+
+
+@pytest.mark.parametrize("value", [1, 10**30, np.uint16(9)])
+def test_count_is_returned_as_python_has_it(value: int) -> None:
+    assert check_count("n", value) == value
+    assert type(check_count("n", value)) is int
+
+
+@pytest.mark.parametrize(
+    ("n_hits", "interval"),
+    [(0, (0.0, 0.27753279)), (10, (0.72246721, 1.0)), (5, (0.2365931, 0.7634069))],
+)
+def test_wilson_by_the_textbook(n_hits: int, interval: tuple[float, float]) -> None:
+    found = wilson_interval(n_hits, 10, 0.95)
+    assert found["interval"] == pytest.approx(interval, abs=1e-7)
+    assert found["value"] == n_hits / 10
+    assert found["standard_error"] == pytest.approx(math.sqrt(n_hits * (10 - n_hits) / 1000))
+
+
+@pytest.mark.parametrize("confidence", [1e-300, 1e-17, 1 - 1e-12, 1 - 1e-15, 1 - 2.0**-53])
+def test_any_confidence_gives_finite_intervals(confidence: float) -> None:
+    wilson = wilson_interval(785, 1_000, confidence, scale=4.0)
+    student = student_interval(Moments.of(np.arange(1_000.0)), confidence)
+    for found in (wilson, student):
+        assert all(map(math.isfinite, [found["half_width"], *found["interval"]]))
+        assert found["interval"][0] <= found["value"] <= found["interval"][1]
+
+
+def test_student_by_the_table() -> None:
+    found = student_interval(Moments.of(np.array([1.0, 2.0, 3.0, 4.0, 5.0])), 0.95)
+    assert found["value"] == 3.0
+    assert found["standard_error"] == pytest.approx(math.sqrt(0.5))
+    assert found["half_width"] == pytest.approx(2.7764451 * math.sqrt(0.5), rel=1e-7)
+    assert all(isinstance(found[key], float) for key in ("value", "standard_error", "half_width"))
+
+
+def test_student_of_one_sample() -> None:
+    found = student_interval(Moments.of(np.array([[3.0, 4.0]])), 0.95)
+    assert np.isnan(found["standard_error"]).all()
+    assert found["half_width"].tolist() == [math.inf] * 2
+    assert found["interval"][0].tolist() == [-math.inf] * 2
+
+
+DOUBTS = {
+    "one": ([5.0], "single sample"),
+    "nan": ([1.0, math.nan, 2.0], "1 of 3 samples are infinite or NaN"),
+    "infinite": ([math.inf, math.nan, 2.0], "2 of 3 samples are infinite or NaN"),
+    "equal": ([0.3] * 1_000, "variance is zero"),
+    "equal in one column": ([[float(i), 1.0] for i in range(100)], "variance is zero"),
+    "heavy": ([*[0.0, 1.0] * 500, 1e6], "tail is heavy"),
+    "heavy below": ([*[0.0, 1.0] * 500, -1e6], "tail is heavy"),
+    "sum overflows": ([1.0e308, 1.2e308, 1.4e308], "overflow|infinite"),
+    "squares overflow": ([1.0e200, 1.2e200, 1.4e200], "overflow|infinite"),
+    "squares underflow": ([1.0e-200, 1.2e-200, 1.4e-200], "underflow|variance is zero|too small"),
+}
+
+
+@pytest.mark.parametrize("name", DOUBTS)
+def test_doubts(name: str) -> None:
+    samples, told = DOUBTS[name]
+    found = find_doubts(Moments.of(np.array(samples)))
+    assert len(found) == 1, found
+    assert re.search(told, found[0])
+
+
+@pytest.mark.parametrize("n_samples", [2, 5, 50, 100, 1_000, 100_000])
+@pytest.mark.parametrize("draw", ["random", "normal"])
+def test_no_doubt_without_reason(n_samples: int, draw: str) -> None:
+    samples = getattr(np.random.default_rng(3), draw)(size=n_samples)
+    assert find_doubts(Moments.of(samples)) == ()
+
+
+@pytest.mark.parametrize(
+    ("value", "half_width", "text"),
+    [
+        (3.14159265, 0.000123, "3.14159 ± 0.00012"),
+        (-2.5, 0.5, "-2.50 ± 0.50"),
+        (1234.5678, 12.3, "1235 ± 12"),
+        (1.0, 0.0, "1 ± 0"),
+        (1.5, math.inf, "1.5 ± inf"),
+        (math.nan, math.nan, "nan ± nan"),
+    ],
+)
+def test_format(value: float, half_width: float, text: str) -> None:
+    assert format_with_error(value, half_width) == text
+
+
+@pytest.mark.parametrize(("value", "half_width"), [(1.5e-200, 1e-203), (1.5e200, 1e197)])
+def test_format_stays_short(value: float, half_width: float) -> None:
+    text = format_with_error(value, half_width)
+    assert len(text) < 50
+    assert float(text.split(" ± ")[0]) == pytest.approx(value)
+
+
+def test_estimate_prints_itself() -> None:
+    assert str(make_estimate()) == "3.1416 ± 0.0020 (95 %), 10,000 samples"
+    assert str(make_estimate(notes=("Doubtful.",))).endswith("\nDoubtful.")
+    vector = str(make_estimate(value=np.array([1.0, 2.0]), half_width=np.array([0.1, 0.2])))
+    assert vector == "[1. 2.] ± [0.1 0.2] (95 %, each), 10,000 samples"
+
+
+@pytest.mark.parametrize("value", [1.0, np.array([1.0, 2.0])], ids=["number", "vector"])
+def test_estimate_is_a_value(value: Any) -> None:
+    estimate = make_estimate(value=value)
+    again = pickle.loads(pickle.dumps(estimate))
+    assert isinstance(again == estimate, bool)
+    assert str(again) == str(estimate)
