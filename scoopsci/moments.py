@@ -99,7 +99,17 @@ class Moments:
         -------
         Moments
             Of the union.
+
+        Raises
+        ------
+        ValueError
+            If the shapes differ.
         """
+        if self.mean.shape != other.mean.shape:
+            raise ValueError(
+                f"all blocks must give samples of one shape, got {self.mean.shape} "
+                f"and {other.mean.shape}"
+            )
         count = self.count + other.count
         with np.errstate(all="ignore"):
             delta = other.mean - self.mean

@@ -97,6 +97,20 @@ def estimate(
     """
     if not callable(fn):
         raise TypeError(f"fn must be callable as fn(rng, size), got {fn!r}")
+    what = {"workload": "estimate", "code": hash_code(fn)}
+    return _estimate_mean(fn, n_samples, seed, block_size, confidence, what, run)
+
+
+def _estimate_mean(
+    fn: Callable[[np.random.Generator, int], ArrayLike],
+    n_samples: int,
+    seed: int | None,
+    block_size: int,
+    confidence: float,
+    what: dict[str, Any],
+    run: RunOptions,
+    **more_options: Any,
+) -> Estimate:
     seed, confidence = check_seed(seed), check_confidence(confidence)
     n_samples = check_count("n_samples", n_samples)
     block_size = check_count("block_size", block_size)
@@ -105,7 +119,7 @@ def estimate(
     moments, done = run_blocks(run_block, n_blocks, Moments.merge, run)
     notes = find_doubts(moments)
     for note in notes:
-        warnings.warn(note, DoubtfulEstimateWarning, stacklevel=2)
+        warnings.warn(note, DoubtfulEstimateWarning, stacklevel=3)
     result = student_interval(moments, confidence)
     common: dict[str, Any] = {
         "confidence": confidence,
@@ -114,10 +128,9 @@ def estimate(
         "seed": seed,
     }
     receipt = make_receipt(
-        "estimate",
-        options={**common, "block_size": block_size},
+        **what,
+        options={**common, "block_size": block_size, **more_options},
         stream=STREAM,
-        code=hash_code(fn),
         result={**result, "notes": list(notes)},
         **done,
     )
@@ -174,9 +187,10 @@ def integrate(
     if not callable(f):
         raise TypeError(f"f must be callable as f(x), got {f!r}")
     low, high = _check_box(lower, upper, dim)
-    sample = _BoxSampler(f, low, high)
-    return estimate(
-        sample, n_samples, seed=seed, block_size=block_size, confidence=confidence, **run
+    fn = _BoxSampler(f, low, high)
+    what = {"workload": "integrate", "code": hash_code(f)}
+    return _estimate_mean(
+        fn, n_samples, seed, block_size, confidence, what, run, lower=low, upper=high
     )
 
 
@@ -235,7 +249,7 @@ def pi(
     result = wilson_interval(n_inside, n_points, confidence, scale=4.0)
     common: dict[str, Any] = {"confidence": confidence, "n_blocks": n_blocks, "seed": seed}
     receipt = make_receipt(
-        "pi",
+        workload="pi",
         options={**common, "n_points": n_points, "block_size": block_size},
         stream=STREAM,
         code="scoopsci.pi, version 1",

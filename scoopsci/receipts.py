@@ -123,8 +123,8 @@ def hash_code(fn: Callable[..., object]) -> str:
 
 
 def make_receipt(
-    workload: str,
     *,
+    workload: str,
     options: Mapping[str, Any],
     stream: str,
     code: str,

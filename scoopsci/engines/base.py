@@ -226,9 +226,8 @@ def open_engine(
     if engine == "auto":
         engine = _choose(n_workers, hostfile)
     factory = _find_factory(engine)
-    if in_task():
-        factory, n_workers, hostfile, options = _find_factory("serial"), None, None, {}
-        engine = "serial"
+    if _nested():
+        return Engine("serial", _find_factory("serial")())
     return Engine(engine, factory(n_workers=n_workers, hostfile=hostfile, **options))
 
 
@@ -261,6 +260,11 @@ def inside_scoop() -> bool:
     return scoop is not None and bool(getattr(scoop, "IS_RUNNING", False))
 
 
+def _nested() -> bool:
+    # A worker of SCOOP may also run a future of the user's own, which is a task just as well.
+    return in_task() or (inside_scoop() and not sys.modules["scoop"].IS_ORIGIN)
+
+
 def _choose(n_workers: int | None, hostfile: str | os.PathLike[str] | None) -> str:
     if inside_scoop():
         return "scoop"
@@ -286,7 +290,13 @@ def _installed_engines() -> EntryPoints:
 def _find_factory(name: str) -> EngineFactory:
     found = _installed_engines()
     for entry in found.select(name=name):
-        factory: EngineFactory = entry.load()
+        try:
+            factory: EngineFactory = entry.load()
+        except ImportError as error:
+            raise EngineUnavailableError(
+                f"engine {name!r} needs a package that is missing ({error}); "
+                f"pip install 'scoopsci[{name}]'"
+            ) from error
         return factory
     known = ", ".join(["auto", *sorted({entry.name for entry in found})])
     raise EngineUnavailableError(f"engine must be one of {known}; got {name!r}")

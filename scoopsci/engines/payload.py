@@ -112,31 +112,33 @@ def run_payload(frames: Sequence[Buffer]) -> list[Buffer]:
         return [pickle.dumps({**report, "other_python": header["python"]}), b""]
     at_home = header["process"] == (_PROCESS, os.getpid())
     with capture_output(None if at_home else header["log_level"]) as output:
-        start = time.perf_counter()
-        body, failure = _run(frames[1:], at_home=at_home)
-        elapsed_s = time.perf_counter() - start
-    report.update(elapsed_s=elapsed_s, text=output.text(), records=output.records, failure=failure)
+        body, outcome = _run(frames[1:], at_home=at_home)
+    report.update(**outcome, text=output.text(), records=output.records)
     return [pickle.dumps(report), *body]
 
 
-def _run(frames: Sequence[Buffer], *, at_home: bool) -> tuple[list[Buffer], dict[str, Any] | None]:
+def _run(frames: Sequence[Buffer], *, at_home: bool) -> tuple[list[Buffer], dict[str, Any]]:
+    outcome: dict[str, Any] = {"elapsed_s": 0.0, "failure": None}
     stage = "unpickling the task"
     with _task_context():
         try:
             fn, args, kwargs = _load(frames)
             stage = "running"
+            start = time.perf_counter()
             result = fn(*args, **kwargs)
+            outcome["elapsed_s"] = time.perf_counter() - start
             stage = "pickling the result"
-            return _dump(result), None
+            return _dump(result), outcome
         except BaseException as error:  # SystemExit, too, must not end the worker
             if at_home and isinstance(error, KeyboardInterrupt):
                 raise
-            return _dump_error(error), {
+            outcome["failure"] = {
                 "stage": stage,
                 "block": current_block.get(),
                 "summary": _summarise(error),
                 "traceback": "".join(traceback.format_exception(error)),
             }
+            return _dump_error(error), outcome
 
 
 @contextlib.contextmanager

@@ -88,7 +88,7 @@ def open_scoop(
         for future in tenant.futures:
             future.cancel()
         raise
-    wait(tenant.futures)
+    wait([future for future in tenant.futures if not future.cancelled()])
 
 
 def _shared_driver() -> Executor:

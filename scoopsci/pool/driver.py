@@ -54,6 +54,13 @@ class _Call:
     n_bytes: int = 0
     worker: bytes | None = None
     missed_s: float | None = None
+    wanted: bool | None = None
+
+    def claim(self) -> bool:
+        """Tell whether the outcome is still wanted; from now on the call cannot be cancelled."""
+        if self.wanted is None:
+            self.wanted = self.future.set_running_or_notify_cancel()
+        return self.wanted
 
 
 @dataclass
@@ -61,6 +68,7 @@ class _Worker:
     host: str
     pid: int
     calls: set[int] = field(default_factory=set)
+    linked: bool = False
     link: zmq.Socket[bytes] | None = None
     monitor: zmq.Socket[bytes] | None = None
 
@@ -101,7 +109,11 @@ class ScoopDriver(Executor):
         self._sent: dict[int, _Call] = {}
         self._workers: dict[bytes, _Worker] = {}
         self._last_answer_s = self._last_start_s = time.monotonic()
+        #: Workers that could not be reached: dead, or behind a firewall that lets them out alone.
+        self._unreached: set[bytes] = set()
+        self._lock = threading.Lock()  # a task is either failed by the ending thread, or refused
         self._closing = False
+        self._failure: EngineError | None = None
         self._wake_read, self._wake_write = os.pipe()
         os.set_blocking(self._wake_read, False)
         os.set_blocking(self._wake_write, False)
@@ -110,20 +122,20 @@ class ScoopDriver(Executor):
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
         """Submit a call of an importable function; see `concurrent.futures.Executor.submit`."""
-        if self._closing:
-            raise RuntimeError("the driver has been shut down")
         number = next(self._numbers)
         message = pickle.dumps(Task(self._name, number, fn, args), protocol=5)
         call = _Call(number, Future(), message, n_bytes=len(message))
-        self._waiting.append(call)
+        with self._lock:
+            if self._closing:
+                raise self._failure or RuntimeError("the driver has been shut down")
+            self._waiting.append(call)
         self._wake()
         return call.future
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """End the thread, the sockets and the worker that the driver has started."""
-        if self._closing:
-            return
-        self._closing = True
+        with self._lock:
+            self._closing = True
         self._wake()
         self._thread.join(timeout=10)
         os.close(self._wake_read)
@@ -143,12 +155,13 @@ class ScoopDriver(Executor):
             while not self._closing:
                 self._turn()
         except Exception as error:
-            failure = EngineError(f"the driver of the SCOOP pool failed: {error!r}")
-            failure.__cause__ = error
-            self._closing = True
-            self._fail_all(failure)
+            self._failure = EngineError(f"the driver of the SCOOP pool failed: {error}")
+            self._failure.__cause__ = error
         finally:
-            self._fail_all(EngineError("the driver of the SCOOP pool has been shut down"))
+            with self._lock:
+                self._closing = True
+            ended = EngineError("the driver of the SCOOP pool has been shut down")
+            self._fail_all(self._failure or ended)
             context.destroy(linger=0)
 
     def _open_sockets(self, context: zmq.Context[zmq.Socket[bytes]]) -> None:
@@ -186,7 +199,7 @@ class ScoopDriver(Executor):
         while self._waiting and len(self._sent) < self._limit:
             call = self._waiting.popleft()
             if call.future.cancelled():
-                call.future.set_running_or_notify_cancel()
+                call.claim()
                 continue
             if not self._sent:  # nobody was asked while there was nothing to do
                 self._last_answer_s = self._last_start_s = time.monotonic()
@@ -200,11 +213,13 @@ class ScoopDriver(Executor):
 
     def _on_reply(self, frames: list[bytes]) -> None:
         name, content = frames[-1], pickle.loads(frames[1])
+        if name in self._unreached and name not in self._workers:
+            self._workers[name] = _Worker("", 0)  # alive after all, and never to be watched
         if not isinstance(content, Task):
             self._on_started(name, *content)
             return
         call = self._forget(content.id[1])
-        if call is None or not self._claim(call):
+        if call is None or not call.claim():
             return  # late: the task was given up, or cancelled
         if content.exceptionValue is not None:
             call.future.set_exception(content.exceptionValue)
@@ -220,13 +235,7 @@ class ScoopDriver(Executor):
         if call is not None:
             call.worker = name
             self._workers[name].calls.add(number)
-            self._claim(call)
-
-    def _claim(self, call: _Call) -> bool:
-        """Tell whether the call's outcome is still wanted; from now on it cannot be cancelled."""
-        return call.future.running() or (
-            not call.future.done() and call.future.set_running_or_notify_cancel()
-        )
+            call.claim()
 
     def _forget(self, number: int) -> _Call | None:
         call = self._sent.pop(number, None)
@@ -244,7 +253,9 @@ class ScoopDriver(Executor):
         worker.link.setsockopt(zmq.HEARTBEAT_IVL, HEARTBEAT_INTERVAL_MS)
         worker.link.setsockopt(zmq.HEARTBEAT_TIMEOUT, HEARTBEAT_TIMEOUT_MS)
         worker.link.setsockopt(zmq.CONNECT_TIMEOUT, HEARTBEAT_TIMEOUT_MS)
-        worker.monitor = worker.link.get_monitor_socket(zmq.EVENT_DISCONNECTED | zmq.EVENT_CLOSED)
+        worker.monitor = worker.link.get_monitor_socket(
+            zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_DISCONNECTED | zmq.EVENT_CLOSED
+        )
         self._poller.register(worker.monitor, zmq.POLLIN)
         worker.link.connect(f"tcp://{address}")
         return worker
@@ -252,7 +263,11 @@ class ScoopDriver(Executor):
     def _on_link_event(self, name: bytes, worker: _Worker) -> None:
         assert worker.link is not None
         assert worker.monitor is not None
-        recv_monitor_message(worker.monitor)
+        if recv_monitor_message(worker.monitor)["event"] == zmq.EVENT_HANDSHAKE_SUCCEEDED:
+            worker.linked = True
+            return
+        if not worker.linked:
+            self._unreached.add(name)
         del self._workers[name]
         self._poller.unregister(worker.monitor)
         worker.link.disable_monitor()
@@ -263,7 +278,7 @@ class ScoopDriver(Executor):
 
     def _lose(self, number: int, what: str, host: str | None) -> None:
         call = self._forget(number)
-        if call is not None and self._claim(call):
+        if call is not None and call.claim():
             call.future.set_exception(WorkerLostError(f"{what} while it held the task", host=host))
 
     def _fail_all(self, error: Exception) -> None:
@@ -271,7 +286,7 @@ class ScoopDriver(Executor):
         self._sent.clear()
         self._waiting.clear()
         for call in calls:
-            if self._claim(call):
+            if call.claim():
                 call.future.set_exception(error)
 
     def _on_status(self, frames: list[bytes]) -> None:
