@@ -22,13 +22,13 @@ from scoopsci.blocks import Fold, Range
 from scoopsci.engines.base import Engine, TaskFuture
 from scoopsci.engines.payload import current_block
 from scoopsci.errors import (
-    EngineError,
     EngineTimeoutError,
     PoisonTaskError,
     TaskError,
     WorkerLostError,
 )
 from scoopsci.reporting import Progress, ProgressCallback
+from scoopsci.workers import Workers
 
 __all__ = ["CHUNK_TARGET_S", "Dispatch", "run_chunk"]
 
@@ -155,7 +155,6 @@ class Dispatch(Generic[P]):
         self._retries = retries
         self._poison_after = poison_after
         self._timeout = timeout
-        self._mixed = mixed
         self._progress = progress
         self._in_flight: dict[TaskFuture, _Chunk] = {}
         self._again: deque[_Chunk] = deque()
@@ -165,8 +164,7 @@ class Dispatch(Generic[P]):
         self._start_s = time.monotonic()
         self.n_lost = 0
         self.n_retried = 0
-        #: What each worker told of itself, with the blocks it ran and the time they took.
-        self.workers: dict[tuple[str, int], dict[str, Any]] = {}
+        self.workers = Workers(mixed=mixed)
 
     def __iter__(self) -> Iterator[tuple[Range, P]]:
         self._start_s = time.monotonic()
@@ -200,8 +198,8 @@ class Dispatch(Generic[P]):
             "n_workers": self._engine.n_workers or len(self.workers),
             "n_lost_tasks": self.n_lost,
             "n_retried_tasks": self.n_retried,
-            "mixed": len({worker["battery"] for worker in self.workers.values()}) > 1,
-            "workers": list(self.workers.values()),
+            "mixed": self.workers.differ,
+            "workers": list(self.workers),
         }
 
     def _fill(self) -> bool:
@@ -300,32 +298,11 @@ class Dispatch(Generic[P]):
             self._again.append(single)
 
     def _learn(self, chunk: _Chunk, report: dict[str, Any]) -> None:
-        size, elapsed_s = len(chunk.inputs), report["elapsed_s"]
-        measured = elapsed_s / size
+        size = len(chunk.inputs)
+        self.workers.add(report, size)
+        measured = report["elapsed_s"] / size
         self._block_s = measured if self._block_s is None else (self._block_s + measured) / 2
         self._longest_measured = max(self._longest_measured, size)
-        worker = self.workers.get((report["host"], report["pid"]))
-        if worker is None:
-            self._check_alike(report)
-            worker = {**report, "n_blocks": 0, "elapsed_s": 0.0}
-            self.workers[report["host"], report["pid"]] = worker
-        worker["n_blocks"] += size
-        worker["elapsed_s"] += elapsed_s
-
-    def _check_alike(self, report: dict[str, Any]) -> None:
-        for other in self.workers.values():
-            if self._mixed or (other["numpy"], other["battery"]) == (
-                report["numpy"],
-                report["battery"],
-            ):
-                continue
-            raise EngineError(
-                f"hosts {other['host']} (NumPy {other['numpy']}, battery {other['battery']}) and "
-                f"{report['host']} (NumPy {report['numpy']}, battery {report['battery']}) compute "
-                "differently in the last bit; install the same versions and set "
-                "NPY_DISABLE_CPU_FEATURES, OPENBLAS_CORETYPE and GLIBC_TUNABLES alike on both, "
-                "or go on with mixed=True (--mixed)"
-            )
 
     def _report(self) -> None:
         if self._progress is not None:

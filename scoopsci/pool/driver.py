@@ -22,9 +22,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import zmq
-from zmq.utils.monitor import recv_monitor_message
 
 from scoopsci.errors import EngineError, WorkerLostError
+from scoopsci.pool.links import Links
 from scoopsci.pool.task import Task
 
 __all__ = ["ScoopDriver"]
@@ -41,8 +41,6 @@ DELIVERY_S = 5.0
 DELIVERY_BYTES_PER_S = 1e6
 #: SCOOP's workers start Python and import the user's script before they take a task.
 FIRST_WORKER_S = 60.0
-#: A worker whose link is silent for so long is given up.
-HEARTBEAT_INTERVAL_MS, HEARTBEAT_TIMEOUT_MS = 2_000, 15_000
 
 
 @dataclass
@@ -68,9 +66,6 @@ class _Worker:
     host: str
     pid: int
     calls: set[int] = field(default_factory=set)
-    linked: bool = False
-    link: zmq.Socket[bytes] | None = None
-    monitor: zmq.Socket[bytes] | None = None
 
 
 class ScoopDriver(Executor):
@@ -109,8 +104,6 @@ class ScoopDriver(Executor):
         self._sent: dict[int, _Call] = {}
         self._workers: dict[bytes, _Worker] = {}
         self._last_answer_s = self._last_start_s = time.monotonic()
-        #: Workers that could not be reached: dead, or behind a firewall that lets them out alone.
-        self._unreached: set[bytes] = set()
         self._lock = threading.Lock()  # a task is either failed by the ending thread, or refused
         self._closing = False
         self._failure: EngineError | None = None
@@ -165,7 +158,6 @@ class ScoopDriver(Executor):
             context.destroy(linger=0)
 
     def _open_sockets(self, context: zmq.Context[zmq.Socket[bytes]]) -> None:
-        self._context = context
         self._tasks = context.socket(zmq.DEALER)
         self._tasks.setsockopt(zmq.IDENTITY, self._name)
         # Questions go on a connection of their own, or a large task would delay the answers.
@@ -176,6 +168,7 @@ class ScoopDriver(Executor):
             connection.connect(self._address)
             self._poller.register(connection, zmq.POLLIN)
         self._poller.register(self._wake_read, zmq.POLLIN)
+        self._links = Links(context, self._poller)
         self._next_tick_s = 0.0
 
     def _turn(self) -> None:
@@ -188,9 +181,10 @@ class ScoopDriver(Executor):
             with suppress(zmq.Again):
                 while connection in ready:
                     handle(connection.recv_multipart(zmq.NOBLOCK))
-        for name, worker in list(self._workers.items()):
-            if worker.monitor in ready:
-                self._on_link_event(name, worker)
+        for name in self._links.take_broken():
+            worker = self._workers.pop(name)
+            for number in list(worker.calls):
+                self._lose(number, f"worker {worker.pid} on host {worker.host} ended", worker.host)
         if time.monotonic() >= self._next_tick_s:
             self._next_tick_s = time.monotonic() + TICK_S
             self._tick()
@@ -213,8 +207,6 @@ class ScoopDriver(Executor):
 
     def _on_reply(self, frames: list[bytes]) -> None:
         name, content = frames[-1], pickle.loads(frames[1])
-        if name in self._unreached and name not in self._workers:
-            self._workers[name] = _Worker("", 0)  # alive after all, and never to be watched
         if not isinstance(content, Task):
             self._on_started(name, *content)
             return
@@ -229,8 +221,8 @@ class ScoopDriver(Executor):
     def _on_started(self, name: bytes, number: int, host: str, pid: int) -> None:
         self._last_start_s = time.monotonic()
         self._own_worker_ran |= pid == self._own_worker.pid and host == socket.gethostname()
-        if name not in self._workers:
-            self._workers[name] = self._watch(name, host, pid)
+        self._workers.setdefault(name, _Worker(host, pid))
+        self._links.watch(name, host)
         call = self._sent.get(number)
         if call is not None:
             call.worker = name
@@ -242,39 +234,6 @@ class ScoopDriver(Executor):
         if call is not None and call.worker in self._workers:
             self._workers[call.worker].calls.discard(number)
         return call
-
-    def _watch(self, name: bytes, host: str, pid: int) -> _Worker:
-        worker = _Worker(host, pid)
-        address = name.decode()
-        if address.startswith("127.") and host != socket.gethostname():
-            return worker  # behind SCOOP's --tunnel, which has no way back to the worker
-        worker.link = self._context.socket(zmq.DEALER)
-        worker.link.setsockopt(zmq.RECONNECT_IVL, -1)
-        worker.link.setsockopt(zmq.HEARTBEAT_IVL, HEARTBEAT_INTERVAL_MS)
-        worker.link.setsockopt(zmq.HEARTBEAT_TIMEOUT, HEARTBEAT_TIMEOUT_MS)
-        worker.link.setsockopt(zmq.CONNECT_TIMEOUT, HEARTBEAT_TIMEOUT_MS)
-        worker.monitor = worker.link.get_monitor_socket(
-            zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_DISCONNECTED | zmq.EVENT_CLOSED
-        )
-        self._poller.register(worker.monitor, zmq.POLLIN)
-        worker.link.connect(f"tcp://{address}")
-        return worker
-
-    def _on_link_event(self, name: bytes, worker: _Worker) -> None:
-        assert worker.link is not None
-        assert worker.monitor is not None
-        if recv_monitor_message(worker.monitor)["event"] == zmq.EVENT_HANDSHAKE_SUCCEEDED:
-            worker.linked = True
-            return
-        if not worker.linked:
-            self._unreached.add(name)
-        del self._workers[name]
-        self._poller.unregister(worker.monitor)
-        worker.link.disable_monitor()
-        worker.monitor.close(linger=0)
-        worker.link.close(linger=0)
-        for number in list(worker.calls):
-            self._lose(number, f"worker {worker.pid} on host {worker.host} ended", worker.host)
 
     def _lose(self, number: int, what: str, host: str | None) -> None:
         call = self._forget(number)
