@@ -74,6 +74,8 @@ def split_into_ranges(start: int, stop: int) -> Iterator[Range]:
     >>> [tuple(r) for r in split_into_ranges(3, 12)]
     [(3, 4), (4, 8), (8, 12)]
     """
+    if start < 0:
+        raise ValueError(f"start must not be negative, got {start}")
     while start < stop:
         largest_aligned = start & -start or 1 << (stop - start).bit_length()
         largest_fitting = 1 << (stop - start).bit_length() - 1
@@ -142,28 +144,20 @@ class Fold(Generic[P]):
         blocks.check()
         if self.covers(blocks):
             return False
-        # Parts of it may have come before; the partial of the whole has the same bits.
-        first = bisect_left(self._starts, blocks.start)
-        while first < len(self._starts) and self._starts[first] < blocks.stop:
-            self._take(self._starts[first])
-        while (sibling := blocks.sibling).start in self._held:
-            if self._held[sibling.start][0] != sibling:
-                break
-            other = self._take(sibling.start)
+        while (held := self._held.get(blocks.sibling.start)) and held[0] == blocks.sibling:
+            sibling, other = held
             if sibling.start < blocks.start:
                 blocks, partial = Range(sibling.start, blocks.stop), self._merge(other, partial)
             else:
                 blocks, partial = Range(blocks.start, sibling.stop), self._merge(partial, other)
-        self._starts.insert(bisect_left(self._starts, blocks.start), blocks.start)
+        # Besides those merged, parts of the range may have come before: the whole has their bits.
+        first, stop = (bisect_left(self._starts, block) for block in blocks)
+        for start in self._starts[first:stop]:
+            self.n_blocks -= self._held.pop(start)[0].size
+        self._starts[first:stop] = [blocks.start]
         self._held[blocks.start] = blocks, partial
         self.n_blocks += blocks.size
         return True
-
-    def _take(self, start: int) -> P:
-        blocks, partial = self._held.pop(start)
-        del self._starts[bisect_left(self._starts, start)]
-        self.n_blocks -= blocks.size
-        return partial
 
     def result(self) -> P:
         """Merge what the tree lacks the right-hand parts for, and return the whole.

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import scoopsci
+from scoopsci.arguments import check_count, check_fraction
 from scoopsci.engines.base import inside_scoop
 from scoopsci.errors import (
     EngineNotStartedError,
@@ -20,7 +21,7 @@ from scoopsci.errors import (
     ScoopsciError,
     TaskError,
 )
-from scoopsci.estimates import DoubtfulEstimateWarning, Estimate, check_confidence, check_count
+from scoopsci.estimates import DoubtfulEstimateWarning, Estimate
 from scoopsci.receipts import write_receipt
 from scoopsci.reporting import show_progress
 from scoopsci.streams import check_seed
@@ -180,7 +181,7 @@ def _seed(text: str) -> int:
 
 
 def _confidence(text: str) -> float:
-    return float(_checked(check_confidence, float, text))
+    return float(_checked(lambda value: check_fraction("confidence", value), float, text))
 
 
 def _new_file(text: str) -> Path:

@@ -10,18 +10,20 @@ import math
 import os
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, wait
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, CancelledError, wait
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Generic, TypeVar
 
 import numpy as np
 
+from scoopsci.arguments import check_count, check_seconds
 from scoopsci.blocks import Fold, Range
 from scoopsci.engines.base import Engine, TaskFuture
 from scoopsci.engines.payload import current_block
 from scoopsci.errors import (
+    EngineError,
     EngineTimeoutError,
     PoisonTaskError,
     TaskError,
@@ -30,13 +32,17 @@ from scoopsci.errors import (
 from scoopsci.reporting import Progress, ProgressCallback
 from scoopsci.workers import Workers
 
-__all__ = ["CHUNK_TARGET_S", "Dispatch", "run_chunk"]
+__all__ = ["CHUNK_TARGET_S", "Dispatch", "check_options", "run_chunk"]
 
 P = TypeVar("P")
 
 #: Long enough that the road's own cost (about 1 ms a task) is small, short enough that the last
 #: chunks end together and that SCOOP's broker, which asks after tasks of 2 s, is never in doubt.
 CHUNK_TARGET_S = 0.1
+
+#: A lost chunk is sent again in so many parts, and these as single blocks if they are lost, too:
+#: a chunk of 100,000 tiny blocks must not become 100,000 tasks.
+LOST_PARTS = 32
 
 #: A chunk may be this many times the longest one measured so far: first timings are rough.
 CHUNK_GROWTH = 8
@@ -48,11 +54,15 @@ class _Chunk:
     inputs: Sequence[Any]
     n_deaths: int = 0
     n_failures: int = 0
+    #: Engines that lose all tasks with one worker cannot tell whose death it was: only deaths of a
+    #: block that runs alone count against it.
+    is_suspect: bool = False
     ran_alone: bool = False
 
-    def split(self) -> Iterator[_Chunk]:
-        for offset in range(len(self.inputs)):
-            yield _Chunk(self.start + offset, self.inputs[offset : offset + 1])
+    def split(self, n_parts: int) -> Iterator[_Chunk]:
+        size = -(-len(self.inputs) // n_parts)
+        for offset in range(0, len(self.inputs), size):
+            yield _Chunk(self.start + offset, self.inputs[offset : offset + size])
 
 
 def run_chunk(
@@ -113,7 +123,7 @@ class Dispatch(Generic[P]):
     retries : int
         How often a block that raises is tried again.
     poison_after : int
-        Deaths of workers at one block, running alone, after which it is not sent again.
+        Deaths of workers at a block that runs alone, after which it is not sent again.
     timeout : float, optional
         Seconds until `EngineTimeoutError`.
     mixed : bool
@@ -143,9 +153,13 @@ class Dispatch(Generic[P]):
         mixed: bool = False,
         progress: ProgressCallback | None = None,
     ) -> None:
-        _check_positive(chunk_target_s=chunk_target_s, timeout=timeout)
-        _check_count(1, window=window, poison_after=poison_after)
-        _check_count(0, retries=retries)
+        check_options(
+            chunk_target_s=chunk_target_s,
+            window=window,
+            retries=retries,
+            poison_after=poison_after,
+            timeout=timeout,
+        )
         self._engine = engine
         self._call = (run_block, merge)
         self._inputs = _Inputs(inputs)
@@ -166,7 +180,7 @@ class Dispatch(Generic[P]):
         self.n_retried = 0
         self.workers = Workers(mixed=mixed)
 
-    def __iter__(self) -> Iterator[tuple[Range, P]]:
+    def __iter__(self) -> Generator[tuple[Range, P], None, None]:
         self._start_s = time.monotonic()
         try:
             while self._fill():
@@ -204,10 +218,10 @@ class Dispatch(Generic[P]):
 
     def _fill(self) -> bool:
         while len(self._in_flight) < (self._window or 2 * self._n_workers()):
-            self._remaining_s()
             chunk = self._next_chunk()
             if chunk is None:
                 break
+            self._check_deadline()
             chunk.ran_alone = not self._in_flight
             for other in self._in_flight.values() if len(self._in_flight) == 1 else ():
                 other.ran_alone = False
@@ -220,19 +234,14 @@ class Dispatch(Generic[P]):
         return self._engine.n_workers or max(os.cpu_count() or 1, len(self.workers))
 
     def _next_chunk(self) -> _Chunk | None:
-        if any(map(self._must_run_alone, self._in_flight.values())):
+        if any(chunk.is_suspect for chunk in self._in_flight.values()):
             return None
         if self._again:
-            if self._must_run_alone(self._again[0]) and self._in_flight:
+            if self._again[0].is_suspect and self._in_flight:
                 return None
             return self._again.popleft()
         start, inputs = self._inputs.take(self._chunk_size())
         return _Chunk(start, inputs) if len(inputs) else None
-
-    def _must_run_alone(self, chunk: _Chunk) -> bool:
-        # Engines that lose all tasks with one worker cannot tell whose death it was. The last
-        # death, on which the verdict rests, must be beyond doubt.
-        return chunk.n_deaths >= self._poison_after - 1 and chunk.n_deaths > 0
 
     def _chunk_size(self) -> int:
         if self._block_s is None:
@@ -246,18 +255,19 @@ class Dispatch(Generic[P]):
         return max(1, size)
 
     def _remaining_s(self) -> float | None:
-        if self._timeout is None:
-            return None
-        remaining = self._timeout - self.elapsed_s
-        if remaining <= 0:
+        return None if self._timeout is None else max(0.0, self._timeout - self.elapsed_s)
+
+    def _check_deadline(self) -> None:
+        if self._remaining_s() == 0.0:
             raise EngineTimeoutError(
                 f"timeout of {self._timeout:g} s passed with {self._counted.n_blocks} blocks done "
                 "and others still to come; allow more time or fewer blocks"
             )
-        return remaining
 
     def _wait(self) -> list[TaskFuture]:
         ended = wait(self._in_flight, self._remaining_s(), return_when=FIRST_COMPLETED).done
+        if not ended:
+            self._check_deadline()
         return [future for future in self._in_flight if future in ended]
 
     def _settle(self, chunk: _Chunk, future: TaskFuture) -> list[tuple[Range, P]]:
@@ -267,6 +277,8 @@ class Dispatch(Generic[P]):
             self._send_lost_again(chunk, error)
         except TaskError as error:
             self._send_failed_again(chunk, error)
+        except CancelledError:
+            raise EngineError("a task of the run was cancelled from outside") from None
         else:
             self._learn(chunk, future.report)
             return partials
@@ -275,26 +287,34 @@ class Dispatch(Generic[P]):
     def _send_lost_again(self, chunk: _Chunk, error: WorkerLostError) -> None:
         self.n_lost += 1
         if len(chunk.inputs) > 1:
-            self._again.extend(chunk.split())
+            self._again.extend(chunk.split(LOST_PARTS))
             return
-        chunk.n_deaths += 1
-        if chunk.n_deaths >= self._poison_after and chunk.ran_alone:
+        chunk.n_deaths += chunk.ran_alone
+        if chunk.n_deaths >= self._poison_after:
             raise PoisonTaskError(
-                f"block {chunk.start} ended its worker {chunk.n_deaths} times, the last time "
-                f"running alone, and is not sent again; look for what ends the process at "
-                f"block {chunk.start} (memory, a C extension, os._exit)",
+                f"block {chunk.start} ended its worker {chunk.n_deaths} times, running alone, and "
+                "is not sent again; look for what ends the process there (memory, a C extension, "
+                "os._exit)",
                 block=chunk.start,
                 host=error.host,
             ) from error
+        chunk.is_suspect = True
         self._again.append(chunk)
 
     def _send_failed_again(self, chunk: _Chunk, error: TaskError) -> None:
-        if error.block is None or chunk.n_failures >= self._retries:
+        n_blocks = len(chunk.inputs)
+        if error.stage == "pickling the task":
+            raise error
+        if error.block is None and n_blocks > 1:  # find the one that cannot be pickled
+            self._again.extend(chunk.split(n_blocks))
+            return
+        if error.block is None:
+            error.block = chunk.start
+        if chunk.n_failures >= self._retries:
             raise error
         self.n_retried += 1
-        for single in chunk.split() if len(chunk.inputs) > 1 else [chunk]:
-            if single.start == error.block:
-                single.n_failures += 1
+        for single in chunk.split(n_blocks) if n_blocks > 1 else [chunk]:
+            single.n_failures += single.start == error.block
             self._again.append(single)
 
     def _learn(self, chunk: _Chunk, report: dict[str, Any]) -> None:
@@ -337,13 +357,27 @@ class _Inputs:
         return start, taken
 
 
-def _check_positive(**options: float | None) -> None:
-    for name, value in options.items():
-        if value is not None and not 0 < value < math.inf:
-            raise ValueError(f"{name} must be a positive number of seconds, got {value!r}")
+def check_options(
+    *,
+    chunk_target_s: float = CHUNK_TARGET_S,
+    window: int | None = None,
+    retries: int = 0,
+    poison_after: int = 3,
+    timeout: float | None = None,
+    mixed: bool = False,
+    progress: ProgressCallback | None = None,
+) -> None:
+    """Check the options of `Dispatch`.
 
-
-def _check_count(least: int, **options: int | None) -> None:
-    for name, value in options.items():
-        if value is not None and value < least:
-            raise ValueError(f"{name} must be at least {least}, got {value!r}")
+    Raises
+    ------
+    ValueError, TypeError
+        If one is out of range.
+    """
+    check_seconds("chunk_target_s", chunk_target_s)
+    check_count("retries", retries, least=0)
+    check_count("poison_after", poison_after)
+    if window is not None:
+        check_count("window", window)
+    if timeout is not None:
+        check_seconds("timeout", timeout)

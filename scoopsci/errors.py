@@ -47,6 +47,8 @@ def _rebuild(
     error = cls.__new__(cls, *args)
     error.args = args
     error.__dict__.update(state)
+    if "__notes__" in state:
+        error.__notes__ = list(error.__notes__)  # a copy must not share them
     error.__cause__ = cause
     return error
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import operator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,8 +14,6 @@ __all__ = [
     "DoubtfulEstimateWarning",
     "Estimate",
     "PiEstimate",
-    "check_confidence",
-    "check_count",
     "find_doubts",
     "format_with_error",
     "student_interval",
@@ -31,7 +28,7 @@ class DoubtfulEstimateWarning(UserWarning):
     """An estimate, or its error bar, may mislead; the message says why."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Estimate:
     """A mean with its error.
 
@@ -87,7 +84,7 @@ class Estimate:
         return "\n".join([f"{text}, {self.n_samples:,} samples", *self.notes])
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class PiEstimate(Estimate):
     """An estimate of π.
 
@@ -118,40 +115,11 @@ def format_with_error(value: float, half_width: float) -> str:
     >>> format_with_error(3.14159265, 0.000123)
     '3.14159 ± 0.00012'
     """
-    if not math.isfinite(half_width) or half_width <= 0 or not math.isfinite(value):
+    finite = math.isfinite(value) and math.isfinite(half_width)
+    if not finite or half_width <= 1e-12 or abs(value) >= 1e15:
         return f"{value:.10g} ± {half_width:.2g}"
     n_decimals = max(0, 1 - math.floor(math.log10(half_width)))
     return f"{value:.{n_decimals}f} ± {half_width:.{n_decimals}f}"
-
-
-def check_confidence(confidence: float) -> float:
-    """Return the confidence.
-
-    Raises
-    ------
-    ValueError
-        If it is not within (0, 1).
-    """
-    if not 0.0 < confidence < 1.0:
-        raise ValueError(f"confidence must be within (0, 1), such as 0.95, got {confidence!r}")
-    return float(confidence)
-
-
-def check_count(name: str, value: int) -> int:
-    """Return a count.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If it is not an integer, or below 1.
-    """
-    try:
-        count = operator.index(value)
-    except TypeError:
-        raise TypeError(f"{name} must be an integer, got {value!r}") from None
-    if count < 1:
-        raise ValueError(f"{name} must be at least 1, got {count}")
-    return count
 
 
 def student_interval(moments: Moments, confidence: float) -> dict[str, Any]:
@@ -174,7 +142,7 @@ def student_interval(moments: Moments, confidence: float) -> dict[str, Any]:
 
     mean, error = moments.mean, moments.standard_error
     if moments.count > 1:
-        half_width = stdtrit(moments.count - 1, (1.0 + confidence) / 2.0) * error
+        half_width = -stdtrit(moments.count - 1, (1.0 - confidence) / 2.0) * error
     else:
         half_width = np.full_like(mean, np.inf)
     with np.errstate(invalid="ignore"):
@@ -214,7 +182,7 @@ def wilson_interval(
     from scipy.special import ndtri
 
     share = n_hits / n_trials
-    z = float(ndtri((1.0 + confidence) / 2.0))
+    z = -float(ndtri((1.0 - confidence) / 2.0))
     shrink = 1.0 + z * z / n_trials
     centre = (share + z * z / (2 * n_trials)) / shrink
     variance = share * (1.0 - share) / n_trials
@@ -223,7 +191,10 @@ def wilson_interval(
         "value": scale * share,
         "standard_error": scale * math.sqrt(variance),
         "half_width": scale * half_width,
-        "interval": (scale * (centre - half_width), scale * (centre + half_width)),
+        "interval": (
+            scale * (max(0.0, centre - half_width) if n_hits else 0.0),
+            scale * (min(1.0, centre + half_width) if n_hits < n_trials else 1.0),
+        ),
     }
 
 
@@ -247,6 +218,8 @@ def find_doubts(moments: Moments) -> tuple[str, ...]:
         )
     if moments.count == 1:
         return ("A single sample has no error bar; draw at least two.",)
+    if not (np.isfinite(moments.mean).all() and np.isfinite(moments.m2).all()):
+        return ("The samples are finite, but their sum or squares overflow; scale them down.",)
     with np.errstate(all="ignore"):
         extreme = np.maximum(moments.maximum - moments.mean, moments.mean - moments.minimum)
         share = np.max(np.where(moments.m2 > 0, np.square(extreme) / moments.m2, 0.0))
@@ -255,6 +228,10 @@ def find_doubts(moments: Moments) -> tuple[str, ...]:
         notes.append(
             f"All {moments.count:,} samples are equal: the variance is zero, which says nothing of "
             "events too rare to be sampled."
+        )
+    elif np.any(moments.m2 == 0):
+        notes.append(
+            "The samples differ, but their squares underflow to a variance of zero; scale them up."
         )
     # Where each sample has a large share by mere count, a large share means nothing.
     if share > max(HEAVY_SHARE, 50.0 / moments.count):

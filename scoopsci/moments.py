@@ -31,9 +31,10 @@ class Moments:
 
     Notes
     -----
-    A block is passed over twice, mean first: the deviations are exact to rounding, as in Welford's
-    recurrence [1]_ but vectorised. Two blocks are merged by the pairwise update of Chan, Golub and
-    LeVeque [2]_. Only sums, products and quotients are used, so hosts agree to the last bit.
+    A block is passed over twice, mean first, so that deviations are summed and not squares, as in
+    Welford's recurrence [1]_ but vectorised. Two blocks are merged by the pairwise update of Chan,
+    Golub and LeVeque [2]_. Only sums, products and quotients are used, so that hosts agree to the
+    last bit.
 
     References
     ----------
@@ -73,7 +74,10 @@ class Moments:
         """
         with np.errstate(all="ignore"):
             mean = np.mean(samples, axis=0)
-            m2 = np.sum(np.square(samples - mean), axis=0)
+            deviations = samples - mean
+            # The mean is rounded; what it lacks is the mean of the deviations.
+            rounding = np.sum(deviations, axis=0)
+            m2 = np.sum(np.square(deviations), axis=0) - rounding * (rounding / len(samples))
         finite = np.isfinite(samples)
         n_nonfinite = 0
         if not finite.all():

@@ -14,12 +14,11 @@ from typing import Any, Unpack
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from scoopsci.arguments import check_count, check_fraction
 from scoopsci.estimates import (
     DoubtfulEstimateWarning,
     Estimate,
     PiEstimate,
-    check_confidence,
-    check_count,
     find_doubts,
     student_interval,
     wilson_interval,
@@ -93,7 +92,7 @@ def estimate(
     >>> result = scoopsci.estimate(lambda rng, size: rng.exponential(size=size), 100_000,
     ...                            seed=1, engine="serial")
     >>> print(result)
-    0.9997 ± 0.0062 (95 %), 100,000 samples
+    1.0030 ± 0.0062 (95 %), 100,000 samples
     """
     if not callable(fn):
         raise TypeError(f"fn must be callable as fn(rng, size), got {fn!r}")
@@ -111,7 +110,7 @@ def _estimate_mean(
     run: RunOptions,
     **more_options: Any,
 ) -> Estimate:
-    seed, confidence = check_seed(seed), check_confidence(confidence)
+    seed, confidence = check_seed(seed), check_fraction("confidence", confidence)
     n_samples = check_count("n_samples", n_samples)
     block_size = check_count("block_size", block_size)
     run_block = _SampleBlock(fn, seed, block_size, n_samples)
@@ -182,7 +181,7 @@ def integrate(
     >>> import numpy as np, scoopsci
     >>> print(scoopsci.integrate(lambda x: np.exp(-(x**2).sum(axis=1)), 0, 1, 100_000, dim=3,
     ...                          seed=1, engine="serial"))
-    0.41685 ± 0.00095 (95 %), 100,000 samples
+    0.4170 ± 0.0012 (95 %), 100,000 samples
     """
     if not callable(f):
         raise TypeError(f"f must be callable as f(x), got {f!r}")
@@ -238,9 +237,9 @@ def pi(
     --------
     >>> import scoopsci
     >>> scoopsci.pi(1_000_000, seed=7, engine="serial").n_inside
-    785364
+    785351
     """
-    seed, confidence = check_seed(seed), check_confidence(confidence)
+    seed, confidence = check_seed(seed), check_fraction("confidence", confidence)
     n_points = check_count("n_points", n_points)
     block_size = check_count("block_size", block_size)
     n_blocks = -(-n_points // block_size)
@@ -296,7 +295,10 @@ class _SampleBlock:
 
     def __call__(self, block: int, _: object) -> Moments:
         size = min(self.block_size, self.n_samples - block * self.block_size)
-        samples = np.asarray(self.fn(block_generator(self.seed, block), size))
+        drawn = self.fn(block_generator(self.seed, block), size)
+        if np.ma.is_masked(drawn):
+            raise TypeError("samples must not be masked; leave out or replace what is masked")
+        samples = np.asarray(drawn)
         if samples.dtype.kind not in "buif":
             raise TypeError(f"samples must be real numbers, got an array of {samples.dtype}")
         if samples.ndim not in (1, 2) or len(samples) != size or samples.size == 0:
@@ -324,22 +326,29 @@ class _BoxSampler:
         volume = 1.0
         for width in (self.upper - self.lower).tolist():
             volume *= width
-        return values * volume
+        return values.astype(np.float64) * volume
 
 
 def _check_box(lower: ArrayLike, upper: ArrayLike, dim: int | None) -> tuple[Floats, Floats]:
-    low, high = (np.atleast_1d(np.asarray(corner, dtype=np.float64)) for corner in (lower, upper))
+    try:
+        low, high = (np.atleast_1d(np.asarray(c, dtype=np.float64)) for c in (lower, upper))
+    except (TypeError, ValueError):
+        raise TypeError(
+            f"lower and upper must be numbers, or arrays of them, got {lower!r} and {upper!r}"
+        ) from None
     n_dim = max(len(low), len(high)) if dim is None else check_count("dim", dim)
-    if low.ndim > 1 or high.ndim > 1 or {len(low), len(high)} - {1, n_dim}:
+    if low.ndim > 1 or high.ndim > 1 or {len(low), len(high)} - {1, n_dim} or n_dim < 1:
         raise ValueError(
             f"lower and upper must be numbers or of shape ({n_dim},), "
             f"got shapes {np.shape(lower)} and {np.shape(upper)}"
         )
     low, high = np.broadcast_to(low, n_dim).copy(), np.broadcast_to(high, n_dim).copy()
-    if not (np.isfinite(low).all() and np.isfinite(high).all() and (low < high).all()):
+    with np.errstate(all="ignore"):
+        usable = np.isfinite(low) & np.isfinite(high) & (low < high) & np.isfinite(high - low)
+    if not usable.all():
         raise ValueError(
-            "lower and upper must be finite, each lower bound below its upper one, "
-            f"got {low.tolist()} and {high.tolist()}"
+            "lower and upper must be finite and so must their distance, each lower bound below "
+            f"its upper one, got {low.tolist()} and {high.tolist()}"
         )
     return low, high
 

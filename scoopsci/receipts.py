@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import importlib.metadata
 import inspect
@@ -10,7 +11,7 @@ import math
 import os
 import platform
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
@@ -107,19 +108,35 @@ def hash_code(fn: Callable[..., object]) -> str:
     Parameters
     ----------
     fn : callable
-        A function, or an object of a class with ``__call__``.
+        A function, a `functools.partial`, or an object of a class with ``__call__``.
 
     Returns
     -------
     str
-        SHA-256 of its source, where there is one, else of its pickle; what it calls is left out.
+        SHA-256 of its source and of the values that it carries: defaults, closure, attributes.
+        What it calls is left out.
     """
-    described: Any = fn if inspect.isroutine(fn) or inspect.isclass(fn) else type(fn)
+    return hashlib.sha256(b"\0".join(_describe_code(fn))).hexdigest()
+
+
+def _describe_code(fn: Any) -> Iterator[bytes]:
+    if isinstance(fn, functools.partial):
+        yield from _describe_code(fn.func)
+        yield cloudpickle.dumps((fn.args, fn.keywords))
+        return
+    if inspect.ismethod(fn):
+        yield cloudpickle.dumps(fn.__self__)
+    described = fn if inspect.isroutine(fn) or inspect.isclass(fn) else type(fn)
     try:
-        code = inspect.getsource(described).encode()
+        yield inspect.getsource(described).encode()
     except (OSError, TypeError):
-        code = cloudpickle.dumps(fn)
-    return hashlib.sha256(code).hexdigest()
+        yield cloudpickle.dumps(fn)
+        return
+    if inspect.isfunction(fn):
+        captured = inspect.getclosurevars(fn).nonlocals
+        yield cloudpickle.dumps((fn.__defaults__, fn.__kwdefaults__, captured))
+    elif described is not fn:
+        yield cloudpickle.dumps(getattr(fn, "__dict__", None))
 
 
 def make_receipt(
@@ -194,10 +211,14 @@ def write_receipt(receipt: Mapping[str, Any], path: str | os.PathLike[str]) -> N
     OSError
         If the file cannot be written.
     """
-    target = Path(path)
+    target = Path(path).resolve()
+    text = json.dumps(receipt, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    if target.exists() and not target.is_file():  # a pipe, a terminal, /dev/null
+        target.write_text(text, "utf-8")
+        return
     scratch = target.with_name(f".{target.name}.{os.getpid()}")
     try:
-        scratch.write_text(json.dumps(receipt, indent=2, ensure_ascii=False) + "\n", "utf-8")
+        scratch.write_text(text, "utf-8")
         scratch.replace(target)
     finally:
         scratch.unlink(missing_ok=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 from collections.abc import Callable
@@ -9,7 +10,7 @@ from concurrent.futures import Executor
 from typing import Any, TypedDict, TypeVar
 
 from scoopsci.blocks import Fold
-from scoopsci.dispatch import Dispatch
+from scoopsci.dispatch import Dispatch, check_options
 from scoopsci.engines.base import borrow_engine
 from scoopsci.reporting import ProgressCallback
 
@@ -85,10 +86,16 @@ def run_blocks(
     """
     start_s = time.monotonic()
     road: dict[str, Any] = dict(options)
+    if unknown := sorted(set(road) - set(RunOptions.__annotations__)):
+        known = ", ".join(RunOptions.__annotations__)
+        raise TypeError(f"an option of a run must be one of {known}; got {', '.join(unknown)}")
     where = {key: road.pop(key) for key in ("n_workers", "hostfile") if key in road}
+    engine_name = road.pop("engine", "auto")
+    check_options(**road)  # before workers are started for nothing
     fold: Fold[P] = Fold(merge)
-    with borrow_engine(road.pop("engine", "auto"), **where) as engine:
+    with borrow_engine(engine_name, **where) as engine:
         dispatch = Dispatch(engine, run_block, range(n_blocks), merge, n_blocks=n_blocks, **road)
-        for blocks, partial in dispatch:
-            fold.add(blocks, partial)
+        with contextlib.closing(iter(dispatch)) as partials:
+            for blocks, partial in partials:
+                fold.add(blocks, partial)
     return fold.result(), {**dispatch.describe(), "elapsed_s": time.monotonic() - start_s}

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import operator
-
 import numpy as np
+
+from scoopsci.arguments import check_count
 
 __all__ = ["STREAM", "block_generator", "check_seed"]
 
@@ -34,13 +34,7 @@ def check_seed(seed: int | None) -> int:
         fresh = np.random.SeedSequence().entropy
         assert isinstance(fresh, int)
         return fresh
-    try:
-        value = operator.index(seed)
-    except TypeError:
-        raise TypeError(f"seed must be an integer or None, got {seed!r}") from None
-    if value < 0:
-        raise ValueError(f"seed must not be negative, got {value}")
-    return value
+    return check_count("seed", seed, least=0)
 
 
 def block_generator(seed: int, block: int) -> np.random.Generator:

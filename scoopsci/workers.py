@@ -21,6 +21,8 @@ class Workers:
 
     def __init__(self, *, mixed: bool) -> None:
         self._mixed = mixed
+        # By name and process alone, two containers on one machine may look the same.
+        self._numerics: dict[tuple[str, str], str] = {}
         self._workers: dict[tuple[str, int], dict[str, Any]] = {}
 
     def __len__(self) -> int:
@@ -33,7 +35,7 @@ class Workers:
     @property
     def differ(self) -> bool:
         """Whether some of them compute differently from others."""
-        return len({_numerics(worker) for worker in self}) > 1
+        return len(self._numerics) > 1
 
     def add(self, report: dict[str, Any], n_blocks: int) -> None:
         """Count the blocks that a worker has run.
@@ -55,17 +57,14 @@ class Workers:
         )
         worker["n_blocks"] += n_blocks
         worker["elapsed_s"] += report["elapsed_s"]
-        first = next(iter(self))
-        if not self._mixed and _numerics(first) != _numerics(report):
+        self._numerics.setdefault((report["numpy"], report["battery"]), report["host"])
+        if self.differ and not self._mixed:
             described = " and ".join(
-                f"{w['host']} (NumPy {w['numpy']}, battery {w['battery']})" for w in (first, report)
+                f"{host} (NumPy {numpy}, battery {battery})"
+                for (numpy, battery), host in self._numerics.items()
             )
             raise EngineError(
                 f"hosts {described} compute differently in the last bit; install the same versions "
                 "and set NPY_DISABLE_CPU_FEATURES, OPENBLAS_CORETYPE and GLIBC_TUNABLES alike on "
                 "both, or go on with mixed=True (--mixed)"
             )
-
-
-def _numerics(facts: dict[str, Any]) -> tuple[str, str]:
-    return facts["numpy"], facts["battery"]

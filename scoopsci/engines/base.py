@@ -18,8 +18,14 @@ from importlib.metadata import EntryPoints, entry_points
 from types import TracebackType
 from typing import Any, TypeAlias
 
+from scoopsci.arguments import check_count
 from scoopsci.engines.payload import Buffer, in_task, pack, run_payload, unpack
-from scoopsci.errors import EngineNotStartedError, EngineUnavailableError, WorkerLostError
+from scoopsci.errors import (
+    EngineError,
+    EngineNotStartedError,
+    EngineUnavailableError,
+    WorkerLostError,
+)
 from scoopsci.hosts import read_hostfile
 
 __all__ = ["Engine", "EngineFactory", "TaskFuture", "borrow_engine", "open_engine"]
@@ -74,11 +80,15 @@ class TaskFuture(Future[Any]):
 
 
 def _as_engine_error(error: BaseException) -> BaseException:
-    if isinstance(error, BrokenExecutor) and not isinstance(error, WorkerLostError):
-        lost = WorkerLostError(f"a worker ended while it held the task: {error}")
-        lost.__cause__ = error
-        return lost
-    return error
+    # Whatever a task raises travels in frames: this is the carrier's own failure.
+    if isinstance(error, EngineError):
+        return error
+    if isinstance(error, BrokenExecutor):
+        failure: EngineError = WorkerLostError(f"a worker ended while it held the task: {error}")
+    else:
+        failure = EngineError(f"the engine could not carry the task: {error!r}")
+    failure.__cause__ = error
+    return failure
 
 
 class Engine(Executor):
@@ -129,6 +139,8 @@ class Engine(Executor):
         ------
         RuntimeError
             If the engine has been shut down.
+        EngineError
+            If the executor takes no more tasks.
         """
         if not self._open:
             raise RuntimeError(f"engine {self.name!r} has been shut down and takes no more tasks")
@@ -137,8 +149,14 @@ class Engine(Executor):
             frames = pack(fn, args, kwargs)
         except Exception as error:
             future.set_exception(error)
-        else:
-            future._follow(self._executor.submit(run_payload, frames))
+            return future
+        try:
+            carried = self._executor.submit(run_payload, frames)
+        except Exception as error:
+            if isinstance(error, EngineError):
+                raise
+            raise EngineError(f"engine {self.name!r} takes no more tasks: {error}") from error
+        future._follow(carried)
         return future
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
@@ -216,8 +234,10 @@ def open_engine(
     ...     engine.submit(pow, 2, 10).result()
     1024
     """
-    if n_workers is not None and n_workers < 1:
-        raise ValueError(f"n_workers must be at least 1, got {n_workers}")
+    if n_workers is not None:
+        check_count("n_workers", n_workers)
+    if _nested():
+        return Engine("serial", _find_factory("serial")())
     if isinstance(engine, Executor):
         n_known = n_workers or getattr(engine, "_max_workers", None) or os.cpu_count() or 1
         return Engine(type(engine).__name__, contextlib.nullcontext((engine, n_known)))
@@ -226,8 +246,6 @@ def open_engine(
     if engine == "auto":
         engine = _choose(n_workers, hostfile)
     factory = _find_factory(engine)
-    if _nested():
-        return Engine("serial", _find_factory("serial")())
     return Engine(engine, factory(n_workers=n_workers, hostfile=hostfile, **options))
 
 
@@ -246,8 +264,15 @@ def borrow_engine(engine: str | Executor, **options: Any) -> Iterator[Engine]:
     ------
     Engine
         The engine.
+
+    Raises
+    ------
+    ValueError
+        If options come with an engine that is open.
     """
-    if isinstance(engine, Engine):
+    if isinstance(engine, Engine) and not _nested():
+        if given := [name for name, value in options.items() if value is not None]:
+            raise ValueError(f"an open engine has its workers already, got {', '.join(given)}")
         yield engine
         return
     with open_engine(engine, **options) as opened:

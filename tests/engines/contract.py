@@ -78,12 +78,6 @@ def talk() -> int:
     return os.getpid()
 
 
-def end_process_at(block: int, _: object, fatal: int) -> int:
-    if block == fatal:
-        os._exit(7)
-    return block
-
-
 FIVE_WAYS: list[tuple[str, Callable[..., Any], Callable[[], Any]]] = [
     ("pickling the task", len, Unpicklable),
     ("unpickling the task", len, Ununpicklable),
@@ -192,7 +186,8 @@ class EngineContract:
     ) -> None:
         caplog.set_level(logging.INFO)
         # Warnings and log records of tasks in the caller reach the caller's handlers unchanged.
-        with pytest.warns(UserWarning) if self.in_caller else contextlib.nullcontext():
+        warned_here = pytest.warns(UserWarning, match="a warning")
+        with warned_here if self.in_caller else contextlib.nullcontext():
             future = engine.submit(talk)
         pid = future.result(GENEROUS_S)
         out, err = capfd.readouterr()
@@ -255,11 +250,13 @@ class WorkersContract(EngineContract):
             blockers[-1].result(timeout=0)
 
     def test_an_error_in_the_block_does_not_wait_for_tasks(self, engine: Engine) -> None:
-        with pytest.raises(Misfit), open_engine(self.name) as other:
-            endless = other.submit(sleep_and_return, 10.0, None)
+        other = open_engine(self.name)
+        with contextlib.suppress(Misfit), other:
+            long = other.submit(sleep_and_return, 8.0, None)
+            time.sleep(0.5)
             raise Misfit
-        # Ended, or given up: nothing waits for it.
-        assert endless.done() or endless.running()
+        # Ended with its worker, or given up where the pool is not ours.
+        assert long.running() or isinstance(long.exception(0), WorkerLostError)
         assert engine.submit(int).result(GENEROUS_S) == 0
 
     def test_keyboard_interrupt_of_a_task_is_a_task_error(self, engine: Engine) -> None:
@@ -273,9 +270,11 @@ class WorkersContract(EngineContract):
         assert engine.submit(pow, 2, 5).result(GENEROUS_S) == 32
 
     def test_a_poisonous_block_is_named_and_the_driver_lives(self, engine: Engine) -> None:
-        def run_block(block: int, value: object) -> int:
+        def run_block(block: int, _: object) -> int:
             time.sleep(0.01)
-            return end_process_at(block, value, 5)
+            if block == 5:
+                os._exit(7)
+            return block
 
         with pytest.raises(PoisonTaskError) as caught:
             list(Dispatch(engine, run_block, range(10), lambda a, b: a + b, n_blocks=10))
@@ -293,7 +292,7 @@ class WorkersContract(EngineContract):
             if block in (3, 11) and not mark.exists():
                 mark.touch()
                 os._exit(1)
-            return 10**block
+            return int(10**block)
 
         dispatch = Dispatch(engine, run_block, range(16), lambda a, b: a + b, n_blocks=16)
         assert sum(partial for _, partial in dispatch) == int("1" * 16)

@@ -1,5 +1,7 @@
 """Intervals against SciPy's own and against what every interval must be."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -61,12 +63,12 @@ def test_student_agrees_with_scipy(samples: Floats, confidence: float) -> None:
     moments = Moments.of(samples)
     found = student_interval(moments, confidence)
     mean, error = float(np.mean(samples)), float(stats.sem(samples))
-    tolerance = {"rel": 1e-7, "abs": 1e-9}
-    assert found["value"] == pytest.approx(mean, **tolerance)
-    assert found["standard_error"] == pytest.approx(error, **tolerance)
+    close = partial(pytest.approx, rel=1e-7, abs=1e-9)
+    assert found["value"] == close(mean)
+    assert found["standard_error"] == close(error)
     if error > 1e-6:
         expected = stats.t.interval(confidence, len(samples) - 1, loc=mean, scale=error)
-        assert found["interval"] == pytest.approx(expected, **tolerance)
+        assert found["interval"] == close(expected)
 
 
 @given(

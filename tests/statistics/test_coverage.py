@@ -26,7 +26,7 @@ def estimate_pi(seed: int, engine: Engine) -> Estimate:
 
 
 def gauss(x: NDArray[np.float64]) -> NDArray[np.float64]:
-    return np.exp(-np.square(x).sum(axis=1))
+    return np.asarray(np.exp(-np.square(x).sum(axis=1)))
 
 
 def estimate_integral(seed: int, engine: Engine) -> Estimate:
@@ -70,10 +70,12 @@ def test_intervals_cover(run: Callable[[int, Engine], Estimate]) -> None:
 
 
 @workloads
-def test_z_scores_are_normal(run: Callable[[int, Engine], Estimate]) -> None:
-    found = replicate(run)[:N_SCORES]
+@pytest.mark.parametrize("n_scores", [N_SCORES, N_REPLICATIONS])
+def test_z_scores_are_normal(run: Callable[[int, Engine], Estimate], n_scores: int) -> None:
+    found = replicate(run)[:n_scores]
     scores = [(each.value - TARGETS[run]) / each.standard_error for each in found]
-    assert stats.kstest(scores, "norm").pvalue > 0.01
+    # The three workloads share a level of 1 %.
+    assert stats.kstest(scores, "norm").pvalue > 0.01 / len(TARGETS)
 
 
 @workloads

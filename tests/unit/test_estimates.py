@@ -10,15 +10,12 @@ import pytest
 
 from scoopsci.estimates import (
     Estimate,
-    check_confidence,
-    check_count,
     find_doubts,
     format_with_error,
     student_interval,
     wilson_interval,
 )
 from scoopsci.moments import Moments
-
 
 FIELDS: dict[str, Any] = {
     "value": 3.14159,
@@ -37,36 +34,6 @@ FIELDS: dict[str, Any] = {
 
 def make_estimate(**changes: Any) -> Estimate:
     return Estimate(**{**FIELDS, **changes})
-
-
-@pytest.mark.parametrize("confidence", [0.0, 1.0, -0.5, 95, math.nan, math.inf])
-def test_confidence_out_of_range(confidence: float) -> None:
-    with pytest.raises(ValueError, match=rf"within \(0, 1\), such as 0\.95, got {confidence}"):
-        check_confidence(confidence)
-
-
-@pytest.mark.parametrize("confidence", ["0.95", None, 0.5j, [0.95]])
-def test_confidence_of_another_type(confidence: Any) -> None:
-    with pytest.raises(TypeError, match=r"confidence must be .*got"):
-        check_confidence(confidence)
-
-
-@pytest.mark.parametrize("value", [1e6, "7", None, 2.5, math.nan, np.float64(3)])
-def test_count_must_be_an_integer(value: Any) -> None:
-    with pytest.raises(TypeError, match="n_samples must be an integer, got"):
-        check_count("n_samples", value)
-
-
-@pytest.mark.parametrize("value", [0, -1, np.int8(-5)])
-def test_count_must_be_positive(value: int) -> None:
-    with pytest.raises(ValueError, match=f"block_size must be at least 1, got {int(value)}"):
-        check_count("block_size", value)
-
-
-@pytest.mark.parametrize("value", [1, 10**30, np.uint16(9)])
-def test_count_is_returned_as_python_has_it(value: int) -> None:
-    assert check_count("n", value) == value
-    assert type(check_count("n", value)) is int
 
 
 @pytest.mark.parametrize(

@@ -109,8 +109,18 @@ def test_versions() -> None:
         (np.vectorize(square), np.vectorize(cube)),
         ([].append, {}.get),
     ],
-    ids=["functions", "ufuncs", "builtins", "partials", "their arguments", "object", "class"]
-    + ["wrappers", "vectorised", "methods"],
+    ids=[
+        "functions",
+        "ufuncs",
+        "builtins",
+        "partials",
+        "arguments",
+        "object",
+        "class",
+        "wrappers",
+        "vectorised",
+        "methods",
+    ],
 )
 def test_codes_differ(one: Callable[..., Any], other: Callable[..., Any]) -> None:
     hashes = [hash_code(one), hash_code(other), hash_code(one)]
@@ -121,6 +131,11 @@ def test_codes_differ(one: Callable[..., Any], other: Callable[..., Any]) -> Non
 @pytest.mark.parametrize("source", ["lambda x: x", "lambda x: -x"])
 def test_code_without_a_source_file(source: str) -> None:
     assert hash_code(eval(source)) == hash_code(eval(source)) != hash_code(eval("lambda x: 2 * x"))
+
+
+def make_test_receipt(**parts: Any) -> dict[str, Any]:
+    given = {"workload": "test", "options": {}, "stream": "s", "code": "c", "result": {}}
+    return make_receipt(**{**given, **parts})
 
 
 def test_receipt_is_plain() -> None:
@@ -135,9 +150,7 @@ def test_receipt_is_plain() -> None:
         "seed": 2**128 - 1,
         "nested": {1: (np.float64("inf"), "text")},
     }
-    receipt = make_receipt(
-        "test", options=values, stream="s", code="c", result={"x": np.nan}, engine="serial"
-    )
+    receipt = make_test_receipt(options=values, result={"x": np.nan}, engine="serial")
     assert read_strictly(json.dumps(receipt)) == receipt
     assert receipt["options"] == {
         "nan": "nan",
@@ -157,10 +170,9 @@ def test_receipt_is_plain() -> None:
 
 
 def test_receipts_share_nothing() -> None:
-    first = make_receipt("test", options={}, stream="", code="", result={})
+    first = make_test_receipt()
     first["versions"]["numpy"] = "changed"
-    second = make_receipt("test", options={}, stream="", code="", result={})
-    assert second["versions"]["numpy"] == np.__version__
+    assert make_test_receipt()["versions"]["numpy"] == np.__version__
 
 
 def test_written_and_read(tmp_path: Path) -> None:
@@ -218,11 +230,11 @@ def test_a_link_is_followed(tmp_path: Path) -> None:
 
 
 def gauss(x: NDArray[np.float64]) -> NDArray[np.float64]:
-    return np.exp(-np.square(x).sum(axis=1))
+    return np.asarray(np.exp(-np.square(x).sum(axis=1)))
 
 
 def linear(x: NDArray[np.float64]) -> NDArray[np.float64]:
-    return x.sum(axis=1)
+    return np.asarray(x.sum(axis=1))
 
 
 def test_receipt_of_an_integral_names_integrand_and_box() -> None:

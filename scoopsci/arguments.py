@@ -1,0 +1,100 @@
+"""Checks of arguments: the rule, then what came."""
+
+from __future__ import annotations
+
+import math
+import numbers
+import operator
+
+__all__ = ["check_count", "check_fraction", "check_seconds"]
+
+
+def check_count(name: str, value: object, least: int = 1) -> int:
+    """Return a count.
+
+    Parameters
+    ----------
+    name : str
+        Of the argument, for the error.
+    value : object
+        What came.
+    least : int
+        Smallest count allowed.
+
+    Returns
+    -------
+    int
+        The count.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If it is not an integer, or below the least.
+    """
+    try:
+        count = operator.index(value)  # type: ignore[arg-type]
+    except TypeError:
+        raise TypeError(f"{name} must be an integer, got {value!r}") from None
+    if isinstance(value, bool):
+        raise TypeError(f"{name} must be an integer, got {value!r}")
+    if count < least:
+        raise ValueError(f"{name} must be at least {least}, got {count}")
+    return count
+
+
+def check_fraction(name: str, value: object) -> float:
+    """Return a number within (0, 1).
+
+    Parameters
+    ----------
+    name : str
+        Of the argument, for the error.
+    value : object
+        What came.
+
+    Returns
+    -------
+    float
+        The number.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If it is not a real number, or out of range.
+    """
+    fraction = _check_real(name, value)
+    if not 0.0 < fraction < 1.0:
+        raise ValueError(f"{name} must be within (0, 1), such as 0.95, got {value!r}")
+    return fraction
+
+
+def check_seconds(name: str, value: object) -> float:
+    """Return a time.
+
+    Parameters
+    ----------
+    name : str
+        Of the argument, for the error.
+    value : object
+        What came.
+
+    Returns
+    -------
+    float
+        In seconds, positive and finite.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If it is not a real number, or out of range.
+    """
+    seconds = _check_real(name, value)
+    if not 0.0 < seconds < math.inf:
+        raise ValueError(f"{name} must be a positive number of seconds, got {value!r}")
+    return seconds
+
+
+def _check_real(name: str, value: object) -> float:
+    if not isinstance(value, numbers.Real) or isinstance(value, bool):
+        raise TypeError(f"{name} must be a real number, got {value!r}")
+    return float(value)
