@@ -35,6 +35,7 @@ SCRIPTS = SHARED / "scripts"
 _START_TIMEOUT_S = 30.0
 _BUILD_TIMEOUT_S = 120.0
 _STOP_TIMEOUT_S = 15.0
+_GO = "go"
 _HOME = pwd.getpwuid(0).pw_dir
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _UNSHARE = "setpriv --pdeathsig KILL unshare --mount --pid --fork --kill-child=SIGKILL --mount-proc"
@@ -60,7 +61,7 @@ set -eu
 trap 'echo gave up' EXIT
 hostname laptop
 ip link set lo up
-ip link add name lan type bridge
+ip link add name lan address 02:00:0a:4d:00:fe type bridge
 ip address add 10.77.0.254/24 dev lan
 ip link set lan up
 mount -t tmpfs -o mode=1777 tmpfs /dev/shm
@@ -80,7 +81,10 @@ set -eu
 trap 'echo gave up' EXIT
 hostname "$NAME"
 nsenter --net=/dev/fd/3 ip link delete "$NAME" 2>/dev/null || true
-nsenter --net=/dev/fd/3 ip link add name "$NAME" type veth peer name eth0 netns 1
+# Like a real card, it keeps its address over a restart: the others remember it.
+card=$(printf '02:00:0a:4d:00:%02x' "${ADDRESS##*.}")
+nsenter --net=/dev/fd/3 ip link add name "$NAME" type veth \
+    peer name eth0 address "$card" netns 1
 nsenter --net=/dev/fd/3 ip link set "$NAME" master lan up
 exec 3<&-
 ip link set lo up
@@ -218,20 +222,23 @@ class Lan:
         An `ssh` that knows the hosts' keys and is let in; it comes first on the PATH of `laptop`.
     """
 
-    def __init__(self, n_hosts: int) -> None:
-        self.hosts = tuple(LanHost(f"node{i}", f"10.77.0.{i}") for i in range(1, n_hosts + 1))
-        self.folder = Path(tempfile.mkdtemp(prefix="scoopsci-lan-"))
-        self.ssh = self.folder / "bin" / "ssh"
-        self._keeper: subprocess.Popen[bytes] | None = None
+    def __init__(
+        self, hosts: Sequence[LanHost], keeper: subprocess.Popen[str], folder: Path
+    ) -> None:
+        self.hosts = tuple(hosts)
+        self.folder = folder
+        self.ssh = folder / "bin" / "ssh"
+        self._keeper = keeper
         self._launched: dict[str, LanProcess] = {}
         self._pids: dict[str, int] = {}
 
     @classmethod
     def start(cls, n_hosts: int = 3) -> Self:
         """Bring the network up; whatever fails, nothing stays behind."""
-        lan = cls(n_hosts)
+        hosts = [LanHost(f"node{i}", f"10.77.0.{i}") for i in range(1, n_hosts + 1)]
+        lan = cls(hosts, *_start_keeper())
         try:
-            _write_files(lan.folder, lan.hosts)
+            _write_files(lan.folder, hosts)
             lan._start_laptop()
             _build_image(lan.folder)
             for host in lan.hosts:
@@ -252,8 +259,7 @@ class Lan:
     def close(self) -> None:
         """End every machine and remove the folder."""
         try:
-            if self._keeper is not None:
-                _dismiss(self._keeper)
+            _dismiss(self._keeper)
             for process in self._launched.values():
                 process.wait(_STOP_TIMEOUT_S)
         finally:
@@ -359,11 +365,10 @@ class Lan:
         self._await(host, "Server listening", self._launched[host])
 
     def _start_laptop(self) -> None:
-        keep = [sys.executable, "-P", __file__, str(os.getpid()), str(self.folder)]
-        with (self.folder / "laptop.log").open("w") as log:
-            self._keeper = subprocess.Popen(
-                keep, stdin=subprocess.PIPE, stdout=log, stderr=log, start_new_session=True
-            )
+        (self.folder / "laptop.log").touch()
+        assert self._keeper.stdin is not None
+        self._keeper.stdin.write(_GO)
+        self._keeper.stdin.flush()
         self._await("laptop", "ready", self._keeper)
 
     def _launch(self, host: LanHost) -> None:
@@ -387,7 +392,7 @@ class Lan:
         with (self.folder / f"{host.name}.log").open("w") as log:
             self._launched[host.name] = self.popen(argv, env=variables, stdout=log, stderr=log)
 
-    def _await(self, name: str, sign: str, process: subprocess.Popen[bytes] | LanProcess) -> None:
+    def _await(self, name: str, sign: str, process: subprocess.Popen[str]) -> None:
         deadline = time.monotonic() + _START_TIMEOUT_S
         while sign not in self.log(name):
             is_over = process.poll() is not None or time.monotonic() > deadline
@@ -490,35 +495,62 @@ def _kill_group(process: LanProcess) -> tuple[str, str]:
         return "", "a process that left the group holds the output\n"
 
 
-def _dismiss(keeper: subprocess.Popen[bytes]) -> None:
+def _start_keeper() -> tuple[subprocess.Popen[str], Path]:
+    argv = [sys.executable, "-P", __file__, str(os.getpid()), tempfile.gettempdir()]
+    pipe = subprocess.PIPE
+    keeper = subprocess.Popen(argv, stdin=pipe, stdout=pipe, text=True, start_new_session=True)
+    assert keeper.stdout is not None
+    folder = keeper.stdout.readline().rstrip("\n")
+    if not folder:
+        _dismiss(keeper)
+        raise LanError("the process that keeps the network did not come up")
+    return keeper, Path(folder)
+
+
+def _dismiss(keeper: subprocess.Popen[str]) -> None:
     try:
-        keeper.communicate(b"\n", _STOP_TIMEOUT_S)
+        keeper.communicate("end", _STOP_TIMEOUT_S)
     except subprocess.TimeoutExpired:
         keeper.kill()
         keeper.communicate()
 
 
-def _keep(holder: int, folder: Path) -> None:
-    """Hold `laptop` until the process that asked for it says so or is gone."""
-    variables = {
-        "PATH": _PATH,
-        "FOLDER": str(folder),
-        "PREFIX": sys.prefix,
-        "REPOSITORY": str(REPOSITORY),
-    }
-    argv = [*_UNSHARE_ALL.split(), "sh", f"{folder}/laptop.sh"]
-    laptop = subprocess.Popen(argv, env=variables, stdin=subprocess.DEVNULL)
+def _keep(holder: int, parent: str) -> None:
+    """Keep a folder, and on request `laptop`, until the holder says so or is gone."""
+    folder = Path(tempfile.mkdtemp(prefix="scoopsci-lan-", dir=parent))
+    try:
+        print(folder, flush=True)
+        if _hear(holder) == _GO:
+            _keep_laptop(holder, folder)
+    finally:
+        deadline = time.monotonic() + _STOP_TIMEOUT_S
+        while folder.exists() and time.monotonic() < deadline:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _hear(holder: int) -> str:
+    """Wait for a word from the holder, or its end; a child forked by it may keep the pipe open."""
     with contextlib.suppress(ProcessLookupError):
-        select.select([sys.stdin, os.pidfd_open(holder)], [], [])
+        process = os.pidfd_open(holder)
+        if 0 in select.select([0, process], [], [])[0]:
+            return os.read(0, 16).decode()
+    return ""
+
+
+def _keep_laptop(holder: int, folder: Path) -> None:
+    variables = {"FOLDER": str(folder), "PREFIX": sys.prefix, "REPOSITORY": str(REPOSITORY)}
+    argv = [*_UNSHARE_ALL.split(), "sh", f"{folder}/laptop.sh"]
+    with (folder / "laptop.log").open("w") as log:
+        laptop = subprocess.Popen(
+            argv, env={"PATH": _PATH, **variables}, stdin=subprocess.DEVNULL, stdout=log, stderr=log
+        )
+    _hear(holder)
     while laptop.poll() is None:
         for init in psutil.Process(laptop.pid).children():
             with contextlib.suppress(psutil.NoSuchProcess):
                 init.kill()
         time.sleep(0.01)
-    deadline = time.monotonic() + _STOP_TIMEOUT_S
-    while folder.exists() and time.monotonic() < deadline:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 if __name__ == "__main__":
-    _keep(int(sys.argv[1]), Path(sys.argv[2]))
+    _keep(int(sys.argv[1]), sys.argv[2])

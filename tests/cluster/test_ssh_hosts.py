@@ -1,0 +1,124 @@
+"""The script over isolated hosts by real SSH, under plain ``python -m scoop``."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from scoopsci import pi
+from scoopsci.hosts import Host, to_plain_scoop
+from tests.lan import PYTHON, SCRIPTS, WORK, Lan
+
+pytestmark = pytest.mark.cluster
+
+N_POINTS = 50_000_000
+SCRIPT = Path("scoopsci") / "montecarlo.py"
+NODES = ("node1", "node2", "node3")
+
+
+#: What makes laptop compute as the hosts do, whose logins bring no such variables.
+PLAIN = [
+    f"--unset={name}"
+    for name in ("NPY_DISABLE_CPU_FEATURES", "OPENBLAS_CORETYPE", "GLIBC_TUNABLES")
+]
+
+
+def launch_pi(
+    lan: Lan, hosts: list[Host], *options: str, variables: Sequence[str] = PLAIN
+) -> tuple[subprocess.CompletedProcess[str], dict[str, Any] | None]:
+    """Run the script over hosts, and return the receipt that the first of them has written."""
+    hostfile = lan.folder / "hostfile"
+    hostfile.write_text(to_plain_scoop(hosts))
+    receipt = SCRIPTS / "pi.json"
+    first = "laptop" if hosts[0].name == "127.0.0.1" else "node1"
+    written = lan.root(first) / receipt.relative_to("/")
+    written.unlink(missing_ok=True)
+    launch = ["env", *variables, PYTHON, "-m", "scoop", "--hostfile", hostfile, "--path", WORK]
+    launch += ["--python-interpreter", PYTHON, "--ssh-executable", lan.ssh]
+    program = [SCRIPT, "--points", str(N_POINTS), "--seed", "7", "--output", receipt, *options]
+    done = lan.run([*launch, *program], timeout=100, cwd=WORK)
+    return done, json.loads(written.read_text()) if written.exists() else None
+
+
+def run_pi(lan: Lan, hosts: list[Host], *options: str, **more: Any) -> dict[str, Any]:
+    done, receipt = launch_pi(lan, hosts, *options, **more)
+    assert receipt is not None, done.stdout + done.stderr
+    return receipt
+
+
+def hosts_of(lan: Lan, *names: str) -> list[Host]:
+    addresses = {host.name: host.address for host in lan.hosts}
+    return [Host(addresses.get(name, name), n_workers=2) for name in names]
+
+
+@pytest.mark.parametrize("first", [NODES, ("127.0.0.1", "node1", "node2")], ids=lambda f: f[0])
+def test_same_bits_over_six_workers(lan: Lan, first: tuple[str, ...]) -> None:
+    receipt = run_pi(lan, hosts_of(lan, *first))
+    assert receipt["result"] == pi(N_POINTS, seed=7, engine="serial").receipt["result"]
+    workers = receipt["run"]["workers"]
+    seen = {worker["host"] for worker in workers}
+    assert seen <= {"laptop" if name == "127.0.0.1" else name for name in first}
+    assert len(seen) >= 2, "the work stayed on one host"
+    assert receipt["run"]["n_workers"] == 6
+    assert len(workers) <= 6
+
+
+def test_nothing_is_left_on_the_hosts(lan: Lan) -> None:
+    run_pi(lan, hosts_of(lan, *NODES))
+    deadline = time.monotonic() + 20
+    while left := [line for name in ("laptop", *NODES) for line in lan.processes(name)]:
+        assert time.monotonic() < deadline, left
+        time.sleep(0.05)
+
+
+OTHER_KERNELS = ["OPENBLAS_CORETYPE=Nehalem"]
+
+
+def test_hosts_that_compute_differently_are_refused(lan: Lan) -> None:
+    hosts = hosts_of(lan, "127.0.0.1", "node1", "node2")
+    done, receipt = launch_pi(lan, hosts, variables=OTHER_KERNELS)
+    assert receipt is None
+    (line,) = [line for line in done.stderr.splitlines() if "compute differently" in line]
+    assert "laptop" in line
+    assert "node" in line
+    assert "--mixed" in line
+
+
+def test_mixed_goes_on_and_the_receipt_says_so(lan: Lan) -> None:
+    hosts = hosts_of(lan, "127.0.0.1", "node1", "node2")
+    receipt = run_pi(lan, hosts, "--mixed", variables=OTHER_KERNELS)
+    assert receipt["run"]["mixed"] is True
+    # Counting points takes integers and + × alone, which agree everywhere.
+    assert receipt["result"] == pi(N_POINTS, seed=7, engine="serial").receipt["result"]
+
+
+@pytest.mark.slow
+def test_a_host_unplugged_in_mid_run_changes_no_bit(lan: Lan, tmp_path: Path) -> None:
+    n_points = 6_000_000_000
+    hostfile, receipt = lan.folder / "hostfile", SCRIPTS / "pi.json"
+    hostfile.write_text(to_plain_scoop(hosts_of(lan, *NODES)))
+    launch = ["env", *PLAIN, PYTHON, "-m", "scoop", "--hostfile", hostfile, "--path", WORK]
+    launch += ["--python-interpreter", PYTHON, "--ssh-executable", lan.ssh, SCRIPT]
+    program = ["--points", str(n_points), "--seed", "5", "--output", receipt]
+    run = lan.popen([*launch, *program], cwd=WORK)
+    try:
+        while len([line for line in lan.processes("node3") if "scoop.bootstrap" in line]) < 2:
+            assert run.poll() is None
+            time.sleep(0.05)
+        time.sleep(4.0)
+        lan.power_off("node3")
+        out, err = run.communicate(timeout=110)
+    finally:
+        run.kill()
+        lan.power_on("node3")
+    written = lan.root("node1") / receipt.relative_to("/")
+    assert written.exists(), out + err
+    found = json.loads(written.read_text())
+    assert found["run"]["n_lost_tasks"] >= 1
+    assert found["result"] == pi(n_points, seed=5, engine="processes").receipt["result"]
