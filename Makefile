@@ -1,7 +1,7 @@
 # make pi     sets up and runs the main job on this machine
 # make test   sets up and runs all tests but the slow ones
 # make lint   ruff, mypy, import-linter
-# make bench  measures, and writes benchmarks/results/
+# make bench  measures, writes benchmarks/results/ and the table of the README
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -24,7 +24,8 @@ lint: $(VENV)/installed-test
 	$(BIN)/lint-imports --config setup.cfg
 
 bench: $(VENV)/installed-test
-	$(BIN)/python benchmarks/road.py --output benchmarks/results/road.json
+	$(BIN)/python -m benchmarks.road --output benchmarks/results/road.json
+	$(BIN)/python -m benchmarks.pi --output benchmarks/results/pi.json
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)

@@ -30,6 +30,8 @@ WAYS: dict[str, list[str]] = {
     "scoop, 2 workers": SCOOP,
 }
 LIMIT = "two bare processes"
+TABLE_START = "<!-- table: benchmarks/results/pi.json -->\n"
+TABLE_END = "<!-- end of table -->\n"
 
 
 def run(command: list[str], n_points: int) -> dict[str, Any]:
@@ -86,6 +88,13 @@ def as_table(results: dict[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def put_table(text: str, table: str) -> str:
+    """Put a table between the marks of a text."""
+    before, rest = text.split(TABLE_START)
+    _, after = rest.split(TABLE_END)
+    return before + TABLE_START + table + TABLE_END + after
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=9)
@@ -102,6 +111,8 @@ def main() -> None:
     }
     options.output.write_text(json.dumps(results, indent=2) + "\n", "utf-8")
     print(as_table(results), end="")
+    readme = REPOSITORY / "README.md"
+    readme.write_text(put_table(readme.read_text("utf-8"), as_table(results)), "utf-8")
 
 
 if __name__ == "__main__":

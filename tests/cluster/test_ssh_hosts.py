@@ -19,6 +19,7 @@ pytestmark = pytest.mark.cluster
 
 N_POINTS = 50_000_000
 SCRIPT = Path("scoopsci") / "montecarlo.py"
+RECEIPT = SCRIPTS / "pi.json"
 NODES = ("node1", "node2", "node3")
 
 
@@ -29,20 +30,28 @@ PLAIN = [
 ]
 
 
+def command(
+    lan: Lan, hosts: list[Host], n_points: int, seed: int, variables: Sequence[str]
+) -> list[str | Path]:
+    hostfile = lan.folder / "hostfile"
+    hostfile.write_text(to_plain_scoop(hosts))
+    launch: list[str | Path] = ["env", *variables, PYTHON, "-m", "scoop", "--hostfile", hostfile]
+    launch += ["--path", WORK, "--python-interpreter", PYTHON, "--ssh-executable", lan.ssh]
+    return [*launch, SCRIPT, "--points", str(n_points), "--seed", str(seed), "--output", RECEIPT]
+
+
+def receipt_on(lan: Lan, host: str) -> Path:
+    return lan.root(host) / RECEIPT.relative_to("/")
+
+
 def launch_pi(
     lan: Lan, hosts: list[Host], *options: str, variables: Sequence[str] = PLAIN
 ) -> tuple[subprocess.CompletedProcess[str], dict[str, Any] | None]:
     """Run the script over hosts, and return the receipt that the first of them has written."""
-    hostfile = lan.folder / "hostfile"
-    hostfile.write_text(to_plain_scoop(hosts))
-    receipt = SCRIPTS / "pi.json"
-    first = "laptop" if hosts[0].name == "127.0.0.1" else "node1"
-    written = lan.root(first) / receipt.relative_to("/")
+    written = receipt_on(lan, "laptop" if hosts[0].name == "127.0.0.1" else "node1")
     written.unlink(missing_ok=True)
-    launch = ["env", *variables, PYTHON, "-m", "scoop", "--hostfile", hostfile, "--path", WORK]
-    launch += ["--python-interpreter", PYTHON, "--ssh-executable", lan.ssh]
-    program = [SCRIPT, "--points", str(N_POINTS), "--seed", "7", "--output", receipt, *options]
-    done = lan.run([*launch, *program], timeout=100, cwd=WORK)
+    started = command(lan, hosts, N_POINTS, 7, variables)
+    done = lan.run([*started, *options], timeout=100, cwd=WORK)
     return done, json.loads(written.read_text()) if written.exists() else None
 
 
@@ -99,14 +108,9 @@ def test_mixed_goes_on_and_the_receipt_says_so(lan: Lan) -> None:
 
 
 @pytest.mark.slow
-def test_a_host_unplugged_in_mid_run_changes_no_bit(lan: Lan, tmp_path: Path) -> None:
+def test_a_host_unplugged_in_mid_run_changes_no_bit(lan: Lan) -> None:
     n_points = 6_000_000_000
-    hostfile, receipt = lan.folder / "hostfile", SCRIPTS / "pi.json"
-    hostfile.write_text(to_plain_scoop(hosts_of(lan, *NODES)))
-    launch = ["env", *PLAIN, PYTHON, "-m", "scoop", "--hostfile", hostfile, "--path", WORK]
-    launch += ["--python-interpreter", PYTHON, "--ssh-executable", lan.ssh, SCRIPT]
-    program = ["--points", str(n_points), "--seed", "5", "--output", receipt]
-    run = lan.popen([*launch, *program], cwd=WORK)
+    run = lan.popen(command(lan, hosts_of(lan, *NODES), n_points, 5, PLAIN), cwd=WORK)
     try:
         while len([line for line in lan.processes("node3") if "scoop.bootstrap" in line]) < 2:
             assert run.poll() is None
@@ -117,8 +121,7 @@ def test_a_host_unplugged_in_mid_run_changes_no_bit(lan: Lan, tmp_path: Path) ->
     finally:
         run.kill()
         lan.power_on("node3")
-    written = lan.root("node1") / receipt.relative_to("/")
-    assert written.exists(), out + err
-    found = json.loads(written.read_text())
+    assert receipt_on(lan, "node1").exists(), out + err
+    found = json.loads(receipt_on(lan, "node1").read_text())
     assert found["run"]["n_lost_tasks"] >= 1
     assert found["result"] == pi(n_points, seed=5, engine="processes").receipt["result"]
