@@ -12,7 +12,7 @@ PYTEST_ARGS ?= -m "not slow"
 .PHONY: pi test lint bench clean
 
 pi: $(VENV)/installed
-	$(BIN)/python -m scoop --hostfile hostfile scoopsci/montecarlo.py --points $(POINTS)
+	$(BIN)/python -m scoop --quiet --hostfile hostfile scoopsci/montecarlo.py --points $(POINTS)
 
 test: $(VENV)/installed-test lint
 	$(BIN)/python -m pytest $(PYTEST_ARGS)

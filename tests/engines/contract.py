@@ -78,6 +78,15 @@ def talk() -> int:
     return os.getpid()
 
 
+def mixed_magnitudes(**run: Any) -> scoopsci.Estimate:
+    def draw(rng: np.random.Generator, size: int) -> np.ndarray:
+        return np.exp(20.0 * rng.standard_normal((size, 3)))
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", scoopsci.DoubtfulEstimateWarning)
+        return scoopsci.estimate(draw, 300_100, seed=11, block_size=1_000, **run)
+
+
 FIVE_WAYS: list[tuple[str, Callable[..., Any], Callable[[], Any]]] = [
     ("pickling the task", len, Unpicklable),
     ("unpickling the task", len, Ununpicklable),
@@ -211,6 +220,12 @@ class EngineContract:
         expected = scoopsci.pi(100_000, seed=5, engine="serial").value
         for name in ("auto", self.name):
             assert engine.submit(nested, name).result(GENEROUS_S) == ("serial", expected)
+
+    @pytest.mark.parametrize("chunk_target_s", [0.001, 0.1, 1.0])
+    def test_estimates_have_the_serial_bits(self, engine: Engine, chunk_target_s: float) -> None:
+        found = mixed_magnitudes(engine=engine, chunk_target_s=chunk_target_s)
+        expected = mixed_magnitudes(engine="serial")
+        assert found.receipt["result"] == expected.receipt["result"]
 
     def test_shutdown_refuses_further_tasks(self, engine: Engine) -> None:
         with open_engine(self.name) as other:
