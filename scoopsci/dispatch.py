@@ -37,7 +37,7 @@ __all__ = ["CHUNK_TARGET_S", "Dispatch", "check_options", "run_chunk"]
 P = TypeVar("P")
 
 #: Long enough that the road's own cost (about 1 ms a task) is small, short enough that the last
-#: chunks end together and that SCOOP's broker, which asks after tasks of 2 s, is never in doubt.
+#: chunks end together, and far below the 2 s after which SCOOP begins to ask after a task.
 CHUNK_TARGET_S = 0.1
 
 #: A lost chunk is sent again in so many parts, and these as single blocks if they are lost, too:

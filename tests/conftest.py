@@ -71,7 +71,6 @@ def no_leaks(once_for_each_process: None) -> Iterator[None]:
     yield
     deadline = time.monotonic() + 10
     while True:
-        gc.collect()  # loky's executors are cycles, with their pipes in them
         now = [look() for look in looks]
         # By number: an engine that outlives the test may have replaced what a dead worker broke.
         left = [n - b for n, b in zip(now, before, strict=True) if len(n) > len(b)]
@@ -79,6 +78,7 @@ def no_leaks(once_for_each_process: None) -> Iterator[None]:
             return
         if time.monotonic() > deadline:
             pytest.fail(f"left behind: {left}")
+        gc.collect()  # loky's executors are cycles, with their pipes in them
         time.sleep(0.02)
 
 
