@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import io
 import logging
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any, TextIO
@@ -60,8 +59,11 @@ class Output:
 _output: ContextVar[Output | None] = ContextVar("output", default=None)
 
 
-class _TaskStream(io.TextIOBase):
-    """Stands in for a standard stream; a task's text goes to its record, all other text through."""
+class _TaskStream:
+    """Stands in for a standard stream; a task's text goes to its record, all other text through.
+
+    No `io.TextIOBase`: at its end that would flush a stream which may be closed by then.
+    """
 
     def __init__(self, stream: TextIO) -> None:
         self.stream = stream
@@ -73,8 +75,9 @@ class _TaskStream(io.TextIOBase):
         output.write(text)
         return len(text)
 
-    def flush(self) -> None:
-        self.stream.flush()
+    def writelines(self, lines: Iterable[str], /) -> None:
+        for line in lines:
+            self.write(line)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.stream, name)
@@ -113,6 +116,7 @@ class _Capture:
                     # A task may have put a stream of its own there; that one stays.
                     if getattr(sys, name) is stand_in:
                         setattr(sys, name, stand_in.stream)
+                self._streams.clear()
 
 
 _capture = _Capture()
