@@ -206,8 +206,8 @@ def _function(text: str) -> Callable[..., Any]:
         raise argparse.ArgumentTypeError(f"{text!r} cannot be imported: {error}") from None
     if not callable(function):
         raise argparse.ArgumentTypeError(f"{text!r} must be callable, got {function!r}")
-    source = getattr(module, "__file__", None)
-    if source and Path(source).is_relative_to(Path.cwd()):
+    source = Path(getattr(module, "__file__", None) or sys.prefix)
+    if source.is_relative_to(Path.cwd()) and "site-packages" not in source.parts:
         import cloudpickle
 
         cloudpickle.register_pickle_by_value(module)  # other hosts do not have this folder
