@@ -44,8 +44,10 @@ def battery_hash() -> str:
     NumPy, OpenBLAS and the C library choose their kernels by the processor, and results differ in
     the last bit: exp and log with and without AVX-512, sin and gamma with and without FMA, dot
     products between OpenBLAS cores. About 5 ms, SciPy's import aside.
+    The arrays are small enough for one thread, and tasks are held to one; see
+    `scoopsci.engines.threads`.
     """
-    from scipy import special
+    from scipy import linalg, special
 
     x = np.arange(1.0, 4097.0) * 0.7310585786300049 % 1.0
     single = x.astype(np.float32)
@@ -60,6 +62,7 @@ def battery_hash() -> str:
             np.asarray([np.sum(x), np.mean(single), np.dot(x, x), np.var(x)]),
             square @ square.T,
             np.linalg.solve(square + 64.0 * np.eye(64), x[:64]),
+            linalg.cholesky(square @ square.T + 64.0 * np.eye(64)),  # SciPy has a BLAS of its own
             *(function(x) for function in (special.gamma, special.erf, special.ndtri, special.j0)),
             np.asarray(
                 [f(v) for f in (math.gamma, math.erf, math.lgamma) for v in x[:256].tolist()]

@@ -21,6 +21,7 @@ from typing import Any, TypeAlias
 import cloudpickle
 
 from scoopsci.engines.output import capture_output, replay_output
+from scoopsci.engines.threads import limit_libraries_to_come, one_thread
 from scoopsci.errors import EngineError, TaskError
 from scoopsci.receipts import process_facts
 
@@ -111,7 +112,9 @@ def run_payload(frames: Sequence[Buffer]) -> list[Buffer]:
     if header["python"] != sys.version_info[:2]:
         return [pickle.dumps({**report, "other_python": header["python"]}), b""]
     at_home = header["process"] == (_PROCESS, os.getpid())
-    with capture_output(None if at_home else header["log_level"]) as output:
+    if not at_home:
+        limit_libraries_to_come()
+    with capture_output(None if at_home else header["log_level"]) as output, one_thread:
         body, outcome = _run(frames[1:], at_home=at_home)
     report.update(**outcome, text=output.text(), records=output.records)
     return [pickle.dumps(report), *body]

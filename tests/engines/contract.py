@@ -17,6 +17,7 @@ from typing import Any, ClassVar
 import cloudpickle
 import numpy as np
 import pytest
+from threadpoolctl import threadpool_limits
 
 import scoopsci
 from scoopsci import Engine, EngineError, PoisonTaskError, TaskError, WorkerLostError, open_engine
@@ -226,6 +227,15 @@ class EngineContract:
         found = mixed_magnitudes(engine=engine, chunk_target_s=chunk_target_s)
         expected = mixed_magnitudes(engine="serial")
         assert found.receipt["result"] == expected.receipt["result"]
+
+    def test_long_dot_products_have_the_bits_of_one_thread(self, engine: Engine) -> None:
+        def sum_products(seed: int) -> float:
+            rng = np.random.default_rng(seed)
+            return float(rng.normal(size=100_000) @ rng.normal(size=100_000))
+
+        with threadpool_limits(1):
+            expected = [sum_products(seed) for seed in range(20)]
+        assert list(engine.map(sum_products, range(20))) == expected
 
     def test_shutdown_refuses_further_tasks(self, engine: Engine) -> None:
         with open_engine(self.name) as other:

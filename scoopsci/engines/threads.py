@@ -1,0 +1,62 @@
+"""One thread of linear algebra for each task.
+
+A library such as OpenBLAS splits a dot product among its threads, and the order of the sum follows
+their number: of 200 dot products of 50,000 numbers, 194 differed between one thread and two. With
+one thread, hosts with any number of processors agree, and workers do not crowd each other out.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from functools import lru_cache
+from types import TracebackType
+from typing import Any
+
+from threadpoolctl import ThreadpoolController
+
+__all__ = ["limit_libraries_to_come", "one_thread"]
+
+VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "BLIS_NUM_THREADS")
+
+
+def limit_libraries_to_come() -> None:
+    """Limit the libraries that this process has yet to load; for processes that only work."""
+    os.environ.update(dict.fromkeys(VARIABLES, "1"))
+
+
+class _OneThread:
+    """Limits the libraries that are loaded, from the first task to enter to the last to leave."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._n_tasks = 0
+        self._limiter: Any = None
+
+    def __enter__(self) -> None:
+        with self._lock:
+            self._n_tasks += 1
+            if self._n_tasks == 1:
+                self._limiter = _find_libraries(len(sys.modules)).limit(limits=1)
+                self._limiter.__enter__()
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc_value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        with self._lock:
+            self._n_tasks -= 1
+            if self._n_tasks == 0:
+                self._limiter.__exit__(None, None, None)
+
+
+@lru_cache(maxsize=1)
+def _find_libraries(n_modules: int) -> ThreadpoolController:
+    # A look at all libraries of the process costs 1 ms: one for each change of what is imported.
+    return ThreadpoolController()
+
+
+one_thread = _OneThread()
