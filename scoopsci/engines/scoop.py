@@ -96,6 +96,7 @@ def _shared_driver() -> Executor:
     import scoop
 
     from scoopsci.pool.driver import ScoopDriver
+    from scoopsci.pool.origin import retire_origin
 
     with _lock:
         if _driver is None:
@@ -103,6 +104,7 @@ def _shared_driver() -> Executor:
                 scoop.BROKER.hostname, scoop.BROKER.task_port, scoop.SIZE or 64, _start_substitute
             )
             atexit.register(_driver.shutdown)
+            retire_origin(_driver, scoop.SIZE or 64)
         return _driver
 
 
@@ -120,7 +122,8 @@ def _start_substitute() -> subprocess.Popen[bytes]:
         *("--metaPort", str(scoop.BROKER.info_port)),
         worker.__file__,
     ]
-    path = os.pathsep.join(entry or os.getcwd() for entry in sys.path)
-    return subprocess.Popen(
-        command, stdin=subprocess.DEVNULL, env={**os.environ, "PYTHONPATH": path}
-    )
+    variables = {
+        "PYTHONPATH": os.pathsep.join(entry or os.getcwd() for entry in sys.path),
+        "SCOOPSCI_SCRIPT": os.path.abspath(scoop.MAIN_MODULE),
+    }
+    return subprocess.Popen(command, stdin=subprocess.DEVNULL, env={**os.environ, **variables})

@@ -102,6 +102,7 @@ class ScoopDriver(Executor):
         self._numbers = itertools.count()
         self._waiting: deque[_Call] = deque()
         self._sent: dict[int, _Call] = {}
+        self._astray: deque[int] = deque()
         self._workers: dict[bytes, _Worker] = {}
         self._last_answer_s = self._last_start_s = time.monotonic()
         self._lock = threading.Lock()  # a task is either failed by the ending thread, or refused
@@ -124,6 +125,11 @@ class ScoopDriver(Executor):
             self._waiting.append(call)
         self._wake()
         return call.future
+
+    def abandon(self, number: int) -> None:
+        """Give up a task that has gone astray; its future ends with a `WorkerLostError`."""
+        self._astray.append(number)
+        self._wake()
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """End the thread, the sockets and the worker that the driver has started."""
@@ -181,6 +187,8 @@ class ScoopDriver(Executor):
             with suppress(zmq.Again):
                 while connection in ready:
                     handle(connection.recv_multipart(zmq.NOBLOCK))
+        while self._astray:
+            self._lose(self._astray.popleft(), "the origin, which runs no tasks,", None)
         for name in self._links.take_broken():
             worker = self._workers.pop(name)
             for number in list(worker.calls):

@@ -15,7 +15,8 @@ from typing import Any
 import psutil
 import pytest
 
-from scoopsci import pi
+from scoopsci import estimate, pi
+from tests.cluster.mixed_program import draw
 from tests.conftest import (
     REPOSITORY,
     RunScoop,
@@ -144,3 +145,16 @@ def test_a_killed_worker_changes_no_bit(run_scoop: RunScoop) -> None:
         end_session(process)
     assert found["receipt"]["run"]["n_lost_tasks"] >= 1, err
     assert found["n_inside"] == pi(n_points, seed=3, engine="processes").n_inside
+
+
+@pytest.mark.parametrize("n", [1, 2, 4])
+def test_futures_of_scoop_and_scoopsci_share_a_pool(
+    run_scoop: RunScoop, tmp_path: Path, n: int
+) -> None:
+    report = tmp_path / "report"
+    done = run_scoop("-q", Path(__file__).with_name("mixed_program.py"), report, n=n)
+    assert report.exists(), done.stdout + done.stderr
+    expected = estimate(draw, 20_000, seed=2, engine="serial").value
+    assert (
+        json.loads(report.read_text()) == [[sum(x * x for x in range(200)), expected, 0, False]] * 3
+    )
