@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import io
 import json
 import os
 import sys
@@ -44,6 +45,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     int
         The exit status: 0, 1 where the run failed, 2 for wrong use, 130 after Ctrl-C.
     """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal without π must not cost the result
     try:
         options = _make_parser().parse_args(arguments)
     except SystemExit as end:  # argparse ends the process, which a script under SCOOP cannot afford
@@ -204,6 +208,8 @@ def _function(text: str) -> Callable[..., Any]:
         function = getattr(module, name)
     except (ImportError, AttributeError) as error:
         raise argparse.ArgumentTypeError(f"{text!r} cannot be imported: {error}") from None
+    finally:
+        sys.path.pop(0)
     if not callable(function):
         raise argparse.ArgumentTypeError(f"{text!r} must be callable, got {function!r}")
     source = Path(getattr(module, "__file__", None) or sys.prefix)
@@ -258,6 +264,8 @@ def _where(options: argparse.Namespace) -> dict[str, Any]:
 def _print_estimate(
     prefix: str, result: Estimate, more: dict[str, Any], options: argparse.Namespace
 ) -> None:
+    if options.output:
+        write_receipt(result.receipt, options.output)
     if options.json:
         print(json.dumps({**_as_json(result), **more}, allow_nan=False))
     else:
@@ -265,11 +273,14 @@ def _print_estimate(
         unit, scale = ("million points", 1e6) if rate >= 1e6 else ("points", 1.0)
         print(
             f"{prefix}{result}\n{result.elapsed_s:.2f} s, {rate / scale:,.3g} {unit} per second; "
-            f"engine {result.engine}, {result.n_workers} workers; seed {result.seed}"
+            f"engine {result.engine}, {_plural(result.n_workers, 'worker')}; seed {result.seed}"
         )
-    sys.stdout.flush()
-    if options.output:
-        write_receipt(result.receipt, options.output)
+    if sys.stdout is not None:
+        sys.stdout.flush()
+
+
+def _plural(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def _as_json(result: Estimate) -> dict[str, Any]:

@@ -6,13 +6,13 @@ computed from its index and its input alone, and partials merge along the fixed 
 
 from __future__ import annotations
 
-import math
 import os
+import threading
 import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, CancelledError, wait
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any, Generic, TypeVar
 
@@ -44,6 +44,9 @@ CHUNK_TARGET_S = 0.1
 #: a chunk of 100,000 tiny blocks must not become 100,000 tasks.
 LOST_PARTS = 32
 
+#: Several runs may share an engine, and the poison of one take the other's tasks along.
+LOSSES_PER_DEATH = 10
+
 #: A chunk may be this many times the longest one measured so far: first timings are rough.
 CHUNK_GROWTH = 8
 
@@ -52,17 +55,28 @@ CHUNK_GROWTH = 8
 class _Chunk:
     start: int
     inputs: Sequence[Any]
-    n_deaths: int = 0
     n_failures: int = 0
+    n_losses: int = 0
     #: Engines that lose all tasks with one worker cannot tell whose death it was: only deaths of a
     #: block that runs alone count against it.
+    n_deaths: int = 0
     is_suspect: bool = False
-    ran_alone: bool = False
 
     def split(self, n_parts: int) -> Iterator[_Chunk]:
         size = -(-len(self.inputs) // n_parts)
         for offset in range(0, len(self.inputs), size):
             yield _Chunk(self.start + offset, self.inputs[offset : offset + size])
+
+    def part_at(self, failed: int) -> Iterator[_Chunk]:
+        """Yield what lies before a failed block, the block, and what lies behind it."""
+        at = failed - self.start
+        yield replace(
+            self, start=failed, inputs=self.inputs[at : at + 1], n_failures=self.n_failures + 1
+        )
+        if at > 0:
+            yield _Chunk(self.start, self.inputs[:at])
+        if failed + 1 < self.start + len(self.inputs):
+            yield _Chunk(failed + 1, self.inputs[at + 1 :])
 
 
 def run_chunk(
@@ -159,6 +173,8 @@ class Dispatch(Generic[P]):
             retries=retries,
             poison_after=poison_after,
             timeout=timeout,
+            mixed=mixed,
+            progress=progress,
         )
         self._engine = engine
         self._call = (run_block, merge)
@@ -222,9 +238,6 @@ class Dispatch(Generic[P]):
             if chunk is None:
                 break
             self._check_deadline()
-            chunk.ran_alone = not self._in_flight
-            for other in self._in_flight.values() if len(self._in_flight) == 1 else ():
-                other.ran_alone = False
             future = self._engine.submit(run_chunk, *self._call, chunk.start, chunk.inputs)
             self._in_flight[future] = chunk
         return bool(self._in_flight)
@@ -251,11 +264,13 @@ class Dispatch(Generic[P]):
             size = min(size, int(self._chunk_target_s / self._block_s))
         if self._n_blocks is not None:  # let the last chunks end together
             remaining = self._n_blocks - self._inputs.n_taken
-            size = min(size, math.ceil(remaining / (2 * self._n_workers())))
+            size = min(size, -(-remaining // (2 * self._n_workers())))
         return max(1, size)
 
     def _remaining_s(self) -> float | None:
-        return None if self._timeout is None else max(0.0, self._timeout - self.elapsed_s)
+        if self._timeout is None:
+            return None
+        return min(max(0.0, self._timeout - self.elapsed_s), threading.TIMEOUT_MAX)
 
     def _check_deadline(self) -> None:
         if self._remaining_s() == 0.0:
@@ -274,7 +289,7 @@ class Dispatch(Generic[P]):
         try:
             partials: list[tuple[Range, P]] = future.result()
         except WorkerLostError as error:
-            self._send_lost_again(chunk, error)
+            self._send_lost_again(chunk, error, ran_alone=future.ran_alone)
         except TaskError as error:
             self._send_failed_again(chunk, error)
         except CancelledError:
@@ -284,12 +299,13 @@ class Dispatch(Generic[P]):
             return partials
         return []
 
-    def _send_lost_again(self, chunk: _Chunk, error: WorkerLostError) -> None:
+    def _send_lost_again(self, chunk: _Chunk, error: WorkerLostError, *, ran_alone: bool) -> None:
         self.n_lost += 1
         if len(chunk.inputs) > 1:
             self._again.extend(chunk.split(LOST_PARTS))
             return
-        chunk.n_deaths += chunk.ran_alone
+        chunk.n_losses += 1
+        chunk.n_deaths += ran_alone
         if chunk.n_deaths >= self._poison_after:
             raise PoisonTaskError(
                 f"block {chunk.start} ended its worker {chunk.n_deaths} times, running alone, and "
@@ -297,6 +313,12 @@ class Dispatch(Generic[P]):
                 "os._exit)",
                 block=chunk.start,
                 host=error.host,
+            ) from error
+        if chunk.n_losses >= LOSSES_PER_DEATH * self._poison_after:
+            raise EngineError(
+                f"block {chunk.start} was lost {chunk.n_losses} times with workers that ended, "
+                "and other tasks on the engine leave it open whose fault it is; run it on an "
+                "engine of its own"
             ) from error
         chunk.is_suspect = True
         self._again.append(chunk)
@@ -306,16 +328,14 @@ class Dispatch(Generic[P]):
         if error.stage == "pickling the task":
             raise error
         if error.block is None and n_blocks > 1:  # find the one that cannot be pickled
-            self._again.extend(chunk.split(n_blocks))
+            self._again.extend(chunk.split(LOST_PARTS))
             return
         if error.block is None:
             error.block = chunk.start
         if chunk.n_failures >= self._retries:
             raise error
         self.n_retried += 1
-        for single in chunk.split(n_blocks) if n_blocks > 1 else [chunk]:
-            single.n_failures += single.start == error.block
-            self._again.append(single)
+        self._again.extend(chunk.part_at(error.block))
 
     def _learn(self, chunk: _Chunk, report: dict[str, Any]) -> None:
         size = len(chunk.inputs)
@@ -374,6 +394,10 @@ def check_options(
     ValueError, TypeError
         If one is out of range.
     """
+    if not isinstance(mixed, bool):
+        raise TypeError(f"mixed must be True or False, got {mixed!r}")
+    if progress is not None and not callable(progress):
+        raise TypeError(f"progress must be callable, got {progress!r}")
     check_seconds("chunk_target_s", chunk_target_s)
     check_count("retries", retries, least=0)
     check_count("poison_after", poison_after)

@@ -76,9 +76,12 @@ class Estimate:
     receipt: dict[str, Any] = field(default_factory=dict, repr=False)
 
     def __str__(self) -> str:
-        level = f"{100 * self.confidence:g} %"
+        level = f"{100 * self.confidence:.12g} %"
         if np.ndim(self.value) == 0:
             text = f"{format_with_error(self.value, self.half_width)} ({level})"
+            low, high = self.interval
+            if abs((low + high) / 2 - self.value) > 0.05 * self.half_width:
+                text += f", interval {low:.6g} to {high:.6g}"
         else:
             text = f"{self.value} ± {self.half_width} ({level}, each)"
         return "\n".join([f"{text}, {self.n_samples:,} samples", *self.notes])
@@ -116,7 +119,7 @@ def format_with_error(value: float, half_width: float) -> str:
     '3.14159 ± 0.00012'
     """
     finite = math.isfinite(value) and math.isfinite(half_width)
-    if not finite or half_width <= 1e-12 or abs(value) >= 1e15:
+    if not finite or half_width <= 1e-15 or abs(value) >= 1e15:
         return f"{value:.10g} ± {half_width:.2g}"
     n_decimals = max(0, 1 - math.floor(math.log10(half_width)))
     return f"{value:.{n_decimals}f} ± {half_width:.{n_decimals}f}"
@@ -222,7 +225,8 @@ def find_doubts(moments: Moments) -> tuple[str, ...]:
         return ("The samples are finite, but their sum or squares overflow; scale them down.",)
     with np.errstate(all="ignore"):
         extreme = np.maximum(moments.maximum - moments.mean, moments.mean - moments.minimum)
-        share = np.max(np.where(moments.m2 > 0, np.square(extreme) / moments.m2, 0.0))
+        differ = (moments.m2 > 0) & (moments.maximum > moments.minimum)
+        share = np.max(np.where(differ, np.square(extreme) / moments.m2, 0.0))
     notes = []
     if np.any(moments.maximum == moments.minimum):
         notes.append(

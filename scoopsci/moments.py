@@ -134,4 +134,6 @@ class Moments:
         with np.errstate(all="ignore"):
             if self.count < 2:
                 return np.asarray(np.full_like(self.m2, np.nan))
-            return np.asarray(np.sqrt(self.m2 / (self.count - 1) / self.count))
+            # The mean of equal samples is rounded, and would give them a variance.
+            m2 = np.where(self.maximum == self.minimum, 0.0, self.m2)
+            return np.asarray(np.sqrt(m2 / (self.count - 1) / self.count))

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from scoopsci.arguments import check_count, check_fraction
+from scoopsci.codehash import hash_code
 from scoopsci.estimates import (
     DoubtfulEstimateWarning,
     Estimate,
@@ -24,7 +25,7 @@ from scoopsci.estimates import (
     wilson_interval,
 )
 from scoopsci.moments import Moments
-from scoopsci.receipts import hash_code, make_receipt
+from scoopsci.receipts import make_receipt
 from scoopsci.runs import RunOptions, run_blocks
 from scoopsci.streams import STREAM, block_generator, check_seed
 

@@ -2,27 +2,23 @@
 
 from __future__ import annotations
 
-import functools
 import hashlib
 import importlib.metadata
-import inspect
 import json
 import math
 import os
 import platform
 import socket
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-import cloudpickle
 import numpy as np
 
 __all__ = [
     "battery_hash",
-    "hash_code",
     "make_receipt",
     "process_facts",
     "software_versions",
@@ -105,43 +101,6 @@ def software_versions() -> dict[str, str]:
     return {"python": platform.python_version(), **versions}
 
 
-def hash_code(fn: Callable[..., object]) -> str:
-    """Hash a user's code, to tell two receipts of different functions apart.
-
-    Parameters
-    ----------
-    fn : callable
-        A function, a `functools.partial`, or an object of a class with ``__call__``.
-
-    Returns
-    -------
-    str
-        SHA-256 of its source and of the values that it carries: defaults, closure, attributes.
-        What it calls is left out.
-    """
-    return hashlib.sha256(b"\0".join(_describe_code(fn))).hexdigest()
-
-
-def _describe_code(fn: Any) -> Iterator[bytes]:
-    if isinstance(fn, functools.partial):
-        yield from _describe_code(fn.func)
-        yield cloudpickle.dumps((fn.args, fn.keywords))
-        return
-    if inspect.ismethod(fn):
-        yield cloudpickle.dumps(fn.__self__)
-    described = fn if inspect.isroutine(fn) or inspect.isclass(fn) else type(fn)
-    try:
-        yield inspect.getsource(described).encode()
-    except (OSError, TypeError):
-        yield cloudpickle.dumps(fn)
-        return
-    if inspect.isfunction(fn):
-        captured = inspect.getclosurevars(fn).nonlocals
-        yield cloudpickle.dumps((fn.__defaults__, fn.__kwdefaults__, captured))
-    elif described is not fn:
-        yield cloudpickle.dumps(getattr(fn, "__dict__", None))
-
-
 def make_receipt(
     *,
     workload: str,
@@ -162,7 +121,7 @@ def make_receipt(
     stream : str
         Identity and version of the random streams.
     code : str
-        `hash_code` of the user's function, or the name of one of ours.
+        `scoopsci.codehash.hash_code` of the user's function, or the name of one of ours.
     result : mapping
         The result.
     **run
@@ -214,14 +173,20 @@ def write_receipt(receipt: Mapping[str, Any], path: str | os.PathLike[str]) -> N
     OSError
         If the file cannot be written.
     """
-    target = Path(path).resolve()
     text = json.dumps(receipt, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-    if target.exists() and not target.is_file():  # a pipe, a terminal, /dev/null
-        target.write_text(text, "utf-8")
+    target = Path(path)
+    if (target.is_absolute() and target.parts[1] in ("dev", "proc")) or _is_special(target):
+        with target.open("a", encoding="utf-8") as device:  # a pipe, a terminal, /dev/null
+            device.write(text)
         return
-    scratch = target.with_name(f".{target.name}.{os.getpid()}")
+    target = target.resolve()
+    scratch = target.with_name(f".scoopsci-{os.getpid()}")
     try:
         scratch.write_text(text, "utf-8")
         scratch.replace(target)
     finally:
         scratch.unlink(missing_ok=True)
+
+
+def _is_special(path: Path) -> bool:
+    return path.exists() and not path.is_file()

@@ -5,13 +5,14 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Executor
 from typing import Any, TypedDict, TypeVar
 
 from scoopsci.blocks import Fold
 from scoopsci.dispatch import Dispatch, check_options
 from scoopsci.engines.base import borrow_engine
+from scoopsci.errors import TaskError
 from scoopsci.reporting import ProgressCallback
 
 __all__ = ["RunOptions", "run_blocks"]
@@ -58,6 +59,15 @@ class RunOptions(TypedDict, total=False):
     progress: ProgressCallback | None
 
 
+@contextlib.contextmanager
+def _merging() -> Iterator[None]:
+    """Report partials that do not fit together as a worker does where it merges them."""
+    try:
+        yield
+    except Exception as error:
+        raise TaskError(f"blocks cannot be merged: {error}") from error
+
+
 def run_blocks(
     run_block: Callable[[int, Any], P],
     n_blocks: int,
@@ -97,5 +107,8 @@ def run_blocks(
         dispatch = Dispatch(engine, run_block, range(n_blocks), merge, n_blocks=n_blocks, **road)
         with contextlib.closing(iter(dispatch)) as partials:
             for blocks, partial in partials:
-                fold.add(blocks, partial)
-    return fold.result(), {**dispatch.describe(), "elapsed_s": time.monotonic() - start_s}
+                with _merging():
+                    fold.add(blocks, partial)
+    with _merging():
+        whole = fold.result()
+    return whole, {**dispatch.describe(), "elapsed_s": time.monotonic() - start_s}

@@ -14,7 +14,8 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future
 from contextlib import AbstractContextManager
 from functools import cache
-from importlib.metadata import EntryPoints, entry_points
+from importlib.metadata import EntryPoints, entry_points, metadata
+from threading import Lock
 from types import TracebackType
 from typing import Any, TypeAlias
 
@@ -44,11 +45,14 @@ class TaskFuture(Future[Any]):
     report : dict
         Once done: host, process, versions, battery hash and time of the worker's side; empty
         where the task failed or never ran.
+    ran_alone : bool
+        Whether no other task of the engine was in flight at any time that it was.
     """
 
     def __init__(self) -> None:
         super().__init__()
         self.report: dict[str, Any] = {}
+        self.ran_alone = True
         self._carried: Future[list[Buffer]] | None = None
 
     def cancel(self) -> bool:
@@ -116,6 +120,8 @@ class Engine(Executor):
         self._carrier = carrier
         self._executor, self.n_workers = carrier.__enter__()
         self._open = True
+        self._lock = Lock()
+        self._in_flight: set[TaskFuture] = set()
 
     def __repr__(self) -> str:
         return f"<Engine {self.name!r}, {self.n_workers} workers>"
@@ -156,8 +162,20 @@ class Engine(Executor):
             if isinstance(error, EngineError):
                 raise
             raise EngineError(f"engine {self.name!r} takes no more tasks: {error}") from error
+        self._note_company(future)
         future._follow(carried)
         return future
+
+    def _note_company(self, future: TaskFuture) -> None:
+        with self._lock:
+            for other in self._in_flight:
+                other.ran_alone = future.ran_alone = False
+            self._in_flight.add(future)
+        future.add_done_callback(self._note_end)
+
+    def _note_end(self, future: Future[Any]) -> None:
+        with self._lock:
+            self._in_flight.discard(future)
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """End the engine.
@@ -165,7 +183,7 @@ class Engine(Executor):
         Parameters
         ----------
         wait : bool
-            Let the tasks in flight finish first.
+            Let the tasks in flight finish first; otherwise they are ended or given up.
         cancel_futures : bool
             Give up those that have not started.
         """
@@ -318,9 +336,10 @@ def _find_factory(name: str) -> EngineFactory:
         try:
             factory: EngineFactory = entry.load()
         except ImportError as error:
+            has_extra = name in metadata("scoopsci").get_all("Provides-Extra", [])
+            remedy = f"pip install 'scoopsci[{name}]'" if has_extra else "see its documentation"
             raise EngineUnavailableError(
-                f"engine {name!r} needs a package that is missing ({error}); "
-                f"pip install 'scoopsci[{name}]'"
+                f"engine {name!r} needs a package that is missing ({error}); {remedy}"
             ) from error
         return factory
     known = ", ".join(["auto", *sorted({entry.name for entry in found})])

@@ -65,15 +65,20 @@ class _TaskStream:
     No `io.TextIOBase`: at its end that would flush a stream which may be closed by then.
     """
 
-    def __init__(self, stream: TextIO) -> None:
+    def __init__(self, stream: TextIO | None) -> None:
         self.stream = stream
 
     def write(self, text: str, /) -> int:
         output = _output.get()
-        if output is None:
-            return self.stream.write(text)
-        output.write(text)
+        if output is not None:
+            output.write(text)
+        elif self.stream is not None:
+            self.stream.write(text)
         return len(text)
+
+    def flush(self) -> None:
+        if self.stream is not None:
+            self.stream.flush()
 
     def writelines(self, lines: Iterable[str], /) -> None:
         for line in lines:
@@ -89,7 +94,10 @@ class _TaskLogHandler(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         output = _output.get()
         if output is not None:
-            output.log(record)
+            try:
+                output.log(record)
+            except Exception:  # a bad call for a log is no failure of the task
+                self.handleError(record)
 
 
 class _Capture:
@@ -176,9 +184,10 @@ def replay_output(text: str, records: list[dict[str, Any]], label: str) -> None:
     label : str
         Names host and worker.
     """
-    if text:
+    if text and sys.stderr is not None:
         lines = "".join(f"[{label}] {line}\n" for line in text.splitlines())
-        sys.stderr.write(lines)
+        with contextlib.suppress(OSError, ValueError):  # a closed stderr must not cost the result
+            sys.stderr.write(lines)
     for values in records:
         logger = logging.getLogger(values["name"])
         if logger.isEnabledFor(values["levelno"]):

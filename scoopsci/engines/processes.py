@@ -11,6 +11,7 @@ from typing import Any
 
 import loky
 
+from scoopsci.errors import EngineError
 from scoopsci.pool.worker import prepare_worker
 
 __all__ = ["open_processes"]
@@ -25,6 +26,22 @@ class _RenewedExecutor(Executor):
         self._executor = self._start()
 
     def _start(self) -> loky.ProcessPoolExecutor:
+        executor = self._make()
+        # Python would put the working folder first on the workers' path, and a file named
+        # random.py there would end each of them at its start.
+        with _variable("PYTHONSAFEPATH", "1"):
+            started = executor.submit(os.getpid)
+        try:
+            started.result()
+        except Exception as error:
+            executor.shutdown(wait=True, kill_workers=True)
+            raise EngineError(
+                f"the workers of engine 'processes' do not start: {error}; look at their messages "
+                "above, or use engine 'serial'"
+            ) from error
+        return executor
+
+    def _make(self) -> loky.ProcessPoolExecutor:
         return loky.ProcessPoolExecutor(
             max_workers=self._n_workers, initializer=prepare_worker, initargs=(os.getpid(),)
         )
@@ -41,6 +58,19 @@ class _RenewedExecutor(Executor):
 
     def end(self, *, kill_workers: bool) -> None:
         self._executor.shutdown(wait=True, kill_workers=kill_workers)
+
+
+@contextlib.contextmanager
+def _variable(name: str, value: str) -> Iterator[None]:
+    before = os.environ.get(name)
+    os.environ[name] = value
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[name]
+        else:
+            os.environ[name] = before
 
 
 @contextlib.contextmanager
@@ -65,13 +95,21 @@ def open_processes(
     ------
     ValueError
         If a hostfile is given.
+    EngineError
+        If the workers do not start.
     """
     if hostfile is not None:
         raise ValueError(
             f"engine 'processes' uses this machine alone, got hostfile={os.fspath(hostfile)!r}"
         )
     n_workers = n_workers or loky.cpu_count()
-    executor = _RenewedExecutor(n_workers)
+    try:
+        executor = _RenewedExecutor(n_workers)
+    except OSError as error:
+        raise EngineError(
+            f"engine 'processes' cannot start: {error}; it needs room in /dev/shm for its locks, "
+            "engine 'serial' does not"
+        ) from error
     try:
         yield executor, n_workers
     except BaseException:

@@ -6,11 +6,11 @@ under the name SCOOP_WORKER.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import runpy
 import select
 import signal
-import sys
 import threading
 
 __all__ = ["prepare_worker"]
@@ -27,8 +27,8 @@ def prepare_worker(driver_pid: int) -> None:
     # Ctrl-C reaches the whole process group; the driver alone answers it, and ends the workers.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     # The driver's stdout carries its data; what a worker writes beside Python is for people.
-    sys.stdout.flush()
-    os.dup2(2, 1)
+    with contextlib.suppress(OSError):
+        os.dup2(2, 1)
     try:
         driver = os.pidfd_open(driver_pid)
     except ProcessLookupError:

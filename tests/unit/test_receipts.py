@@ -19,9 +19,9 @@ import pytest
 from numpy.typing import NDArray
 
 import scoopsci
+from scoopsci.codehash import hash_code
 from scoopsci.receipts import (
     battery_hash,
-    hash_code,
     make_receipt,
     process_facts,
     software_versions,
