@@ -45,9 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     int
         The exit status: 0, 1 where the run failed, 2 for wrong use, 130 after Ctrl-C.
     """
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")  # a terminal without π must not cost the result
+    _mend_streams()
     try:
         options = _make_parser().parse_args(arguments)
     except SystemExit as end:  # argparse ends the process, which a script under SCOOP cannot afford
@@ -68,6 +66,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (ScoopsciError, OSError) as error:
         return _complain(options, str(error), FAILED)
     return 0
+
+
+def _mend_streams() -> None:
+    """Let neither a closed stream nor a terminal without π cost a result."""
+    for number, (name, mode) in enumerate((("stdin", "r"), ("stdout", "w"), ("stderr", "w"))):
+        if getattr(sys, name) is None:  # closed by whoever started us; the lowest number is free
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)
+            setattr(sys, name, open(number, mode, closefd=False))  # noqa: SIM115
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
 
 
 def run_script(command: str) -> None:
@@ -270,13 +279,12 @@ def _print_estimate(
         print(json.dumps({**_as_json(result), **more}, allow_nan=False))
     else:
         rate = result.n_samples / max(result.elapsed_s, 1e-9)
-        unit, scale = ("million points", 1e6) if rate >= 1e6 else ("points", 1.0)
+        speed = f"{rate / 1e6:,.3g} million points" if rate >= 1e6 else f"{rate:,.0f} points"
         print(
-            f"{prefix}{result}\n{result.elapsed_s:.2f} s, {rate / scale:,.3g} {unit} per second; "
+            f"{prefix}{result}\n{result.elapsed_s:.2f} s, {speed} per second; "
             f"engine {result.engine}, {_plural(result.n_workers, 'worker')}; seed {result.seed}"
         )
-    if sys.stdout is not None:
-        sys.stdout.flush()
+    sys.stdout.flush()
 
 
 def _plural(number: int, noun: str) -> str:

@@ -8,8 +8,9 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 import pytest
 
@@ -23,13 +24,16 @@ PROMISED_KEYS = {
 ENDLESS = str(10**13)
 
 
-def scoopsci(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+def scoopsci(
+    *arguments: str, cwd: Path | None = None, variables: Mapping[str, str] = MappingProxyType({})
+) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "scoopsci", *arguments],
         capture_output=True,
         text=True,
         timeout=100,
         cwd=cwd,
+        env={**os.environ, **variables},
     )
 
 
@@ -111,6 +115,47 @@ def test_integrate_over_a_box_with_negative_bounds(integrand: Path) -> None:
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
     assert abs(found["estimate"] - 1.493648 * 1.764163) < 5 * found["standard_error"]
+
+
+PI = ("pi", "--points", "100000", "--seed", "7")
+
+
+@pytest.mark.parametrize("engine", ["serial", "processes"])
+@pytest.mark.parametrize("closed", [">&-", "2>&-", "<&-", ">&- 2>&- <&-"])
+def test_closed_streams_cost_nothing_but_the_text(tmp_path: Path, engine: str, closed: str) -> None:
+    target = tmp_path / "receipt.json"
+    command = [sys.executable, "-m", "scoopsci", *PI, "--engine", engine, "--output", str(target)]
+    done = subprocess.run(
+        ["sh", "-c", f'exec "$@" {closed}', "sh", *command], capture_output=True, timeout=100
+    )
+    assert done.returncode == 0, done.stderr
+    assert json.loads(target.read_text())["options"]["seed"] == 7
+
+
+def test_a_terminal_without_pi_costs_no_result() -> None:
+    done = scoopsci(*PI, "--engine", "serial", variables={"PYTHONIOENCODING": "ascii"})
+    assert done.returncode == 0, done.stderr
+    assert "3.129 ? 0.010" in done.stdout
+
+
+def test_the_receipt_may_go_to_a_device() -> None:
+    done = scoopsci(*PI, "--engine", "serial", "--json", "--output", "/dev/stderr")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stderr) == json.loads(done.stdout)["receipt"]
+
+
+def test_files_of_the_folder_do_not_stand_in_for_modules(tmp_path: Path) -> None:
+    for name in ("random.py", "queue.py", "hosts.py", "blocks.py"):
+        (tmp_path / name).write_text("raise SystemExit('the wrong module')\n")
+    command = Path(sys.executable).with_name("scoopsci")
+    done = subprocess.run(
+        [command, *PI, "--engine", "processes"],
+        capture_output=True,
+        text=True,
+        timeout=100,
+        cwd=tmp_path,
+    )
+    assert done.returncode == 0, done.stderr
 
 
 WRONG_USE = [

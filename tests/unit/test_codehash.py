@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import threading
+import types
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -42,12 +43,8 @@ def make(value: Any) -> Callable[[], Any]:
 
 
 def make_unset() -> Callable[[], Any]:
-    def inner() -> Any:
-        return later
-
-    later: Any = 1
-    del later
-    return inner
+    code = make(1).__code__
+    return types.FunctionType(code, {}, closure=(types.CellType(),))
 
 
 def recursive(n: int) -> int:
