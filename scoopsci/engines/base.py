@@ -158,9 +158,9 @@ class Engine(Executor):
             return future
         try:
             carried = self._executor.submit(run_payload, frames)
+        except EngineError:
+            raise
         except Exception as error:
-            if isinstance(error, EngineError):
-                raise
             raise EngineError(f"engine {self.name!r} takes no more tasks: {error}") from error
         self._note_company(future)
         future._follow(carried)
@@ -168,8 +168,9 @@ class Engine(Executor):
 
     def _note_company(self, future: TaskFuture) -> None:
         with self._lock:
-            for other in self._in_flight:
-                other.ran_alone = future.ran_alone = False
+            future.ran_alone = not self._in_flight
+            if len(self._in_flight) == 1:  # of several, each has had company already
+                next(iter(self._in_flight)).ran_alone = False
             self._in_flight.add(future)
         future.add_done_callback(self._note_end)
 

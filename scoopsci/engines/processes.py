@@ -26,7 +26,9 @@ class _RenewedExecutor(Executor):
         self._executor = self._start()
 
     def _start(self) -> loky.ProcessPoolExecutor:
-        executor = self._make()
+        executor = loky.ProcessPoolExecutor(
+            max_workers=self._n_workers, initializer=prepare_worker, initargs=(os.getpid(),)
+        )
         # Python would put the working folder first on the workers' path, and a file named
         # random.py there would end each of them at its start.
         with _variable("PYTHONSAFEPATH", "1"):
@@ -40,11 +42,6 @@ class _RenewedExecutor(Executor):
                 "above, or use engine 'serial'"
             ) from error
         return executor
-
-    def _make(self) -> loky.ProcessPoolExecutor:
-        return loky.ProcessPoolExecutor(
-            max_workers=self._n_workers, initializer=prepare_worker, initargs=(os.getpid(),)
-        )
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
         with self._lock:

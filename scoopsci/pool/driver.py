@@ -48,7 +48,6 @@ class _Call:
     number: int
     future: Future[Any]
     message: bytes
-    sent_s: float = 0.0
     n_bytes: int = 0
     worker: bytes | None = None
     missed_s: float | None = None
@@ -205,7 +204,6 @@ class ScoopDriver(Executor):
                 continue
             if not self._sent:  # nobody was asked while there was nothing to do
                 self._last_answer_s = self._last_start_s = time.monotonic()
-            call.sent_s = time.monotonic()
             self._sent[call.number] = call
             self._tasks.send_multipart([TASK, self._id(call.number), call.message], copy=False)
             call.message = b""
