@@ -1,7 +1,8 @@
 # make pi     sets up and runs the main job on this machine
 # make test   sets up and runs all tests but the slow ones
 # make lint   ruff, mypy, import-linter
-# make bench  measures, writes benchmarks/results/ and the table of the README
+# make bench  measures, writes benchmarks/results/ and the tables of the README; with QUICK=1, for
+#             2 minutes and into a scratch folder
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -24,8 +25,7 @@ lint: $(VENV)/installed-test
 	$(BIN)/lint-imports --config setup.cfg
 
 bench: $(VENV)/installed-test
-	$(BIN)/python -m benchmarks.road --output benchmarks/results/road.json
-	$(BIN)/python -m benchmarks.pi --output benchmarks/results/pi.json
+	$(BIN)/python -m benchmarks $(if $(QUICK),--quick)
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)

@@ -9,12 +9,22 @@ from scoopsci.errors import (
     EngineTimeoutError,
     EngineUnavailableError,
     HostfileError,
+    LedgerError,
     PoisonTaskError,
     ScoopsciError,
     TaskError,
     WorkerLostError,
 )
 from scoopsci.estimates import DoubtfulEstimateWarning, Estimate, PiEstimate
+from scoopsci.mapreduce import (
+    map,
+    map_as_completed,
+    map_reduce,
+    map_reduce_by_key,
+    map_scan,
+    starmap,
+)
+from scoopsci.mergesort import merge_sort
 from scoopsci.montecarlo import estimate, integrate, pi
 
 __version__ = version("scoopsci")
@@ -28,6 +38,7 @@ __all__ = [
     "EngineUnavailableError",
     "Estimate",
     "HostfileError",
+    "LedgerError",
     "PiEstimate",
     "PoisonTaskError",
     "ScoopsciError",
@@ -35,6 +46,13 @@ __all__ = [
     "WorkerLostError",
     "estimate",
     "integrate",
+    "map",
+    "map_as_completed",
+    "map_reduce",
+    "map_reduce_by_key",
+    "map_scan",
+    "merge_sort",
     "open_engine",
     "pi",
+    "starmap",
 ]

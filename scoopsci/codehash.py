@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import copyreg
 import functools
 import hashlib
+import sys
 import types
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import numpy as np
 
-__all__ = ["hash_code"]
+__all__ = ["hash_code", "hash_values"]
 
-PLAIN = (type(None), bool, int, float, complex, str, bytes, np.generic)
+PLAIN = (type(None), bool, float, complex, str, bytes, range, np.generic)
+
+#: What a class holds besides its methods, as far as it does not change; the rest may be caches.
+CONSTANTS = (*PLAIN, int, tuple, frozenset)
 
 
 def hash_code(fn: Callable[..., object]) -> str:
@@ -27,30 +32,53 @@ def hash_code(fn: Callable[..., object]) -> str:
     -------
     str
         SHA-256 of its bytecode, defaults, closure and attributes, and of the globals that it
-        names: functions of its own module are followed, those of others stand by name. The same
-        in every process of one minor version of Python.
+        names. What is of the user's own modules is followed; the standard library, installed
+        packages and scoopsci stand by name. The same in every process of one minor version of
+        Python.
 
     Examples
     --------
-    >>> hash_code(lambda x: x + 1) == hash_code(lambda x: x + 2)
+    >>> from functools import partial
+    >>> hash_code(partial(pow, 2)) == hash_code(partial(pow, 3))
     False
     """
     digest = hashlib.sha256()
-    for part in _Description(getattr(fn, "__module__", None)).describe(fn):
+    for part in _Description().describe(fn):
         digest.update(part.encode() + b"\0")
+    return digest.hexdigest()
+
+
+def hash_values(values: Iterable[object]) -> str:
+    """Hash the inputs of blocks, to tell whether two runs have the same.
+
+    Parameters
+    ----------
+    values : iterable
+        Plain values, arrays, containers and objects of them.
+
+    Returns
+    -------
+    str
+        SHA-256; the same for a list, a range or an array slice of the same items.
+    """
+    digest = hashlib.sha256()
+    for value in values:
+        for part in _Description().describe(value):
+            digest.update(part.encode() + b"\0")
     return digest.hexdigest()
 
 
 class _Description:
     """Walks through a value and what it refers to, each object once."""
 
-    def __init__(self, module: str | None) -> None:
-        self._module = module
+    def __init__(self) -> None:
         self._seen: dict[int, Any] = {}  # holds the objects, or an identity could be used again
 
     def describe(self, value: Any) -> Iterator[str]:
-        if isinstance(value, PLAIN):
+        if type(value) in PLAIN or isinstance(value, np.generic):
             yield f"{type(value).__name__} {value!r}"
+        elif type(value) is int:
+            yield f"int {value:x}"  # decimal digits are limited
         elif id(value) in self._seen:
             yield "again"
         else:
@@ -59,32 +87,32 @@ class _Description:
             yield from self._describe_object(value)
 
     def _describe_object(self, value: Any) -> Iterator[str]:
-        if isinstance(value, np.ndarray) and not value.dtype.hasobject:
-            yield f"{value.dtype.str} {value.shape} {hashlib.sha256(value.tobytes()).hexdigest()}"
-        elif isinstance(value, (list, tuple, np.ndarray)):
+        if type(value) in (np.ndarray, np.memmap) and not value.dtype.hasobject:
+            data = hashlib.sha256(value.tobytes()).hexdigest()
+            yield f"{value.dtype.descr} {value.shape} {data}"
+        elif type(value) in (list, tuple):
+            yield f"{len(value)}"
             yield from self._describe_all(value)
-        elif isinstance(value, (set, frozenset)):
-            yield from sorted("".join(self.describe(item)) for item in value)
-        elif isinstance(value, dict):
+        elif type(value) in (set, frozenset):
+            yield from sorted("".join(_Description().describe(item)) for item in value)
+        elif type(value) is dict:
             yield from self._describe_all(part for item in value.items() for part in item)
-        elif isinstance(value, functools.partial):
-            yield from self._describe_all((value.func, value.args, value.keywords))
-        elif isinstance(value, types.MethodType):
-            yield from self._describe_all((value.__func__, value.__self__))
+        elif isinstance(value, (bytearray, memoryview)):
+            yield bytes(value).hex()
         elif isinstance(value, types.CodeType):
             yield from self._describe_code(value)
-        elif isinstance(value, types.FunctionType) and value.__module__ == self._module:
+        elif (inner := _find_inner(value)) is not None:
+            yield from self._describe_all(inner)
+        elif isinstance(value, types.FunctionType) and _is_users(value.__module__):
             yield from self._describe_function(value)
-        elif isinstance(value, type) and value.__module__ == self._module:
-            members = sorted(vars(value).items())
-            yield from self._describe_all(member for _, member in members if callable(member))
+        elif isinstance(value, type) and _is_users(value.__module__):
+            yield from self._describe_class(value)
         elif hasattr(value, "__qualname__") or isinstance(value, types.ModuleType):
             yield f"{getattr(value, '__module__', '')} {value.__name__}"
         else:
-            yield from self.describe(type(value))
-            yield from self._describe_all(_state(value))
+            yield from self._describe_all(_reduce(value))
 
-    def _describe_all(self, values: Any) -> Iterator[str]:
+    def _describe_all(self, values: Iterable[Any]) -> Iterator[str]:
         for value in values:
             yield from self.describe(value)
 
@@ -93,15 +121,55 @@ class _Description:
         yield from self._describe_all((fn.__defaults__, fn.__kwdefaults__))
         for cell in fn.__closure__ or ():
             yield from self._describe_all(_contents(cell))
-        for name in sorted(_names(fn.__code__)):
+        names = sorted(_names(fn.__code__))
+        for name in names:
             if name in fn.__globals__:
+                value = fn.__globals__[name]
                 yield name
-                yield from self.describe(fn.__globals__[name])
+                yield from self.describe(value)
+                if isinstance(value, types.ModuleType) and _is_users(value.__name__):
+                    used = (vars(value)[other] for other in names if other in vars(value))
+                    yield from self._describe_all(used)
+
+    def _describe_class(self, cls: type) -> Iterator[str]:
+        yield cls.__qualname__
+        for name, member in sorted(vars(cls).items()):
+            described = callable(member) or _find_inner(member) or isinstance(member, CONSTANTS)
+            if described and name not in ("__module__", "__doc__", "__firstlineno__"):
+                yield name
+                yield from self.describe(member)
+        yield from self._describe_all(cls.__bases__)
 
     def _describe_code(self, code: types.CodeType) -> Iterator[str]:
         yield code.co_code.hex()
         yield from (*code.co_names, *code.co_varnames)
         yield from self._describe_all(code.co_consts)
+
+
+def _is_users(module_name: str | None) -> bool:
+    top, _, _ = (module_name or "").partition(".")
+    if top in sys.stdlib_module_names or top == "scoopsci":
+        return False
+    place = getattr(sys.modules.get(module_name or ""), "__file__", None) or ""
+    return "site-packages" not in place and "dist-packages" not in place
+
+
+def _find_inner(value: Any) -> tuple[Any, ...] | None:
+    """Return what a wrapper of functions wraps, or None for anything else."""
+    if isinstance(value, functools.partial):
+        return value.func, value.args, value.keywords
+    if isinstance(value, types.MethodType):
+        return value.__func__, value.__self__
+    if isinstance(value, (types.BuiltinMethodType, types.MethodWrapperType)):
+        is_function = isinstance(value.__self__, (types.ModuleType, type(None)))
+        return None if is_function else (value.__name__, value.__self__)
+    if isinstance(value, (classmethod, staticmethod)):
+        return (value.__func__,)
+    if isinstance(value, property):
+        return value.fget, value.fset, value.fdel
+    if not isinstance(value, types.FunctionType) and hasattr(value, "__wrapped__"):
+        return (value.__wrapped__,)  # of a cache
+    return None
 
 
 def _names(code: types.CodeType) -> set[str]:
@@ -116,9 +184,13 @@ def _contents(cell: types.CellType) -> list[Any]:
         return []
 
 
-def _state(value: Any) -> Iterator[Any]:
-    slots = [name for cls in type(value).__mro__ for name in getattr(cls, "__slots__", ())]
-    for name in sorted({*getattr(value, "__dict__", ()), *slots}):
-        if hasattr(value, name):
-            yield name
-            yield getattr(value, name)
+def _reduce(value: Any) -> list[Any]:
+    """Return what pickle would take an object apart to; nothing more where it cannot."""
+    try:
+        registered = copyreg.dispatch_table.get(type(value))
+        parts: Any = registered(value) if registered else value.__reduce_ex__(4)
+    except Exception:
+        return [f"{type(value).__module__}"]
+    if isinstance(parts, str):
+        return [parts]
+    return [list(part) if isinstance(part, Iterator) else part for part in parts]

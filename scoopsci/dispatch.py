@@ -1,44 +1,43 @@
 """The one road: blocks become chunks, chunks become tasks, tasks become partials of ranges.
 
-This is the only place that knows about chunks. Nothing here can change a result: a block is
-computed from its index and its input alone, and partials merge along the fixed tree of `blocks`.
+This alone decides what is shipped, and when. Nothing here can change a result: a block is computed
+from its index and its input alone, and partials merge along the fixed tree of `blocks`.
 """
 
 from __future__ import annotations
 
+import contextlib
+import math
 import os
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, CancelledError, wait
-from dataclasses import dataclass, replace
-from itertools import islice
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, NoReturn, TypeVar
 
-import numpy as np
-
-from scoopsci.arguments import check_count, check_seconds
-from scoopsci.blocks import Fold, Range
+from scoopsci.blocks import Fold, MergeError, Range
+from scoopsci.chunks import Chunk, Inputs, RunBlocks, run_chunk
+from scoopsci.codehash import hash_values
 from scoopsci.engines.base import Engine, TaskFuture
-from scoopsci.engines.payload import current_block
+from scoopsci.engines.shared import Shared, SharedMissingError
 from scoopsci.errors import (
     EngineError,
     EngineTimeoutError,
+    LedgerError,
     PoisonTaskError,
+    ScoopsciError,
     TaskError,
     WorkerLostError,
 )
-from scoopsci.reporting import Progress, ProgressCallback
+from scoopsci.ledger import Ledger
+from scoopsci.options import DispatchOptions
+from scoopsci.reporting import Progress
 from scoopsci.workers import Workers
 
-__all__ = ["CHUNK_TARGET_S", "Dispatch", "check_options", "run_chunk"]
+__all__ = ["Dispatch"]
 
 P = TypeVar("P")
-
-#: Long enough that the road's own cost (about 1 ms a task) is small, short enough that the last
-#: chunks end together, and far below the 2 s after which SCOOP begins to ask after a task.
-CHUNK_TARGET_S = 0.1
 
 #: A lost chunk is sent again in so many parts, and these as single blocks if they are lost, too:
 #: a chunk of 100,000 tiny blocks must not become 100,000 tasks.
@@ -48,67 +47,17 @@ LOST_PARTS = 32
 LOSSES_PER_DEATH = 10
 
 #: A chunk may be this many times the longest one measured so far: first timings are rough.
-CHUNK_GROWTH = 8
+CHUNK_GROWTH = 32
 
+#: Towards the end chunks get shorter, so that the last ones end together, but not so short that
+#: the road would take longer than the work.
+LEAST_CHUNK_S = 0.003
 
-@dataclass
-class _Chunk:
-    start: int
-    inputs: Sequence[Any]
-    n_failures: int = 0
-    n_losses: int = 0
-    #: Engines that lose all tasks with one worker cannot tell whose death it was: only deaths of a
-    #: block that runs alone count against it.
-    n_deaths: int = 0
-    is_suspect: bool = False
+#: Nor do a chunk's inputs and results take more than this, by the blocks so far.
+CHUNK_BYTES = 1 << 20
 
-    def split(self, n_parts: int) -> Iterator[_Chunk]:
-        size = -(-len(self.inputs) // n_parts)
-        for offset in range(0, len(self.inputs), size):
-            yield _Chunk(self.start + offset, self.inputs[offset : offset + size])
-
-    def part_at(self, failed: int) -> Iterator[_Chunk]:
-        """Yield what lies before a failed block, the block, and what lies behind it."""
-        at = failed - self.start
-        yield replace(
-            self, start=failed, inputs=self.inputs[at : at + 1], n_failures=self.n_failures + 1
-        )
-        if at > 0:
-            yield _Chunk(self.start, self.inputs[:at])
-        if failed + 1 < self.start + len(self.inputs):
-            yield _Chunk(failed + 1, self.inputs[at + 1 :])
-
-
-def run_chunk(
-    run_block: Callable[[int, Any], P],
-    merge: Callable[[P, P], P],
-    start: int,
-    inputs: Sequence[Any],
-) -> list[tuple[Range, P]]:
-    """Run consecutive blocks on a worker.
-
-    Parameters
-    ----------
-    run_block : callable
-        ``run_block(block, input)`` returns the partial of one block.
-    merge : callable
-        Merges two partials.
-    start : int
-        Index of the first block.
-    inputs : sequence
-        An input for each block.
-
-    Returns
-    -------
-    list of tuple of Range, object
-        The partials, as maximal ranges.
-    """
-    fold: Fold[P] = Fold(merge)
-    for block, value in enumerate(inputs, start):
-        current_block.set(block)
-        fold.add(Range(block, block + 1), run_block(block, value))
-    current_block.set(None)
-    return list(fold)
+#: Results that wait for their turn may take this much memory before new blocks have to wait.
+HELD_BYTES = 1 << 28
 
 
 class Dispatch(Generic[P]):
@@ -121,94 +70,88 @@ class Dispatch(Generic[P]):
     ----------
     engine : Engine
         An open engine.
-    run_block : callable
-        ``run_block(block, input)`` returns the partial of one block. It must depend on nothing
-        else.
+    run_blocks : callable
+        What workers do with consecutive blocks; see `scoopsci.chunks.RunBlocks`. A block must
+        depend on nothing but its index and its input.
     inputs : iterable
         An input for each block; consumed as the window moves on.
-    merge : callable
-        ``merge(left, right)`` of two partials.
+    options : DispatchOptions
+        How to go about it.
     n_blocks : int, optional
         Number of inputs, where it is known.
-    chunk_target_s : float
-        Time that a chunk should take, in seconds.
-    window : int, optional
-        Tasks in flight; by default two for each worker, one running and one at hand.
-    retries : int
-        How often a block that raises is tried again.
-    poison_after : int
-        Deaths of workers at a block that runs alone, after which it is not sent again.
-    timeout : float, optional
-        Seconds until `EngineTimeoutError`.
-    mixed : bool
-        Go on where hosts compute differently in the last bit.
-    progress : callable, optional
-        Gets a `Progress` whenever a task ends.
-
-    Raises
-    ------
-    ValueError
-        If an option is out of range.
+    ledger : Ledger, optional
+        Ranges that it holds are not run again; those that end are recorded before they are
+        yielded.
+    stand_in : callable, optional
+        ``stand_in(error)`` is the partial of a block that fails; by default the error is raised.
     """
 
     def __init__(
         self,
         engine: Engine,
-        run_block: Callable[[int, Any], P],
+        run_blocks: RunBlocks[P],
         inputs: Iterable[Any],
-        merge: Callable[[P, P], P],
+        options: DispatchOptions,
         *,
         n_blocks: int | None = None,
-        chunk_target_s: float = CHUNK_TARGET_S,
-        window: int | None = None,
-        retries: int = 0,
-        poison_after: int = 3,
-        timeout: float | None = None,
-        mixed: bool = False,
-        progress: ProgressCallback | None = None,
+        ledger: Ledger | None = None,
+        stand_in: Callable[[TaskError], P] | None = None,
     ) -> None:
-        check_options(
-            chunk_target_s=chunk_target_s,
-            window=window,
-            retries=retries,
-            poison_after=poison_after,
-            timeout=timeout,
-            mixed=mixed,
-            progress=progress,
-        )
         self._engine = engine
-        self._call = (run_block, merge)
-        self._inputs = _Inputs(inputs)
+        self._options = options
+        self._inputs = Inputs(inputs)
         self._n_blocks = n_blocks
-        self._chunk_target_s = chunk_target_s
-        self._window = window
-        self._retries = retries
-        self._poison_after = poison_after
-        self._timeout = timeout
-        self._progress = progress
-        self._in_flight: dict[TaskFuture, _Chunk] = {}
-        self._again: deque[_Chunk] = deque()
+        self._ledger = ledger
+        self._stand_in = stand_in
+        self._recorded = deque(ledger.find_ranges() if ledger is not None else ())
+        self._shared = Shared(run_blocks)
+        self._n_whole_sent = 0
+        self._in_flight: dict[TaskFuture, Chunk] = {}
+        self._again: deque[Chunk] = deque()
         self._counted: Fold[None] = Fold(lambda left, right: None)
+        self._n_held = 0
         self._block_s: float | None = None
         self._longest_measured = 1
+        self._n_measured = 0
+        self._travelled_bytes = 0
         self._start_s = time.monotonic()
         self.n_lost = 0
         self.n_retried = 0
-        self.workers = Workers(mixed=mixed)
+        self.n_recalled = 0
+        self.workers = Workers(mixed=options.mixed)
+        for facts in ledger.find_numerics() if ledger is not None else ():
+            self.workers.compare(facts)
 
     def __iter__(self) -> Generator[tuple[Range, P], None, None]:
         self._start_s = time.monotonic()
         try:
-            while self._fill():
+            while True:
+                yield from self._fill()
+                if not self._in_flight:
+                    break
                 for future in self._wait():
-                    chunk = self._in_flight.pop(future)
-                    for blocks, partial in self._settle(chunk, future):
-                        if self._counted.add(blocks, None):
-                            yield blocks, partial
+                    yield from self._settle(self._in_flight.pop(future), future)
                     self._report()
+            if self._inputs.error is not None:
+                raise self._inputs.error
+            if self._recorded:
+                self._refuse_missing(self._recorded[-1])
         finally:
-            for future in self._in_flight:
-                future.cancel()
+            self._leave()
+
+    def in_order(self) -> Generator[tuple[Range, P], None, None]:
+        """Yield the pairs in block order, and hold back those that come early."""
+        held: dict[int, tuple[Range, P]] = {}
+        next_block = 0
+        with contextlib.closing(iter(self)) as partials:
+            for blocks, partial in partials:
+                held[blocks.start] = blocks, partial
+                self._n_held += blocks.size
+                while next_block in held:
+                    blocks, partial = held.pop(next_block)
+                    self._n_held -= blocks.size
+                    next_block = blocks.stop
+                    yield blocks, partial
 
     @property
     def elapsed_s(self) -> float:
@@ -228,55 +171,113 @@ class Dispatch(Generic[P]):
             "n_workers": self._engine.n_workers or len(self.workers),
             "n_lost_tasks": self.n_lost,
             "n_retried_tasks": self.n_retried,
+            "n_recalled_blocks": self.n_recalled,
             "mixed": self.workers.differ,
             "workers": list(self.workers),
         }
 
-    def _fill(self) -> bool:
-        while len(self._in_flight) < (self._window or 2 * self._n_workers()):
+    def _fill(self) -> Iterator[tuple[Range, P]]:
+        """Submit chunks as far as the window is open, and yield what needs no worker."""
+        while len(self._in_flight) < (self._options.window or 2 * self._n_workers()):
+            if any(map(TaskFuture.done, self._in_flight)):
+                break  # the next input may be long in coming, or wait for this very result
+            reached = self._recorded and self._recorded[0].start == self._inputs.n_taken
+            if reached and not self._holds_enough():
+                yield self._recall(self._recorded.popleft())
+                continue
             chunk = self._next_chunk()
             if chunk is None:
                 break
             self._check_deadline()
-            future = self._engine.submit(run_chunk, *self._call, chunk.start, chunk.inputs)
-            self._in_flight[future] = chunk
-        return bool(self._in_flight)
+            self._submit(chunk)
+
+    def _submit(self, chunk: Chunk) -> None:
+        # Each worker needs what the tasks share once; which one takes a task is not known.
+        shared = self._shared
+        whole = shared.is_small or chunk.needs_whole or self._n_whole_sent < self._n_workers()
+        self._n_whole_sent += whole
+        chunk.shared_bytes = shared.n_bytes if whole else 0
+        future = self._engine.submit(
+            run_chunk,
+            shared.whole if whole else shared.reference,
+            chunk.start,
+            chunk.inputs,
+            self._options.retries > 0 or self._stand_in is not None,
+        )
+        self._in_flight[future] = chunk
 
     def _n_workers(self) -> int:
         # Where the engine cannot tell, the window widens as more workers are met.
         return self._engine.n_workers or max(os.cpu_count() or 1, len(self.workers))
 
-    def _next_chunk(self) -> _Chunk | None:
+    def _next_chunk(self) -> Chunk | None:
         if any(chunk.is_suspect for chunk in self._in_flight.values()):
             return None
         if self._again:
             if self._again[0].is_suspect and self._in_flight:
                 return None
             return self._again.popleft()
-        start, inputs = self._inputs.take(self._chunk_size())
-        return _Chunk(start, inputs) if len(inputs) else None
+        if self._holds_enough():
+            return None
+        start, inputs = self._inputs.take(self._chunk_size(), self._options.chunk_target_s)
+        return Chunk(start, inputs) if len(inputs) else None
 
     def _chunk_size(self) -> int:
-        if self._block_s is None:
-            return 1
-        size = self._longest_measured * CHUNK_GROWTH
-        if self._block_s > 0:
-            size = min(size, int(self._chunk_target_s / self._block_s))
-        if self._n_blocks is not None:  # let the last chunks end together
+        if self._block_s is None or self._options.window == 1:
+            return 1  # in a window of one, an input may wait for the result of the last
+        sizes = [
+            self._longest_measured * CHUNK_GROWTH,
+            CHUNK_BYTES / max(1.0, self._bytes_per_block()),
+            self._options.chunk_target_s / self._block_s,
+        ]
+        if self._n_blocks is not None:
             remaining = self._n_blocks - self._inputs.n_taken
-            size = min(size, -(-remaining // (2 * self._n_workers())))
-        return max(1, size)
+            least = min(LEAST_CHUNK_S, self._options.chunk_target_s) / self._block_s
+            sizes.append(max(remaining / (2 * self._n_workers()), least))
+        if self._recorded:
+            sizes.append(self._recorded[0].start - self._inputs.n_taken)
+        return max(1, math.ceil(min(sizes)))
+
+    def _refuse_missing(self, blocks: Range) -> NoReturn:
+        assert self._ledger is not None
+        raise LedgerError(
+            f"{self._ledger.path} is the ledger of another run: it has block {blocks.stop - 1}, "
+            f"and there are {self._inputs.n_taken} inputs now; repeat that run, or name another "
+            "file"
+        )
+
+    def _holds_enough(self) -> bool:
+        return self._n_held * self._bytes_per_block() > HELD_BYTES
+
+    def _bytes_per_block(self) -> float:
+        return self._travelled_bytes / max(1, self._n_measured)
+
+    def _recall(self, blocks: Range) -> tuple[Range, P]:
+        """Take a range from the ledger, and its inputs off the iterable."""
+        assert self._ledger is not None
+        inputs: list[Any] = []
+        while len(inputs) < blocks.size:
+            _, taken = self._inputs.take(blocks.size - len(inputs), self._options.chunk_target_s)
+            if not len(taken):
+                self._refuse_missing(blocks)
+            inputs.extend(taken)
+        partial, n_bytes = self._ledger.read(blocks, hash_values(inputs))
+        self._n_measured += blocks.size
+        self._travelled_bytes += n_bytes
+        self._counted.add(blocks, None)
+        self.n_recalled += blocks.size
+        return blocks, partial
 
     def _remaining_s(self) -> float | None:
-        if self._timeout is None:
+        if self._options.timeout is None:
             return None
-        return min(max(0.0, self._timeout - self.elapsed_s), threading.TIMEOUT_MAX)
+        return min(max(0.0, self._options.timeout - self.elapsed_s), threading.TIMEOUT_MAX)
 
     def _check_deadline(self) -> None:
         if self._remaining_s() == 0.0:
             raise EngineTimeoutError(
-                f"timeout of {self._timeout:g} s passed with {self._counted.n_blocks} blocks done "
-                "and others still to come; allow more time or fewer blocks"
+                f"timeout of {self._options.timeout:g} s passed with {self._counted.n_blocks} "
+                "blocks done and others still to come; allow more time or fewer blocks"
             )
 
     def _wait(self) -> list[TaskFuture]:
@@ -285,68 +286,106 @@ class Dispatch(Generic[P]):
             self._check_deadline()
         return [future for future in self._in_flight if future in ended]
 
-    def _settle(self, chunk: _Chunk, future: TaskFuture) -> list[tuple[Range, P]]:
+    def _settle(self, chunk: Chunk, future: TaskFuture) -> Iterator[tuple[Range, P]]:
         try:
-            partials: list[tuple[Range, P]] = future.result()
+            partials, failures = future.result()
         except WorkerLostError as error:
-            self._send_lost_again(chunk, error, ran_alone=future.ran_alone)
+            yield from self._send_lost_again(chunk, error, ran_alone=future.ran_alone)
         except TaskError as error:
-            self._send_failed_again(chunk, error)
+            yield from self._send_failed_again(chunk, error)
         except CancelledError:
             raise EngineError("a task of the run was cancelled from outside") from None
         else:
             self._learn(chunk, future.report)
-            return partials
-        return []
+            yield from self._count(chunk, partials, future.report)
+            for block, failure in failures:
+                yield from self._retry(chunk.cut(block), failure.as_error(block))
 
-    def _send_lost_again(self, chunk: _Chunk, error: WorkerLostError, *, ran_alone: bool) -> None:
+    def _count(
+        self, chunk: Chunk, partials: list[tuple[Range, P]], facts: dict[str, Any]
+    ) -> list[tuple[Range, P]]:
+        """Return the partials that are new, once they are recorded."""
+        new = [pair for pair in partials if self._counted.add(pair[0], None)]
+        if self._ledger is not None and new:
+            self._ledger.add(
+                (
+                    (blocks, hash_values(chunk.inputs_of(blocks)), partial)
+                    for blocks, partial in new
+                ),
+                {name: facts[name] for name in ("numpy", "battery", "host")},
+            )
+        return new
+
+    def _send_lost_again(
+        self, chunk: Chunk, error: WorkerLostError, *, ran_alone: bool
+    ) -> Iterator[tuple[Range, P]]:
         self.n_lost += 1
-        if len(chunk.inputs) > 1:
+        if len(chunk) > 1:
             self._again.extend(chunk.split(LOST_PARTS))
             return
         chunk.n_losses += 1
         chunk.n_deaths += ran_alone
-        if chunk.n_deaths >= self._poison_after:
-            raise PoisonTaskError(
+        if chunk.n_deaths >= self._options.poison_after:
+            poison = PoisonTaskError(
                 f"block {chunk.start} ended its worker {chunk.n_deaths} times, running alone, and "
                 "is not sent again; look for what ends the process there (memory, a C extension, "
                 "os._exit)",
                 block=chunk.start,
                 host=error.host,
-            ) from error
-        if chunk.n_losses >= LOSSES_PER_DEATH * self._poison_after:
+            )
+            poison.__cause__ = error
+            yield self._give_up(chunk, poison)
+        elif chunk.n_losses >= LOSSES_PER_DEATH * self._options.poison_after:
             raise EngineError(
                 f"block {chunk.start} was lost {chunk.n_losses} times with workers that ended, "
                 "and other tasks on the engine leave it open whose fault it is; run it on an "
                 "engine of its own"
             ) from error
-        chunk.is_suspect = True
+        else:
+            chunk.is_suspect = True
+            self._again.append(chunk)
+
+    def _send_failed_again(self, chunk: Chunk, error: TaskError) -> Iterator[tuple[Range, P]]:
+        if isinstance(error.__cause__, MergeError):
+            error.__cause__ = error.__cause__.args[0]
+            raise error
+        if isinstance(error.__cause__, SharedMissingError):
+            chunk.needs_whole = True
+            self._again.append(chunk)
+        elif len(chunk) > 1:  # find the block that cannot be pickled, or that raised SystemExit
+            self._again.extend(chunk.split(LOST_PARTS))
+        else:
+            error.name_block(chunk.start)
+            yield from self._retry(chunk, error)
+
+    def _retry(self, chunk: Chunk, error: TaskError) -> Iterator[tuple[Range, P]]:
+        if chunk.n_failures >= self._options.retries:
+            yield self._give_up(chunk, error)
+            return
+        self.n_retried += 1
+        chunk.n_failures += 1
         self._again.append(chunk)
 
-    def _send_failed_again(self, chunk: _Chunk, error: TaskError) -> None:
-        n_blocks = len(chunk.inputs)
-        if error.stage == "pickling the task":
+    def _give_up(self, chunk: Chunk, error: TaskError) -> tuple[Range, P]:
+        if self._stand_in is None:
             raise error
-        if error.block is None and n_blocks > 1:  # find the one that cannot be pickled
-            self._again.extend(chunk.split(LOST_PARTS))
-            return
-        if error.block is None:
-            error.block = chunk.start
-        if chunk.n_failures >= self._retries:
-            raise error
-        self.n_retried += 1
-        self._again.extend(chunk.part_at(error.block))
+        block = Range(chunk.start, chunk.start + 1)
+        self._counted.add(block, None)
+        return block, self._stand_in(error)
 
-    def _learn(self, chunk: _Chunk, report: dict[str, Any]) -> None:
-        size = len(chunk.inputs)
+    def _learn(self, chunk: Chunk, report: dict[str, Any]) -> None:
+        size = len(chunk)
         self.workers.add(report, size)
-        measured = report["elapsed_s"] / size
+        measured = max(report["elapsed_s"], 1e-9) / size  # the clock may be coarse
         self._block_s = measured if self._block_s is None else (self._block_s + measured) / 2
         self._longest_measured = max(self._longest_measured, size)
+        self._n_measured += size
+        sent_bytes = report["sent_bytes"] - chunk.shared_bytes
+        self._travelled_bytes += sent_bytes + report["returned_bytes"]
 
     def _report(self) -> None:
-        if self._progress is not None:
-            self._progress(
+        if self._options.progress is not None:
+            self._options.progress(
                 Progress(
                     n_done=self._counted.n_blocks,
                     n_blocks=self._n_blocks,
@@ -356,52 +395,13 @@ class Dispatch(Generic[P]):
                 )
             )
 
-
-class _Inputs:
-    """Takes inputs off any iterable; ranges, lists and arrays are sliced, not copied out."""
-
-    def __init__(self, inputs: Iterable[Any]) -> None:
-        sliceable = isinstance(inputs, (range, list, tuple, np.ndarray))
-        self._sequence: Any = inputs if sliceable else None
-        self._iterator = None if sliceable else iter(inputs)
-        self.n_taken = 0
-
-    def take(self, size: int) -> tuple[int, Sequence[Any]]:
-        start = self.n_taken
-        taken: Sequence[Any]
-        if self._iterator is not None:
-            taken = list(islice(self._iterator, size))
-        else:
-            taken = self._sequence[start : start + size]
-        self.n_taken += len(taken)
-        return start, taken
-
-
-def check_options(
-    *,
-    chunk_target_s: float = CHUNK_TARGET_S,
-    window: int | None = None,
-    retries: int = 0,
-    poison_after: int = 3,
-    timeout: float | None = None,
-    mixed: bool = False,
-    progress: ProgressCallback | None = None,
-) -> None:
-    """Check the options of `Dispatch`.
-
-    Raises
-    ------
-    ValueError, TypeError
-        If one is out of range.
-    """
-    if not isinstance(mixed, bool):
-        raise TypeError(f"mixed must be True or False, got {mixed!r}")
-    if progress is not None and not callable(progress):
-        raise TypeError(f"progress must be callable, got {progress!r}")
-    check_seconds("chunk_target_s", chunk_target_s)
-    check_count("retries", retries, least=0)
-    check_count("poison_after", poison_after)
-    if window is not None:
-        check_count("window", window)
-    if timeout is not None:
-        check_seconds("timeout", timeout)
+    def _leave(self) -> None:
+        """Cancel what has not started; what has ended meanwhile is recorded, not lost."""
+        self._shared.forget()
+        for future, chunk in self._in_flight.items():
+            if future.cancel() or self._ledger is None or not future.done():
+                continue
+            with contextlib.suppress(ScoopsciError):
+                partials, _ = future.result()
+                self._learn(chunk, future.report)  # not of a host that computes differently
+                self._count(chunk, partials, future.report)

@@ -10,7 +10,8 @@ Wrong arguments are plain `ValueError` or `TypeError`; everything else is in thi
     │ └ EngineTimeoutError (TimeoutError)
     ├ TaskError                                 the user's exception is its __cause__
     │ └ PoisonTaskError                         a block that ends every worker it meets
-    └ HostfileError (ValueError)                path and line
+    ├ HostfileError (ValueError)                path and line
+    └ LedgerError                               another run's ledger, a damaged file, a full disk
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ __all__ = [
     "EngineTimeoutError",
     "EngineUnavailableError",
     "HostfileError",
+    "LedgerError",
     "PoisonTaskError",
     "ScoopsciError",
     "TaskError",
@@ -120,6 +122,12 @@ class TaskError(ScoopsciError):
         if remote_traceback:
             self.add_note(f"The worker's traceback:\n{remote_traceback.rstrip()}")
 
+    def name_block(self, block: int) -> None:
+        """Tell which block the task was, once that is known."""
+        self.block = block
+        message = str(self).replace("task failed", f"block {block} failed", 1)
+        self.args = (message,)
+
 
 class PoisonTaskError(TaskError):
     """A block ended its worker so often that it is not sent again."""
@@ -141,3 +149,7 @@ class HostfileError(ScoopsciError, ValueError):
         super().__init__(f"{where}: {message}")
         self.path = path
         self.line_number = line_number
+
+
+class LedgerError(ScoopsciError):
+    """A ledger belongs to another run, is in use or damaged, or cannot be written."""

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from scoopsci.arguments import check_count, check_fraction
+from scoopsci.chunks import CallEach
 from scoopsci.codehash import hash_code
 from scoopsci.estimates import (
     DoubtfulEstimateWarning,
@@ -25,8 +26,9 @@ from scoopsci.estimates import (
     wilson_interval,
 )
 from scoopsci.moments import Moments
+from scoopsci.options import RunOptions
 from scoopsci.receipts import make_receipt
-from scoopsci.runs import RunOptions, run_blocks
+from scoopsci.runs import fold_run
 from scoopsci.streams import STREAM, block_generator, check_seed
 
 __all__ = ["Estimate", "PiEstimate", "estimate", "integrate", "pi"]
@@ -115,8 +117,17 @@ def _estimate_mean(
     n_samples = check_count("n_samples", n_samples)
     block_size = check_count("block_size", block_size)
     run_block = _SampleBlock(fn, seed, block_size, n_samples)
+    what = {**what, "stream": STREAM}
+    size = {"n_samples": n_samples, "seed": seed, "block_size": block_size, **more_options}
     n_blocks = -(-n_samples // block_size)
-    moments, done = run_blocks(run_block, n_blocks, Moments.merge, run)
+    moments, done = fold_run(
+        CallEach(run_block),
+        Moments.merge,
+        range(n_blocks),
+        run,
+        identity={**what, **size},
+        n_blocks=n_blocks,
+    )
     notes = find_doubts(moments)
     for note in notes:
         warnings.warn(note, DoubtfulEstimateWarning, stacklevel=3)
@@ -129,8 +140,7 @@ def _estimate_mean(
     }
     receipt = make_receipt(
         **what,
-        options={**common, "block_size": block_size, **more_options},
-        stream=STREAM,
+        options={**common, **size},
         result={**result, "notes": list(notes)},
         **done,
     )
@@ -245,14 +255,21 @@ def pi(
     block_size = check_count("block_size", block_size)
     n_blocks = -(-n_points // block_size)
     run_block = _CircleBlock(seed, block_size, n_points)
-    n_inside, done = run_blocks(run_block, n_blocks, operator.add, run)
+    what = {"workload": "pi", "code": "scoopsci.pi, version 1", "stream": STREAM}
+    size = {"n_points": n_points, "seed": seed, "block_size": block_size}
+    n_inside, done = fold_run(
+        CallEach(run_block),
+        operator.add,
+        range(n_blocks),
+        run,
+        identity={**what, **size},
+        n_blocks=n_blocks,
+    )
     result = wilson_interval(n_inside, n_points, confidence, scale=4.0)
     common: dict[str, Any] = {"confidence": confidence, "n_blocks": n_blocks, "seed": seed}
     receipt = make_receipt(
-        workload="pi",
-        options={**common, "n_points": n_points, "block_size": block_size},
-        stream=STREAM,
-        code="scoopsci.pi, version 1",
+        **what,
+        options={**common, **size},
         result={**result, "n_inside": n_inside},
         **done,
     )
@@ -273,7 +290,7 @@ class _CircleBlock:
     block_size: int
     n_points: int
 
-    def __call__(self, block: int, _: object) -> int:
+    def __call__(self, block: int) -> int:
         rng = block_generator(self.seed, block)
         remaining = min(self.block_size, self.n_points - block * self.block_size)
         n_inside = 0
@@ -294,7 +311,7 @@ class _SampleBlock:
     block_size: int
     n_samples: int
 
-    def __call__(self, block: int, _: object) -> Moments:
+    def __call__(self, block: int) -> Moments:
         size = min(self.block_size, self.n_samples - block * self.block_size)
         drawn = self.fn(block_generator(self.seed, block), size)
         if np.ma.is_masked(drawn):

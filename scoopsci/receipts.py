@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 __all__ = [
+    "as_plain",
     "battery_hash",
     "make_receipt",
     "process_facts",
@@ -142,17 +143,18 @@ def make_receipt(
         "versions": software_versions(),
         "written": datetime.now(UTC).isoformat(timespec="seconds"),
     }
-    plain: dict[str, Any] = _as_plain(receipt)
+    plain: dict[str, Any] = as_plain(receipt)
     return plain
 
 
-def _as_plain(value: Any) -> Any:
+def as_plain(value: Any) -> Any:
+    """Return a value as what JSON can hold: arrays as lists, "nan" and "inf" as text."""
     if isinstance(value, Mapping):
-        return {str(key): _as_plain(item) for key, item in value.items()}
+        return {str(key): as_plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_as_plain(item) for item in value]
+        return [as_plain(item) for item in value]
     if isinstance(value, (np.ndarray, np.generic)):
-        return _as_plain(value.tolist())
+        return as_plain(value.tolist())
     if isinstance(value, float) and not math.isfinite(value):
         return str(value)  # JSON has no numbers for "nan" and "inf"
     return value

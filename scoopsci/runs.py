@@ -1,66 +1,109 @@
-"""A run: the road walked once, from an engine's opening to the whole result."""
+"""A run: the road walked once, from an engine's opening to the last partial."""
 
 from __future__ import annotations
 
 import contextlib
-import os
 import time
-from collections.abc import Callable, Iterator
-from concurrent.futures import Executor
-from typing import Any, TypedDict, TypeVar
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from typing import Any, Generic, TypeVar, cast
 
-from scoopsci.blocks import Fold
-from scoopsci.dispatch import Dispatch, check_options
+from scoopsci.blocks import Fold, Range
+from scoopsci.chunks import CallEach, FoldBlocks, ListBlocks, RunBlocks
+from scoopsci.dispatch import Dispatch
 from scoopsci.engines.base import borrow_engine
 from scoopsci.errors import TaskError
-from scoopsci.reporting import ProgressCallback
+from scoopsci.ledger import open_ledger
+from scoopsci.options import WHERE, RunOptions, split_options
+from scoopsci.receipts import as_plain
 
-__all__ = ["RunOptions", "run_blocks"]
+__all__ = ["Run", "fold_run", "hold_engine", "merging", "run_list"]
 
 P = TypeVar("P")
 
 
-class RunOptions(TypedDict, total=False):
-    """How a run is carried out; nothing here can change its result.
+class Run(Generic[P]):
+    """Blocks, and how they are run.
+
+    Parameters
+    ----------
+    run_blocks : callable
+        What workers do with consecutive blocks; see `scoopsci.chunks.RunBlocks`.
+    inputs : iterable
+        An input for each block.
+    options : RunOptions
+        How to carry it out; checked at once.
+    identity : mapping
+        What the partials depend on, for the ledger.
+    n_blocks : int, optional
+        Number of inputs, where it is known.
+    stand_in : callable, optional
+        ``stand_in(error)`` is the partial of a block that fails; by default the error is raised.
 
     Attributes
     ----------
-    engine : str, Executor or Engine
-        See `scoopsci.open_engine`; "auto" by default.
-    n_workers : int
-        Number of workers, where the engine has a choice.
-    hostfile : path-like
-        The hosts, for engines that start workers on them.
-    timeout : float
-        Seconds until `EngineTimeoutError`.
-    retries : int
-        How often a block that raises is tried again.
-    poison_after : int
-        Deaths of workers at one block after which it is not sent again.
-    mixed : bool
-        Go on where hosts compute differently in the last bit.
-    window : int
-        Tasks in flight.
-    chunk_target_s : float
-        Time that a chunk of blocks should take, in seconds.
-    progress : callable
-        Gets a `scoopsci.reporting.Progress` whenever a task ends.
+    description : dict
+        How it was carried out, once it has ended.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If an option is out of range.
     """
 
-    engine: str | Executor
-    n_workers: int | None
-    hostfile: str | os.PathLike[str] | None
-    timeout: float | None
-    retries: int
-    poison_after: int
-    mixed: bool
-    window: int | None
-    chunk_target_s: float
-    progress: ProgressCallback | None
+    def __init__(
+        self,
+        run_blocks: RunBlocks[P],
+        inputs: Iterable[Any],
+        options: RunOptions,
+        *,
+        identity: Mapping[str, Any],
+        n_blocks: int | None = None,
+        stand_in: Callable[[TaskError], P] | None = None,
+    ) -> None:
+        # Before workers are started for nothing.
+        self._where, self._ledger, self._options = split_options(options)
+        self._work = run_blocks, inputs
+        self._more: dict[str, Any] = {"n_blocks": n_blocks, "stand_in": stand_in}
+        self._identity = as_plain(identity)
+        self.description: dict[str, Any] = {}
+
+    def partials(self, *, in_order: bool = False) -> Generator[tuple[Range, P], None, None]:
+        """Carry it out, and yield the partials as they come, or in block order."""
+        start_s = time.monotonic()
+        with (
+            open_ledger(self._ledger, self._identity) as ledger,
+            borrow_engine(**self._where) as engine,
+        ):
+            start_up_s = time.monotonic() - start_s
+            run_blocks, inputs = self._work
+            dispatch = Dispatch(
+                engine, run_blocks, inputs, self._options, ledger=ledger, **self._more
+            )
+            walk = dispatch.in_order() if in_order else iter(dispatch)
+            with contextlib.closing(walk) as partials:
+                yield from partials
+        elapsed_s = time.monotonic() - start_s
+        costs = dispatch.workers.describe_costs(elapsed_s, start_up_s)
+        self.description = {**dispatch.describe(), "elapsed_s": elapsed_s, **costs}
 
 
 @contextlib.contextmanager
-def _merging() -> Iterator[None]:
+def hold_engine(options: RunOptions) -> Iterator[RunOptions]:
+    """Yield the options with an engine that is open, for several runs on it.
+
+    Parameters
+    ----------
+    options : RunOptions
+        Options of a run; an engine that they name is opened, and closed in the end.
+    """
+    where, _, _ = split_options(options)
+    with borrow_engine(**where) as engine:
+        rest = {name: value for name, value in options.items() if name not in WHERE}
+        yield cast(RunOptions, {**rest, "engine": engine})
+
+
+@contextlib.contextmanager
+def merging() -> Iterator[None]:
     """Report partials that do not fit together as a worker does where it merges them."""
     try:
         yield
@@ -68,24 +111,28 @@ def _merging() -> Iterator[None]:
         raise TaskError(f"blocks cannot be merged: {error}") from error
 
 
-def run_blocks(
-    run_block: Callable[[int, Any], P],
-    n_blocks: int,
+def fold_run(
+    each: CallEach,
     merge: Callable[[P, P], P],
+    inputs: Iterable[Any],
     options: RunOptions,
+    *,
+    identity: Mapping[str, Any],
+    n_blocks: int | None = None,
+    empty: P | None = None,
 ) -> tuple[P, dict[str, Any]]:
-    """Run blocks that need no input but their index.
+    """Run blocks and merge their partials along the fixed tree.
 
     Parameters
     ----------
-    run_block : callable
-        ``run_block(block, block)`` returns the partial of a block.
-    n_blocks : int
-        Number of blocks.
+    each : CallEach
+        What to call on each input; it returns a partial.
     merge : callable
         ``merge(left, right)`` of two partials.
-    options : RunOptions
-        How to carry it out.
+    inputs, options, identity, n_blocks
+        See `Run`.
+    empty : object, optional
+        What no blocks merge to.
 
     Returns
     -------
@@ -93,22 +140,54 @@ def run_blocks(
         The partial of all blocks.
     description : dict
         How it was carried out, for the receipt; ``elapsed_s`` includes the engine's start.
+
+    Raises
+    ------
+    ValueError
+        If there is no block, and nothing that none merge to.
     """
-    start_s = time.monotonic()
-    road: dict[str, Any] = dict(options)
-    if unknown := sorted(set(road) - set(RunOptions.__annotations__)):
-        known = ", ".join(RunOptions.__annotations__)
-        raise TypeError(f"an option of a run must be one of {known}; got {', '.join(unknown)}")
-    where = {key: road.pop(key) for key in ("n_workers", "hostfile") if key in road}
-    engine_name = road.pop("engine", "auto")
-    check_options(**road)  # before workers are started for nothing
+    run = Run(FoldBlocks(each, merge), inputs, options, identity=identity, n_blocks=n_blocks)
     fold: Fold[P] = Fold(merge)
-    with borrow_engine(engine_name, **where) as engine:
-        dispatch = Dispatch(engine, run_block, range(n_blocks), merge, n_blocks=n_blocks, **road)
-        with contextlib.closing(iter(dispatch)) as partials:
-            for blocks, partial in partials:
-                with _merging():
-                    fold.add(blocks, partial)
-    with _merging():
-        whole = fold.result()
-    return whole, {**dispatch.describe(), "elapsed_s": time.monotonic() - start_s}
+    with contextlib.closing(run.partials()) as partials:
+        for blocks, partial in partials:
+            with merging():
+                fold.add(blocks, partial)
+    if fold.n_blocks:
+        with merging():
+            return fold.result(), run.description
+    if empty is None:
+        raise ValueError("there must be at least one item to merge, got none")
+    return empty, run.description
+
+
+def run_list(
+    fn: Callable[[Any], Any],
+    inputs: list[Any],
+    options: RunOptions,
+    *,
+    identity: Mapping[str, Any],
+) -> tuple[list[Any], dict[str, Any]]:
+    """Call a function on each item of a list.
+
+    Parameters
+    ----------
+    fn : callable
+        The function.
+    inputs : list
+        Its arguments.
+    options, identity
+        See `Run`.
+
+    Returns
+    -------
+    results : list
+        In the order of the inputs.
+    description : dict
+        How it was carried out.
+    """
+    run = Run(ListBlocks(CallEach(fn)), inputs, options, identity=identity, n_blocks=len(inputs))
+    results: list[Any] = []
+    with contextlib.closing(run.partials(in_order=True)) as partials:
+        for _, part in partials:
+            results.extend(part)
+    return results, run.description

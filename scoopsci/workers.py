@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from scoopsci.errors import EngineError
 
 __all__ = ["Workers"]
+
+
+FACTS = ("host", "pid", "python", "numpy", "battery")
+COSTS = ("pack_s", "prepare_s", "load_s", "elapsed_s", "dump_s", "unpack_s", "sent_bytes",
+         "returned_bytes")  # fmt: skip
 
 
 class Workers:
@@ -24,6 +30,7 @@ class Workers:
         # By name and process alone, two containers on one machine may look the same.
         self._numerics: dict[tuple[str, str], str] = {}
         self._workers: dict[tuple[str, int], dict[str, Any]] = {}
+        self._costs: Counter[str] = Counter()
 
     def __len__(self) -> int:
         return len(self._workers)
@@ -37,13 +44,45 @@ class Workers:
         """Whether some of them compute differently from others."""
         return len(self._numerics) > 1
 
+    def describe_costs(self, elapsed_s: float, start_up_s: float) -> dict[str, Any]:
+        """Return where the time went, as a mean worker saw it, and what travelled.
+
+        Parameters
+        ----------
+        elapsed_s : float
+            Of the whole run.
+        start_up_s : float
+            Of it, until the engine was open.
+
+        Returns
+        -------
+        dict
+            ``times``: ``start_up_s`` with the workers' own preparation, ``serialising_s`` of
+            what was sent, ``computing_s``, ``returning_s`` of what came back, and the rest,
+            ``waiting_s``; ``sent_bytes`` and ``returned_bytes``.
+
+        Notes
+        -----
+        The driver packs and unpacks while workers compute, so the parts may exceed the whole.
+        """
+        costs, n_workers = self._costs, max(1, len(self))
+        times = {
+            "start_up_s": start_up_s + costs["prepare_s"] / n_workers,
+            "serialising_s": costs["pack_s"] + costs["load_s"] / n_workers,
+            "computing_s": costs["elapsed_s"] / n_workers,
+            "returning_s": costs["dump_s"] / n_workers + costs["unpack_s"],
+        }
+        times["waiting_s"] = max(0.0, elapsed_s - sum(times.values()))
+        travelled = {name: int(costs[name]) for name in ("sent_bytes", "returned_bytes")}
+        return {"times": times, **travelled}
+
     def add(self, report: dict[str, Any], n_blocks: int) -> None:
         """Count the blocks that a worker has run.
 
         Parameters
         ----------
         report : dict
-            The facts of `scoopsci.receipts.process_facts` and ``elapsed_s``.
+            The facts of `scoopsci.receipts.process_facts`, and times and bytes.
         n_blocks : int
             Number of blocks.
 
@@ -52,12 +91,29 @@ class Workers:
         EngineError
             If it computes differently from the others, and that is not accepted.
         """
+        facts = {name: report[name] for name in FACTS}
         worker = self._workers.setdefault(
-            (report["host"], report["pid"]), {**report, "n_blocks": 0, "elapsed_s": 0.0}
+            (report["host"], report["pid"]), {**facts, "n_blocks": 0, "elapsed_s": 0.0}
         )
         worker["n_blocks"] += n_blocks
         worker["elapsed_s"] += report["elapsed_s"]
-        self._numerics.setdefault((report["numpy"], report["battery"]), report["host"])
+        self._costs.update({name: report[name] for name in COSTS}, n_blocks=n_blocks)
+        self.compare(report)
+
+    def compare(self, facts: Mapping[str, str]) -> None:
+        """Compare how a host computes with the others.
+
+        Parameters
+        ----------
+        facts : mapping
+            ``numpy``, ``battery`` and ``host``.
+
+        Raises
+        ------
+        EngineError
+            If it computes differently, and that is not accepted.
+        """
+        self._numerics.setdefault((facts["numpy"], facts["battery"]), facts["host"])
         if self.differ and not self._mixed:
             described = " and ".join(
                 f"{host} (NumPy {numpy}, battery {battery})"

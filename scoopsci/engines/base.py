@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future
 from contextlib import AbstractContextManager
@@ -20,7 +21,16 @@ from types import TracebackType
 from typing import Any, TypeAlias
 
 from scoopsci.arguments import check_count
-from scoopsci.engines.payload import Buffer, in_task, pack, run_payload, unpack
+from scoopsci.engines.payload import (
+    Buffer,
+    as_plain,
+    count_bytes,
+    in_task,
+    pack,
+    run_payload,
+    run_plain_payload,
+    unpack,
+)
 from scoopsci.errors import (
     EngineError,
     EngineNotStartedError,
@@ -43,8 +53,8 @@ class TaskFuture(Future[Any]):
     Attributes
     ----------
     report : dict
-        Once done: host, process, versions, battery hash and time of the worker's side; empty
-        where the task failed or never ran.
+        Once done: host, process, versions, battery hash and times of the worker's side, times and
+        bytes of the driver's; empty where the task failed or never ran.
     ran_alone : bool
         Whether no other task of the engine was in flight at any time that it was.
     """
@@ -54,6 +64,7 @@ class TaskFuture(Future[Any]):
         self.report: dict[str, Any] = {}
         self.ran_alone = True
         self._carried: Future[list[Buffer]] | None = None
+        self._cost: dict[str, Any] = {}
 
     def cancel(self) -> bool:
         """Cancel the task unless it has started; see `concurrent.futures.Future.cancel`."""
@@ -63,11 +74,15 @@ class TaskFuture(Future[Any]):
         """Tell whether the task has started and not ended."""
         return not self.done() and self._carried is not None and self._carried.running()
 
-    def _follow(self, carried: Future[list[Buffer]]) -> None:
-        self._carried = carried
+    def _follow(self, carried: Future[list[Buffer]], cost: dict[str, Any]) -> None:
+        self._carried, self._cost = carried, cost
         carried.add_done_callback(self._settle)
 
     def _settle(self, carried: Future[list[Buffer]]) -> None:
+        self._take_outcome(carried)
+        self._carried = None  # or each would hold the other, and the result, until a collection
+
+    def _take_outcome(self, carried: Future[list[Buffer]]) -> None:
         if carried.cancelled():
             super().cancel()
             self.set_running_or_notify_cancel()
@@ -76,7 +91,14 @@ class TaskFuture(Future[Any]):
         try:
             if error is not None:
                 raise _as_engine_error(error)
-            result, self.report = unpack(carried.result())
+            start_s = time.perf_counter()
+            frames = carried.result()
+            result, report = unpack(frames)
+            cost = {
+                "unpack_s": time.perf_counter() - start_s,
+                "returned_bytes": count_bytes(frames),
+            }
+            self.report = {**report, **self._cost, **cost}
         except BaseException as failure:
             self.set_exception(failure)
         else:
@@ -106,6 +128,8 @@ class Engine(Executor):
         Name of the engine.
     carrier : context manager
         Yields the executor that carries the frames, and its number of workers.
+    plain : bool
+        Give it frames of plain bytes: it may pickle them by an older protocol than 5.
 
     Attributes
     ----------
@@ -115,8 +139,15 @@ class Engine(Executor):
         Number of workers; 0 where the engine cannot tell.
     """
 
-    def __init__(self, name: str, carrier: AbstractContextManager[tuple[Executor, int]]) -> None:
+    def __init__(
+        self,
+        name: str,
+        carrier: AbstractContextManager[tuple[Executor, int]],
+        *,
+        plain: bool = False,
+    ) -> None:
         self.name = name
+        self._plain = plain
         self._carrier = carrier
         self._executor, self.n_workers = carrier.__enter__()
         self._open = True
@@ -151,19 +182,24 @@ class Engine(Executor):
         if not self._open:
             raise RuntimeError(f"engine {self.name!r} has been shut down and takes no more tasks")
         future = TaskFuture()
+        start_s = time.perf_counter()
         try:
             frames = pack(fn, args, kwargs)
+            if self._plain:
+                frames = list(map(as_plain, frames))
         except Exception as error:
             future.set_exception(error)
             return future
+        cost = {"pack_s": time.perf_counter() - start_s, "sent_bytes": count_bytes(frames)}
         try:
-            carried = self._executor.submit(run_payload, frames)
+            run = run_plain_payload if self._plain else run_payload
+            carried = self._executor.submit(run, frames)
         except EngineError:
             raise
         except Exception as error:
             raise EngineError(f"engine {self.name!r} takes no more tasks: {error}") from error
         self._note_company(future)
-        future._follow(carried)
+        future._follow(carried, cost)
         return future
 
     def _note_company(self, future: TaskFuture) -> None:
@@ -259,7 +295,8 @@ def open_engine(
         return Engine("serial", _find_factory("serial")())
     if isinstance(engine, Executor):
         n_known = n_workers or getattr(engine, "_max_workers", None) or os.cpu_count() or 1
-        return Engine(type(engine).__name__, contextlib.nullcontext((engine, n_known)))
+        carrier = contextlib.nullcontext((engine, n_known))
+        return Engine(type(engine).__name__, carrier, plain=True)
     if not isinstance(engine, str):
         raise TypeError(f"engine must be a name or a concurrent.futures.Executor, got {engine!r}")
     if engine == "auto":

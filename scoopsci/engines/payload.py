@@ -11,11 +11,13 @@ import logging
 import os
 import pickle
 import secrets
+import socket
 import sys
 import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextvars import ContextVar
+from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 import cloudpickle
@@ -25,15 +27,24 @@ from scoopsci.engines.threads import limit_libraries_to_come, one_thread
 from scoopsci.errors import EngineError, TaskError
 from scoopsci.receipts import process_facts
 
-__all__ = ["Buffer", "current_block", "in_task", "pack", "run_payload", "unpack"]
+__all__ = [
+    "Buffer",
+    "Failure",
+    "as_plain",
+    "count_bytes",
+    "dump",
+    "in_task",
+    "not_pickled",
+    "pack",
+    "run_payload",
+    "run_plain_payload",
+    "unpack",
+]
 
 Buffer: TypeAlias = bytes | bytearray | memoryview | pickle.PickleBuffer
 
 #: Smaller arrays stay within the pickle: a frame of their own would cost more than the copy.
 OUT_OF_BAND_BYTES = 1 << 16
-
-#: Set by a task that walks through blocks, so that a failure can name its block.
-current_block: ContextVar[int | None] = ContextVar("current_block", default=None)
 
 _in_task: ContextVar[bool] = ContextVar("in_task", default=False)
 _PROCESS = secrets.token_hex(8)
@@ -44,7 +55,86 @@ def in_task() -> bool:
     return _in_task.get()
 
 
-def _dump(value: object) -> list[Buffer]:
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """What went wrong in a task, in a form that always travels.
+
+    Attributes
+    ----------
+    stage : str
+        See `TaskError`.
+    summary, traceback : str
+        The exception in words.
+    cause : bytes
+        The exception itself, pickled; empty where it cannot be.
+    host : str or None
+        Host on which it failed; None for the driver's side.
+    pid : int or None
+        Process that ran it.
+    """
+
+    stage: str
+    summary: str
+    traceback: str
+    cause: bytes
+    host: str | None
+    pid: int | None
+
+    @classmethod
+    def of(cls, error: BaseException, stage: str = "running") -> Failure:
+        """Describe an exception, on the worker that it was raised on."""
+        words = "".join(traceback.format_exception(error))
+        host, pid = socket.gethostname(), os.getpid()
+        return cls(stage, _summarise(error), words, _dump_error(error), host, pid)
+
+    def as_error(self, block: int | None = None) -> TaskError:
+        """Return the error to raise in the driver, with the exception as its cause."""
+        try:
+            cause = pickle.loads(self.cause)
+        except Exception:  # of a class that cannot be rebuilt here: its words remain
+            cause = RuntimeError(self.summary)
+        which = "task" if block is None else f"block {block}"
+        where = f" on host {self.host}, process {self.pid}" if self.host else ""
+        error = TaskError(
+            f"{which} failed{where} ({self.stage}): {self.summary}",
+            block=block,
+            host=self.host,
+            pid=self.pid,
+            stage=self.stage,
+            remote_traceback=self.traceback,
+        )
+        error.__cause__ = cause
+        return error
+
+
+def _dump_error(error: BaseException) -> bytes:
+    try:
+        pickled: bytes = cloudpickle.dumps(error, protocol=5)
+    except Exception:
+        return b""
+    return pickled
+
+
+def _summarise(error: BaseException) -> str:
+    try:
+        return "".join(traceback.format_exception_only(error)).strip()
+    except Exception:
+        return type(error).__name__
+
+
+def dump(value: object) -> list[Buffer]:
+    """Pickle a value, its large buffers out of band and uncopied.
+
+    Parameters
+    ----------
+    value : object
+        Whatever cloudpickle takes.
+
+    Returns
+    -------
+    list of buffer
+        The pickle, then its buffers.
+    """
     buffers: list[Buffer] = []
 
     def keep_small_in_band(buffer: pickle.PickleBuffer) -> bool:
@@ -55,6 +145,22 @@ def _dump(value: object) -> list[Buffer]:
 
     pickled = cloudpickle.dumps(value, protocol=5, buffer_callback=keep_small_in_band)
     return [pickled, *buffers]
+
+
+def count_bytes(frames: Sequence[Buffer]) -> int:
+    """Return the size of frames."""
+    return sum(memoryview(frame).nbytes for frame in frames)
+
+
+def as_plain(frame: Buffer) -> bytes | bytearray:
+    """Copy a frame; a writable one stays writable."""
+    view = frame.raw() if isinstance(frame, pickle.PickleBuffer) else memoryview(frame)
+    return bytes(view) if view.readonly else bytearray(view)
+
+
+def run_plain_payload(frames: Sequence[Buffer]) -> list[Buffer]:
+    """Do the same as `run_payload`, for carriers that do not know buffers of pickle protocol 5."""
+    return [as_plain(frame) for frame in run_payload(frames)]
 
 
 def _load(frames: Sequence[Buffer]) -> Any:
@@ -89,9 +195,15 @@ def pack(
         "log_level": logging.getLogger().level,
     }
     try:
-        return [pickle.dumps(header), *_dump((fn, args, kwargs))]
+        return [pickle.dumps(header), *dump((fn, args, kwargs))]
     except Exception as error:
-        raise _task_error(error, {}, {"stage": "pickling the task"}) from error
+        raise not_pickled(error) from error
+
+
+def not_pickled(error: Exception) -> TaskError:
+    """Return the error of a call that cannot be pickled: no worker has seen it."""
+    failure = Failure.of(error, "pickling the task")
+    return replace(failure, host=None, pid=None, traceback="").as_error()
 
 
 def run_payload(frames: Sequence[Buffer]) -> list[Buffer]:
@@ -105,8 +217,9 @@ def run_payload(frames: Sequence[Buffer]) -> list[Buffer]:
     Returns
     -------
     list of buffer
-        For `unpack`: a report, then the result or the exception.
+        For `unpack`: a report, then the result.
     """
+    watch = _Stopwatch()
     header = pickle.loads(frames[0])
     report = process_facts()
     if header["python"] != sys.version_info[:2]:
@@ -115,57 +228,53 @@ def run_payload(frames: Sequence[Buffer]) -> list[Buffer]:
     if not at_home:
         limit_libraries_to_come()
     with capture_output(None if at_home else header["log_level"]) as output, one_thread:
-        body, outcome = _run(frames[1:], at_home=at_home)
+        report["prepare_s"] = watch.lap()
+        body, outcome = _run(frames[1:], watch, at_home=at_home)
     report.update(**outcome, text=output.text(), records=output.records)
     return [pickle.dumps(report), *body]
 
 
-def _run(frames: Sequence[Buffer], *, at_home: bool) -> tuple[list[Buffer], dict[str, Any]]:
-    outcome: dict[str, Any] = {"elapsed_s": 0.0, "failure": None}
+class _Stopwatch:
+    """Takes the time from lap to lap."""
+
+    def __init__(self) -> None:
+        self._lap_s = time.perf_counter()
+
+    def lap(self) -> float:
+        now = time.perf_counter()
+        lap_s, self._lap_s = now - self._lap_s, now
+        return lap_s
+
+
+def _run(
+    frames: Sequence[Buffer], watch: _Stopwatch, *, at_home: bool
+) -> tuple[list[Buffer], dict[str, Any]]:
+    outcome: dict[str, Any] = {"load_s": 0.0, "elapsed_s": 0.0, "dump_s": 0.0, "failure": None}
     stage = "unpickling the task"
     with _task_context():
         try:
             fn, args, kwargs = _load(frames)
+            outcome["load_s"] = watch.lap()
             stage = "running"
-            start = time.perf_counter()
             result = fn(*args, **kwargs)
-            outcome["elapsed_s"] = time.perf_counter() - start
+            outcome["elapsed_s"] = watch.lap()
             stage = "pickling the result"
-            return _dump(result), outcome
+            body = dump(result)
+            outcome["dump_s"] = watch.lap()
         except BaseException as error:  # SystemExit, too, must not end the worker
             if at_home and isinstance(error, KeyboardInterrupt):
                 raise
-            outcome["failure"] = {
-                "stage": stage,
-                "block": current_block.get(),
-                "summary": _summarise(error),
-                "traceback": "".join(traceback.format_exception(error)),
-            }
-            return _dump_error(error), outcome
+            return [], {**outcome, "failure": Failure.of(error, stage)}
+    return body, outcome
 
 
 @contextlib.contextmanager
 def _task_context() -> Iterator[None]:
-    tokens = _in_task.set(True), current_block.set(None)
+    token = _in_task.set(True)
     try:
         yield
     finally:
-        _in_task.reset(tokens[0])
-        current_block.reset(tokens[1])
-
-
-def _dump_error(error: BaseException) -> list[Buffer]:
-    try:
-        return _dump(error)
-    except Exception:
-        return [b""]  # the report tells of it in words
-
-
-def _summarise(error: BaseException) -> str:
-    try:
-        return "".join(traceback.format_exception_only(error)).strip()
-    except Exception:
-        return type(error).__name__
+        _in_task.reset(token)
 
 
 def unpack(frames: Sequence[Buffer]) -> tuple[Any, dict[str, Any]]:
@@ -181,7 +290,8 @@ def unpack(frames: Sequence[Buffer]) -> tuple[Any, dict[str, Any]]:
     result : object
         The result of the call.
     report : dict
-        The facts of `process_facts` on the worker, and ``elapsed_s``.
+        The facts of `process_facts` on the worker, and its times: ``prepare_s``, ``load_s``,
+        ``elapsed_s`` and ``dump_s``.
 
     Raises
     ------
@@ -199,31 +309,11 @@ def unpack(frames: Sequence[Buffer]) -> tuple[Any, dict[str, Any]]:
         )
     text, records = report.pop("text"), report.pop("records")
     replay_output(text, records, f"{report['host']} {report['pid']}")
-    failure = report.pop("failure")
+    failure: Failure | None = report.pop("failure")
     if failure is not None:
-        try:
-            cause = _load(frames[1:])
-        except Exception:  # of a class that cannot be rebuilt here: its words remain
-            cause = RuntimeError(failure["summary"])
-        raise _task_error(cause, report, failure) from cause
+        raise failure.as_error()
     try:
         return _load(frames[1:]), report
     except Exception as error:
-        raise _task_error(error, report, {"stage": "unpickling the result"}) from error
-
-
-def _task_error(
-    cause: BaseException, report: Mapping[str, Any], failure: Mapping[str, Any]
-) -> TaskError:
-    summary = failure.get("summary") or _summarise(cause)
-    block, stage = failure.get("block"), failure["stage"]
-    where = f" on host {report['host']}, process {report['pid']}" if report else ""
-    which = "task" if block is None else f"block {block}"
-    return TaskError(
-        f"{which} failed{where} ({stage}): {summary}",
-        block=block,
-        host=report.get("host"),
-        pid=report.get("pid"),
-        stage=stage,
-        remote_traceback=failure.get("traceback", ""),
-    )
+        lost = Failure.of(error, "unpickling the result")
+        raise replace(lost, host=report["host"], pid=report["pid"]).as_error() from error

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import multiprocessing
 import os
 from collections.abc import Callable, Iterator
-from concurrent.futures import BrokenExecutor, Executor, Future
+from concurrent.futures import BrokenExecutor, Executor, Future, InvalidStateError
 from threading import Lock
 from typing import Any
 
@@ -15,6 +16,14 @@ from scoopsci.errors import EngineError
 from scoopsci.pool.worker import prepare_worker
 
 __all__ = ["open_processes"]
+
+
+class _Cancellable(loky.Future):  # type: ignore[misc]
+    """Bears that loky's shutdown sets an exception after it has been cancelled."""
+
+    def set_exception(self, exception: BaseException | None) -> None:
+        with contextlib.suppress(InvalidStateError):
+            super().set_exception(exception)
 
 
 class _RenewedExecutor(Executor):
@@ -48,13 +57,18 @@ class _RenewedExecutor(Executor):
             try:
                 future: Future[Any] = self._executor.submit(fn, *args, **kwargs)
             except BrokenExecutor:
-                self._executor.shutdown(wait=True, kill_workers=True)
+                self.end(kill_workers=True)
                 self._executor = self._start()
                 future = self._executor.submit(fn, *args, **kwargs)
+        future.__class__ = _Cancellable
         return future
 
     def end(self, *, kill_workers: bool) -> None:
+        calls = self._executor._call_queue
         self._executor.shutdown(wait=True, kill_workers=kill_workers)
+        if kill_workers and calls is not None:
+            calls._reader.close()  # its feeding thread would wait for readers for ever
+        multiprocessing.active_children()  # buries the dead
 
 
 @contextlib.contextmanager

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import os
-import pickle
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future
 from typing import Any
 
-from scoopsci.engines.payload import Buffer
+from scoopsci.engines.payload import as_plain
 
 __all__ = ["open_serial"]
 
@@ -22,16 +21,12 @@ class _SerialExecutor(Executor):
         future.set_running_or_notify_cancel()
         (frames,) = args
         try:
-            future.set_result([_copy(frame) for frame in fn([_copy(frame) for frame in frames])])
+            future.set_result(
+                [as_plain(frame) for frame in fn([as_plain(frame) for frame in frames])]
+            )
         except Exception as error:
             future.set_exception(error)
         return future
-
-
-def _copy(frame: Buffer) -> Buffer:
-    # A writable array stays writable, a read-only one read-only.
-    view = frame.raw() if isinstance(frame, pickle.PickleBuffer) else memoryview(frame)
-    return bytes(view) if view.readonly else bytearray(view)
 
 
 @contextlib.contextmanager

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import concurrent.futures
 import contextlib
+import itertools
 import logging
+import operator
 import os
 import pickle
 import sys
 import threading
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any, ClassVar
 
 import cloudpickle
@@ -20,8 +23,21 @@ import pytest
 from threadpoolctl import threadpool_limits
 
 import scoopsci
-from scoopsci import Engine, EngineError, PoisonTaskError, TaskError, WorkerLostError, open_engine
+from scoopsci import (
+    Engine,
+    EngineError,
+    EngineTimeoutError,
+    LedgerError,
+    PoisonTaskError,
+    TaskError,
+    WorkerLostError,
+    open_engine,
+)
+from scoopsci.chunks import FoldBlocks
 from scoopsci.dispatch import Dispatch
+from scoopsci.options import DispatchOptions
+from tests.calls import CallBlocks
+from tests.cluster.map_program import find_bits
 
 # As functions of a notebook or a script do, those of this file travel by value.
 cloudpickle.register_pickle_by_value(sys.modules[__name__])
@@ -88,6 +104,13 @@ def mixed_magnitudes(**run: Any) -> scoopsci.Estimate:
         return scoopsci.estimate(draw, 300_100, seed=11, block_size=1_000, **run)
 
 
+def dispatch(
+    engine: Engine, run_block: Callable[[int, Any], int], n_blocks: int, **options: Any
+) -> Dispatch[int]:
+    work = FoldBlocks(CallBlocks(run_block), operator.add)
+    return Dispatch(engine, work, range(n_blocks), DispatchOptions(**options), n_blocks=n_blocks)
+
+
 FIVE_WAYS: list[tuple[str, Callable[..., Any], Callable[[], Any]]] = [
     ("pickling the task", len, Unpicklable),
     ("unpickling the task", len, Ununpicklable),
@@ -97,7 +120,199 @@ FIVE_WAYS: list[tuple[str, Callable[..., Any], Callable[[], Any]]] = [
 ]
 
 
-class EngineContract:
+def fail_at_seven(item: int) -> int:
+    if item % 10 == 7:
+        raise Misfit("of item", item)
+    return item
+
+
+def make_unpicklable(item: int) -> Any:
+    return Unpicklable() if item == 5 else item
+
+
+def die_at_four(item: int) -> int:
+    if item == 4:
+        os._exit(7)
+    return item
+
+
+def note(marks: Path, item: int) -> int:
+    """Note an execution on disk, and return how many there have been."""
+    with (marks / str(item)).open("ab") as mark:
+        mark.write(b".")
+        return mark.tell()
+
+
+class MapContract:
+    """What holds for the map family on every engine."""
+
+    name: ClassVar[str]
+
+    @pytest.mark.parametrize("chunk_target_s", [0.001, 0.1, 1.0])
+    def test_maps_have_the_serial_bits(self, engine: Engine, chunk_target_s: float) -> None:
+        found = find_bits(20_000, 1_000, engine=engine, chunk_target_s=chunk_target_s)
+        assert found == find_bits(20_000, 1_000, engine="serial")
+
+    @pytest.mark.parametrize("chunk_target_s", [1e-9, 0.1])
+    def test_a_map_is_that_of_the_built_in(self, engine: Engine, chunk_target_s: float) -> None:
+        columns: list[Any] = [range(90), "abc" * 30, iter(range(100)), np.arange(95.0)]
+        run: Any = {"engine": engine, "chunk_target_s": chunk_target_s}
+        found = list(scoopsci.map(lambda *items: items, *columns[:2], columns[3], **run))
+        assert found == list(zip(*columns[:2], columns[3], strict=False))
+        assert sorted(scoopsci.map_as_completed(abs, columns[2], **run)) == [*range(100)]
+        assert list(scoopsci.map(abs, [], **run)) == []
+
+    def test_a_map_takes_no_more_than_the_window(self, engine: Engine) -> None:
+        n_taken = 0
+
+        def count() -> Iterator[int]:
+            nonlocal n_taken
+            while True:
+                yield n_taken
+                n_taken += 1
+
+        options: Any = {"engine": engine, "window": 5, "chunk_target_s": 1e-9}
+        with scoopsci.map_as_completed(abs, count(), **options) as results:
+            for n_told, _ in enumerate(itertools.islice(results, 30), 1):
+                assert n_taken <= n_told + 5
+        n_left = n_taken
+        assert engine.submit(pow, 2, 5).result(GENEROUS_S) == 32
+        assert n_taken == n_left
+
+    def test_maps_share_an_engine(self, engine: Engine) -> None:
+        first = scoopsci.map(abs, itertools.count(), engine=engine)
+        second = scoopsci.map(str, first, engine=engine)
+        assert list(itertools.islice(second, 300)) == [str(item) for item in range(300)]
+        second.close()
+        first.close()
+
+    def test_errors_in_the_places_of_results(self, engine: Engine) -> None:
+        found: list[Any] = list(
+            scoopsci.map(fail_at_seven, range(30), on_error="return", engine=engine)
+        )
+        for item, result in enumerate(found):
+            if item % 10 == 7:
+                assert isinstance(result, TaskError)
+                assert isinstance(result.__cause__, Misfit)
+                assert (result.block, result.__cause__.args) == (item, ("of item", item))
+            else:
+                assert result == item
+        with pytest.raises(TaskError) as caught:
+            list(scoopsci.map(fail_at_seven, range(17), engine=engine))
+        assert caught.value.block == 7
+
+    def test_what_cannot_be_pickled_in_its_place(self, engine: Engine) -> None:
+        items: list[Any] = [*range(20)]
+        items[3] = Unpicklable()
+        found: list[Any] = list(scoopsci.map(repr, items, on_error="return", engine=engine))
+        assert (found[3].block, found[3].stage) == (3, "pickling the task")
+        assert found[:3] + found[4:] == [repr(item) for item in range(20) if item != 3]
+        found = list(scoopsci.map(make_unpicklable, range(20), on_error="return", engine=engine))
+        assert (found[5].block, found[5].stage) == (5, "pickling the result")
+        assert found[:5] + found[6:] == [item for item in range(20) if item != 5]
+
+    def test_items_are_tried_as_often_as_allowed(self, engine: Engine, tmp_path: Path) -> None:
+        def fail(item: int) -> int:
+            if note(tmp_path, item) <= item % 4:
+                raise Misfit
+            return item
+
+        options: Any = {"retries": 2, "on_error": "return", "engine": engine}
+        found = list(scoopsci.map(fail, range(20), **options))
+        assert [isinstance(result, TaskError) for result in found] == [
+            item % 4 == 3 for item in range(20)
+        ]
+        attempts = [(tmp_path / str(item)).stat().st_size for item in range(20)]
+        assert attempts == [min(item % 4, 2) + 1 for item in range(20)]
+
+    @pytest.mark.parametrize("first_here", [True, False])
+    def test_a_ledger_goes_from_engine_to_engine(
+        self, engine: Engine, tmp_path: Path, first_here: bool
+    ) -> None:
+        engines: list[Any] = [engine, "serial"] if first_here else ["serial", engine]
+        marks = tmp_path / "marks"
+        marks.mkdir()
+
+        def visit(item: int) -> int:
+            note(marks, item)
+            time.sleep(0.001)
+            return -item
+
+        options: Any = {"ledger": tmp_path / "ledger", "chunk_target_s": 0.005}
+        with scoopsci.map(visit, range(100), engine=engines[0], **options) as results:
+            assert list(itertools.islice(results, 40)) == [-item for item in range(40)]
+        receipts: list[dict[str, Any]] = []
+        options["receipt"] = receipts.append
+        found = list(scoopsci.map(visit, range(100), engine=engines[1], **options))
+        assert found == [-item for item in range(100)]
+        n_recalled = receipts[0]["run"]["n_recalled_blocks"]
+        assert n_recalled >= 40
+        n_executions = [(marks / str(item)).stat().st_size for item in range(100)]
+        assert n_executions[:40] == [1] * 40
+        assert n_executions.count(1) >= n_recalled
+        with pytest.raises(LedgerError, match="seed is"):
+            list(scoopsci.map(visit, range(100), seed=1, engine=engine, **options))
+
+    def test_a_map_within_a_task_is_serial(self, engine: Engine) -> None:
+        def nest(item: int) -> tuple[str, int]:
+            receipts: list[dict[str, Any]] = []
+            options: Any = {"engine": self.name, "receipt": receipts.append}
+            total = sum(scoopsci.map(pow, range(10), [item] * 10, **options))
+            return receipts[0]["run"]["engine"], total
+
+        found = list(scoopsci.map(nest, range(5), engine=engine))
+        assert found == [("serial", sum(a**item for a in range(10))) for item in range(5)]
+
+    def test_what_a_large_function_carries_is_sent_once_to_each_worker(
+        self, engine: Engine
+    ) -> None:
+        load, receipts = np.ones(10_000_000, np.uint8), list[dict[str, Any]]()
+        options: Any = {"engine": engine, "chunk_target_s": 1e-9, "receipt": receipts.append}
+        found = scoopsci.map(lambda item: int(load[item]), range(100), **options)
+        assert sum(found) == 100
+        n_workers = receipts[0]["run"]["n_workers"]
+        # A worker that is not among the first to take a task asks for it.
+        assert 1e7 <= receipts[0]["run"]["sent_bytes"] <= 1e7 * (2 * n_workers + 1)
+
+    def test_time_is_up_for_a_map(self, engine: Engine) -> None:
+        results = scoopsci.map(
+            sleep_and_return, itertools.repeat(0.02), itertools.count(), timeout=0.3, engine=engine
+        )
+        with pytest.raises(EngineTimeoutError, match=r"timeout of 0\.3 s"):
+            list(results)
+        assert engine.submit(pow, 2, 5).result(GENEROUS_S) == 32
+
+
+class MapWorkersContract(MapContract):
+    """What holds for the map family where workers are processes."""
+
+    def test_poison_in_its_place(self, engine: Engine) -> None:
+        found: list[Any] = list(
+            scoopsci.map(die_at_four, range(12), on_error="return", engine=engine)
+        )
+        assert isinstance(found[4], PoisonTaskError)
+        assert found[4].block == 4
+        assert found[:4] + found[5:] == [item for item in range(12) if item != 4]
+        assert engine.submit(pow, 2, 5).result(GENEROUS_S) == 32
+
+    def test_a_map_survives_its_workers(self, engine: Engine, tmp_path: Path) -> None:
+        def visit(item: int) -> float:
+            if item in (3, 11) and note(tmp_path, item) == 1:
+                os._exit(1)
+            time.sleep(0.01)
+            return 10.0 ** (item - 8)
+
+        receipts: list[dict[str, Any]] = []
+        options: Any = {"engine": engine, "receipt": receipts.append}
+        found = scoopsci.map_reduce(visit, operator.add, range(16), **options)
+        expected = scoopsci.map_reduce(
+            lambda item: 10.0 ** (item - 8), operator.add, range(16), engine="serial"
+        )
+        assert found.hex() == expected.hex()
+        assert receipts[0]["run"]["n_lost_tasks"] >= 2
+
+
+class EngineContract(MapContract):
     """What holds for every engine."""
 
     name: ClassVar[str]
@@ -249,7 +464,7 @@ class EngineContract:
         assert list(engine.map(abs, [])) == []
 
 
-class WorkersContract(EngineContract):
+class WorkersContract(MapWorkersContract, EngineContract):
     """What holds for engines whose workers are processes."""
 
     def test_result_has_a_timeout(self, engine: Engine) -> None:
@@ -302,7 +517,7 @@ class WorkersContract(EngineContract):
             return block
 
         with pytest.raises(PoisonTaskError) as caught:
-            list(Dispatch(engine, run_block, range(10), lambda a, b: a + b, n_blocks=10))
+            list(dispatch(engine, run_block, 10))
         assert caught.value.block == 5
         assert engine.submit(pow, 2, 5).result(GENEROUS_S) == 32
 
@@ -319,6 +534,6 @@ class WorkersContract(EngineContract):
                 os._exit(1)
             return int(10**block)
 
-        dispatch = Dispatch(engine, run_block, range(16), lambda a, b: a + b, n_blocks=16)
-        assert sum(partial for _, partial in dispatch) == int("1" * 16)
-        assert dispatch.n_lost >= 2
+        walk = dispatch(engine, run_block, 16)
+        assert sum(partial for _, partial in walk) == int("1" * 16)
+        assert walk.n_lost >= 2

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import random
-from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
 from time import sleep
 from typing import Any
 
+import numpy as np
 import pytest
+from numpy.typing import NDArray
 
+from scoopsci import open_engine
 from tests.engines.contract import mixed_magnitudes
 
 
@@ -39,3 +43,46 @@ def test_random_completion_order_changes_no_bit(seed: int, chunk_target_s: float
         found = mixed_magnitudes(engine=executor, n_workers=8, **options)
         assert found.receipt["result"] == expected.receipt["result"]
         assert executor.submit(int).result(60) == 0  # still open: it is not ours to shut down
+
+
+def fill(array: NDArray[np.float64]) -> NDArray[np.float64]:
+    array[:] = 9.0
+    return array
+
+
+@pytest.fixture(scope="module")
+def standard_pool() -> Iterator[ProcessPoolExecutor]:
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+        pool.submit(int).result(60)
+        yield pool
+
+
+class TestStandardProcesses:
+    """Their queues know no buffers beside a pickle."""
+
+    @pytest.mark.parametrize("writable", [True, False])
+    def test_large_arrays_travel_both_ways(
+        self, standard_pool: ProcessPoolExecutor, writable: bool
+    ) -> None:
+        array = np.arange(1_000_000.0)
+        array.flags.writeable = writable
+
+        def negate(x: NDArray[np.float64]) -> tuple[NDArray[np.float64], bool]:
+            return -x, x.flags.writeable
+
+        back, was_writable = open_engine(standard_pool).submit(negate, array).result(60)
+        assert np.array_equal(back, -array)
+        assert was_writable is writable
+        assert back.flags.writeable
+
+    def test_estimates_have_the_serial_bits(self, standard_pool: ProcessPoolExecutor) -> None:
+        found = mixed_magnitudes(engine=standard_pool)
+        assert found.receipt["result"] == mixed_magnitudes(engine="serial").receipt["result"]
+
+
+def test_tasks_of_threads_have_arrays_of_their_own() -> None:
+    """As on any other engine: a block that writes into its input changes nobody else's."""
+    array = np.zeros(1_000_000)
+    with ThreadPoolExecutor(1) as pool:
+        back = open_engine(pool).submit(fill, array).result(60)
+    assert (array[0], back[0]) == (0.0, 9.0)

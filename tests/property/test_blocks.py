@@ -1,15 +1,15 @@
 """Blocks cover once, and the fold's bits depend on nothing but the blocks."""
 
-from collections.abc import Callable
-from itertools import pairwise
+from collections.abc import Iterator
+from functools import reduce
+from itertools import count, pairwise
 from random import Random
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scoopsci.blocks import Fold, Range, split_into_ranges
-from scoopsci.dispatch import run_chunk
+from scoopsci.blocks import Fold, MergeError, Prefixes, Range, merge_consecutive, split_into_ranges
 
 N_MOST = 64
 
@@ -29,10 +29,8 @@ def describe(blocks: Range) -> str:
 
 
 def fold_in_order(n_blocks: int) -> str:
-    fold = Fold(bracket)
-    for block in range(n_blocks):
-        fold.add(Range(block, block + 1), str(block))
-    return fold.result()
+    """Return the whole by its definition: maximal ranges, merged from the left."""
+    return reduce(bracket, map(describe, split_into_ranges(0, n_blocks)))
 
 
 def count_fewest(start: int, stop: int) -> int:
@@ -111,14 +109,78 @@ def test_held_ranges_are_maximal_and_holes_are_told(blocks: set[int], random: Ra
 @given(st.integers(1, N_MOST), st.lists(st.integers(1, N_MOST)), st.randoms(use_true_random=False))
 def test_any_chunking_gives_the_same_bits(n_blocks: int, cuts: list[int], random: Random) -> None:
     ends = [0, *sorted({cut for cut in cuts if cut < n_blocks}), n_blocks]
-    run_block: Callable[[int, int], str] = lambda block, value: str(value)  # noqa: E731
     chunks = [
-        run_chunk(run_block, bracket, start, range(start, stop)) for start, stop in pairwise(ends)
+        list(merge_consecutive(bracket, start, map(str, range(start, stop))))
+        for start, stop in pairwise(ends)
     ]
-    for chunk, start, stop in zip(chunks, ends[:-1], ends[1:], strict=True):
+    for chunk, (start, stop) in zip(chunks, pairwise(ends), strict=True):
         assert [blocks for blocks, _ in chunk] == list(split_into_ranges(start, stop))
+        assert [partial for _, partial in chunk] == [describe(blocks) for blocks, _ in chunk]
     parts = [part for chunk in chunks for part in chunk]
     random.shuffle(parts)
     fold = Fold(bracket)
     assert all(fold.add(blocks, partial) for blocks, partial in parts)
     assert fold.result() == fold_in_order(n_blocks)
+
+
+@given(st.integers(0, 2**70), st.integers(0, N_MOST), st.integers(0, N_MOST))
+def test_consecutive_blocks_merge_up_to_the_one_that_raises(
+    start: int, n_blocks: int, n_before: int
+) -> None:
+    def give() -> Iterator[str]:
+        for block in range(start, start + n_blocks):
+            if block == start + n_before:
+                raise ArithmeticError(f"block {block}")
+            yield str(block)
+
+    found, raised = [], False
+    try:
+        for part in merge_consecutive(bracket, start, give()):
+            found.append(part)
+    except ArithmeticError:
+        raised = True
+    n_found = min(n_blocks, n_before)
+    assert raised is (n_before < n_blocks)
+    assert [blocks for blocks, _ in found] == list(split_into_ranges(start, start + n_found))
+    assert [partial for _, partial in found] == [describe(blocks) for blocks, _ in found]
+
+
+@given(st.integers(1, N_MOST), st.integers(0, N_MOST), st.integers(0, 200))
+def test_a_merge_that_raises_yields_nothing(n_blocks: int, start: int, n_merges: int) -> None:
+    calls = count(1)
+
+    def merge(left: str, right: str) -> str:
+        if next(calls) > n_merges:
+            raise ArithmeticError
+        return bracket(left, right)
+
+    merged = merge_consecutive(merge, start, map(str, range(start, start + n_blocks)))
+    n_ranges = len([*split_into_ranges(start, start + n_blocks)])
+    if n_blocks - n_ranges <= n_merges:
+        assert len([*merged]) == n_ranges
+        return
+    with pytest.raises(MergeError) as caught:
+        next(merged)
+    assert isinstance(caught.value.args[0], ArithmeticError)
+
+
+@given(st.integers(1, N_MOST), st.lists(st.integers(1, N_MOST)))
+def test_prefixes_are_what_the_fold_gives(n_blocks: int, cuts: list[int]) -> None:
+    ends = [0, *sorted({cut for cut in cuts if cut < n_blocks}), n_blocks]
+    prefixes: Prefixes[str] = Prefixes()
+    for start, stop in pairwise(ends):
+        for blocks in split_into_ranges(start, stop):
+            assert prefixes.add(bracket, blocks, describe(blocks)) == fold_in_order(blocks.stop)
+
+
+@given(st.integers(0, N_MOST), st.integers(1, N_MOST))
+def test_copies_of_prefixes_go_their_own_way(n_before: int, n_behind: int) -> None:
+    prefixes: Prefixes[str] = Prefixes()
+    for block in range(n_before):
+        prefixes.add(bracket, Range(block, block + 1), str(block))
+    other = prefixes.copy()
+    for block in range(n_before, n_before + n_behind):
+        found = other.add(bracket, Range(block, block + 1), str(block))
+        assert found == fold_in_order(block + 1)
+    here = Range(n_before, n_before + 1)
+    assert prefixes.add(bracket, here, str(n_before)) == fold_in_order(n_before + 1)

@@ -9,8 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 
-from scoopsci.blocks import Fold
-from scoopsci.dispatch import run_chunk
+from scoopsci.blocks import Fold, merge_consecutive
 from scoopsci.moments import Moments
 
 Floats = NDArray[np.float64]
@@ -50,14 +49,14 @@ def test_any_chunking_gives_the_same_bits(
 ) -> None:
     n_blocks = -(-len(samples) // block_size)
 
-    def run_block(block: int, _: object) -> Moments:
+    def run_block(block: int) -> Moments:
         return Moments.of(samples[block * block_size : (block + 1) * block_size])
 
     def fold_chunks(ends: list[int]) -> Moments:
         parts = [
             part
             for start, stop in pairwise(ends)
-            for part in run_chunk(run_block, Moments.merge, start, range(start, stop))
+            for part in merge_consecutive(Moments.merge, start, map(run_block, range(start, stop)))
         ]
         random.shuffle(parts)
         fold = Fold(Moments.merge)

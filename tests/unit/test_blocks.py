@@ -1,8 +1,10 @@
 """Ranges and the fold, by example; what holds for all of them is in tests/property."""
 
+from collections.abc import Iterator
+
 import pytest
 
-from scoopsci.blocks import Fold, Range, split_into_ranges
+from scoopsci.blocks import Fold, Prefixes, Range, merge_consecutive, split_into_ranges
 
 
 def bracket(left: str, right: str) -> str:
@@ -75,7 +77,9 @@ def test_single_range_is_the_result_unmerged() -> None:
         (2, "(01)"),
         (3, "((01)2)"),
         (5, "(((01)(23))4)"),
-        (7, "(((01)(23))((45)6))"),
+        (6, "(((01)(23))(45))"),
+        (7, "((((01)(23))(45))6)"),
+        (8, "(((01)(23))((45)(67)))"),
     ],
 )
 def test_shape_of_the_tree(n_blocks: int, expected: str) -> None:
@@ -151,3 +155,88 @@ def test_merge_that_raises_leaves_the_fold_as_it_was() -> None:
         fold.add(Range(1, 2), "1")
     assert list(fold) == [(Range(0, 1), "0")]
     assert fold.n_blocks == 1
+
+
+@pytest.mark.parametrize(
+    ("start", "partials", "expected"),
+    [
+        (0, "", []),
+        (5, "", []),
+        (0, "a", [((0, 1), "a")]),
+        (0, "abcd", [((0, 4), "((ab)(cd))")]),
+        (0, "abcdefg", [((0, 4), "((ab)(cd))"), ((4, 6), "(ef)"), ((6, 7), "g")]),
+        (1, "abcdefg", [((1, 2), "a"), ((2, 4), "(bc)"), ((4, 8), "((de)(fg))")]),
+        (2**70 - 1, "abc", [((2**70 - 1, 2**70), "a"), ((2**70, 2**70 + 2), "(bc)")]),
+    ],
+)
+def test_consecutive_blocks_merge(
+    start: int, partials: str, expected: list[tuple[tuple[int, int], str]]
+) -> None:
+    found = merge_consecutive(bracket, start, partials)
+    assert [((blocks.start, blocks.stop), partial) for blocks, partial in found] == expected
+
+
+def test_consecutive_blocks_before_an_error_come_first() -> None:
+    def give() -> Iterator[str]:
+        yield from "abc"
+        raise LookupError("no more")
+
+    merged = merge_consecutive(bracket, 0, give())
+    assert next(merged) == (Range(0, 2), "(ab)")
+    assert next(merged) == (Range(2, 3), "c")
+    with pytest.raises(LookupError, match="no more"):
+        next(merged)
+
+
+def test_consecutive_blocks_are_held_merged() -> None:
+    """Of 2^12 partials, at most one for each of 12 sizes, and the two that are merged."""
+    n_alive = most = 0
+
+    class Partial:
+        def __init__(self) -> None:
+            nonlocal n_alive, most
+            n_alive += 1
+            most = max(most, n_alive)
+
+        def __del__(self) -> None:
+            nonlocal n_alive
+            n_alive -= 1
+
+    def merge(left: Partial, right: Partial) -> Partial:
+        return Partial()
+
+    merged = list(merge_consecutive(merge, 0, (Partial() for _ in range(1 << 12))))
+    assert [blocks for blocks, _ in merged] == [Range(0, 1 << 12)]
+    assert most <= 2 * 12 + 3
+
+
+def test_prefixes() -> None:
+    prefixes: Prefixes[str] = Prefixes()
+    found = [prefixes.add(bracket, Range(b, b + 1), "abcdefg"[b]) for b in range(7)]
+    assert found == [
+        "a",
+        "(ab)",
+        "((ab)c)",
+        "((ab)(cd))",
+        "(((ab)(cd))e)",
+        "(((ab)(cd))(ef))",
+        "((((ab)(cd))(ef))g)",
+    ]
+
+
+def test_prefixes_of_ranges() -> None:
+    prefixes: Prefixes[str] = Prefixes()
+    assert prefixes.add(bracket, Range(0, 4), "abcd") == "abcd"
+    assert prefixes.add(bracket, Range(4, 6), "ef") == "(abcdef)"
+    assert prefixes.add(bracket, Range(6, 8), "gh") == "(abcd(efgh))"
+
+
+def test_a_merge_that_raises_leaves_the_prefixes_as_they_were() -> None:
+    def refuse(left: str, right: str) -> str:
+        raise ArithmeticError(f"{left} and {right} do not merge")
+
+    prefixes: Prefixes[str] = Prefixes()
+    prefixes.add(bracket, Range(0, 1), "a")
+    with pytest.raises(ArithmeticError):
+        prefixes.add(refuse, Range(1, 2), "b")
+    assert prefixes.add(bracket, Range(1, 2), "b") == "(ab)"

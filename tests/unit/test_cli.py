@@ -231,3 +231,114 @@ def test_a_killed_driver_leaves_no_process(
     endless_run.send_signal(number)
     endless_run.wait(timeout=30)
     wait_for_end(endless_run.pid)
+
+
+class TestMapReduce:
+    """``scoopsci mapreduce``; under SCOOP it is tested in tests/cluster/test_map_scripts.py."""
+
+    TASKS = ("--tasks", "40", "--task-seconds", "0.001")
+
+    @pytest.mark.parametrize(
+        ("engine", "n_workers"), [("serial", 1), ("processes", 2), ("processes", 3)]
+    )
+    def test_one_json_object_with_the_promised_keys(self, engine: str, n_workers: int) -> None:
+        where = ("--engine", engine, "--workers", str(n_workers))
+        done = scoopsci("mapreduce", *self.TASKS, *where, "--json")
+        assert (done.returncode, done.stderr) == (0, "")
+        assert done.stdout.count("\n") == 1
+        found = json.loads(done.stdout)
+        assert set(found) >= {"result", "rows"}
+        for row in found["rows"]:
+            assert set(row) == {"method", "elapsed_s", "speedup", "efficiency", "equal"}
+            assert row["equal"] is True
+        assert [row["method"] for row in found["rows"]] == [
+            "serial: sum of map",
+            "scoopsci: map",
+            "scoopsci: map_as_completed",
+            "scoopsci: map_reduce",
+        ]
+        assert found["result"] == sum(a * a for a in range(40))
+        assert (found["engine"], found["n_workers"], found["n_tasks"]) == (engine, n_workers, 40)
+
+    def test_text(self) -> None:
+        done = scoopsci("mapreduce", *self.TASKS, "--engine", "processes", "--workers", "2")
+        assert (done.returncode, done.stderr) == (0, "")
+        heading, *rows, last = done.stdout.splitlines()
+        assert heading.split() == ["method", "seconds", "speed-up", "efficiency", "equal"]
+        assert [row.split()[-1] for row in rows] == ["yes"] * 4
+        assert last.startswith("result 20540; 40 tasks of 1 ms; engine processes, 2 workers")
+
+    @pytest.mark.parametrize("json_too", [True, False])
+    def test_output_is_what_json_prints(self, tmp_path: Path, json_too: bool) -> None:
+        target = tmp_path / "figures.json"
+        arguments = (*self.TASKS, "--engine", "serial", "--output", str(target))
+        done = scoopsci("mapreduce", *arguments, *(["--json"] if json_too else []))
+        found = json.loads(target.read_text())
+        assert found["result"] == 20540
+        if json_too:
+            assert json.loads(done.stdout) == found
+
+    @pytest.mark.parametrize("engine", ["serial", "processes"])
+    def test_one_task(self, engine: str) -> None:
+        arguments = ("--tasks", "1", "--task-seconds", "0", "--engine", engine, "--json")
+        found = json.loads(scoopsci("mapreduce", *arguments).stdout)
+        assert found["result"] == 0
+        assert [row["equal"] for row in found["rows"]] == [True] * 4
+
+    def test_as_a_script(self, tmp_path: Path) -> None:
+        script = Path(sys.modules["scoopsci"].__file__ or "").with_name("mapreduce.py")
+        command = [sys.executable, str(script), *self.TASKS, "--engine", "processes", "--json"]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=100, cwd=tmp_path)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert json.loads(done.stdout)["result"] == 20540
+        wrong = subprocess.run([*command, "--tasks", "0"], capture_output=True, timeout=100)
+        assert (wrong.returncode, wrong.stdout) == (2, b"")
+
+    @pytest.mark.parametrize(
+        ("arguments", "told"),
+        [
+            (["--task-seconds", "-1"], "positive number of seconds, got -1.0"),
+            (["--task-seconds", "nan"], "positive number of seconds, got nan"),
+            (["--task-seconds", "inf"], "positive number of seconds, got inf"),
+            (["--task-seconds", "soon"], "must be a number, got 'soon'"),
+            (["--tasks", "0"], "at least 1, got 0"),
+            (["--tasks", "-5"], "at least 1, got -5"),
+            (["--tasks", "many"], "must be an integer, got 'many'"),
+            (["--workers", "0"], "at least 1, got 0"),
+            (["--engine", "warp"], "engine must be one of auto, "),
+            (["--engine", "scoop"], "python -m scoop --hostfile"),
+            (["--engine", "serial", "--workers", "3"], "exactly 1 worker, got n_workers=3"),
+            (["--hostfile", "missing"], "missing: "),
+            (["--output", "missing/figures.json"], "folder that exists"),
+            (["--seed", "3"], "--seed"),
+            (["3"], "unrecognized arguments: 3"),
+        ],
+    )
+    def test_wrong_use_is_one_line_and_status_2(
+        self, tmp_path: Path, arguments: list[str], told: str
+    ) -> None:
+        done = scoopsci("mapreduce", "--tasks", "1", *arguments, cwd=tmp_path)
+        assert (done.returncode, done.stdout) == (2, "")
+        assert told in done.stderr
+        assert done.stderr.count("\n") == 1
+
+    @pytest.mark.parametrize("engine", ["serial", "processes"])
+    def test_ctrl_c_is_one_line_and_status_130(self, engine: str) -> None:
+        command = [sys.executable, "-m", "scoopsci", "mapreduce", "--tasks", ENDLESS]
+        process = subprocess.Popen(
+            [*command, "--task-seconds", "0", "--engine", engine],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+        try:
+            wait_for_work(process.pid, seconds=2.0)
+            os.killpg(process.pid, signal.SIGINT)
+            out, err = process.communicate(timeout=30)
+        finally:
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
+            process.communicate()
+        assert (process.returncode, out, err) == (130, "", "scoopsci mapreduce: interrupted\n")
+        wait_for_end(process.pid)

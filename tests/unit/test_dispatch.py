@@ -1,5 +1,6 @@
 """The road, with faults scripted per call: whatever happens, the same blocks, once each."""
 
+import functools
 import itertools
 import pickle
 import random
@@ -24,10 +25,11 @@ from scoopsci import (
     open_engine,
 )
 from scoopsci.blocks import Fold, Range
-from scoopsci.dispatch import Dispatch, run_chunk
-from scoopsci.engines.payload import in_task
+from scoopsci.chunks import FoldBlocks, ListBlocks
+from scoopsci.dispatch import CHUNK_BYTES, CHUNK_GROWTH, Dispatch
+from scoopsci.options import DispatchOptions
 from scoopsci.reporting import Progress
-from scoopsci.runs import run_blocks
+from tests.calls import CallBlocks
 
 ONE_BY_ONE = 1e-9  # a chunk target so short that every chunk is one block
 
@@ -207,12 +209,26 @@ def scripted(script: Script, **options: Any) -> Iterator[ScriptedExecutor]:
         executor.shutdown()
 
 
+def bracketed(run_block: Callable[[int, Any], str]) -> FoldBlocks[str]:
+    return FoldBlocks(CallBlocks(run_block), bracket)
+
+
 def walk(
-    executor: Executor | str, run_block: Callable[[int, Any], str], inputs: Any, **options: Any
+    executor: Executor | str,
+    run_block: Callable[[int, Any], str],
+    inputs: Iterable[Any],
+    *,
+    n_blocks: int | None = None,
+    stand_in: Callable[[TaskError], str] | None = None,
+    **options: Any,
 ) -> tuple[str, Dispatch[str]]:
-    n_workers = None if executor == "serial" else 2
     dispatch = Dispatch(
-        open_engine(executor, n_workers=n_workers), run_block, inputs, bracket, **options
+        open_engine(executor, n_workers=None if executor == "serial" else 2),
+        bracketed(run_block),
+        inputs,
+        DispatchOptions(**options),
+        n_blocks=n_blocks,
+        stand_in=stand_in,
     )
     fold, counted = Fold(bracket), 0
     for blocks, partial in dispatch:
@@ -220,13 +236,6 @@ def walk(
         counted += blocks.size
         assert fold.n_blocks == counted, "no block is told twice"
     return fold.result(), dispatch
-
-
-def test_chunk_returns_maximal_ranges() -> None:
-    parts = run_chunk(name_block, bracket, 3, "abcde")
-    assert [tuple(blocks) for blocks, _ in parts] == [(3, 4), (4, 8)]
-    assert parts[0][1] == "[3:a]"
-    assert parts[1][1] == "(([4:b][5:c])([6:d][7:e]))"
 
 
 @pytest.mark.parametrize("chunk_target_s", [ONE_BY_ONE, 0.001, 0.1, 1.0])
@@ -285,19 +294,35 @@ def test_chunks_grow_with_cheap_blocks_and_never_in_leaps() -> None:
     assert max(executor.sizes) > 64
     longest = 1
     for size in executor.sizes:
-        assert size <= 8 * longest
+        assert size <= CHUNK_GROWTH * longest
         longest = max(longest, size)
 
 
-def test_last_chunks_end_together() -> None:
+def test_last_chunks_end_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("scoopsci.dispatch.LEAST_CHUNK_S", 1e-9)
     script = Script()
     with scripted(script) as executor:
-        walk(executor, script, range(1_000), n_blocks=1_000, window=1, chunk_target_s=10.0)
+        walk(executor, script, range(1_000), n_blocks=1_000, window=2, chunk_target_s=10.0)
     remaining = 1_000
     for size in executor.sizes:
         assert size <= max(1, -(-remaining // 2))
         remaining -= size
     assert executor.sizes[-1] == 1
+
+
+def test_last_chunks_are_not_too_short() -> None:
+    """Blocks that take no time would otherwise become a dozen more tasks."""
+    script = Script()
+    with scripted(script) as executor:
+        walk(executor, script, range(1_000), n_blocks=1_000, window=2, chunk_target_s=10.0)
+    assert len(executor.sizes) <= 6
+
+
+def test_large_results_make_short_chunks() -> None:
+    script = Script()
+    with scripted(script) as executor:
+        walk(executor, script, ["x" * 100_000] * 100, chunk_target_s=10.0)
+    assert max(executor.sizes) <= 1 + CHUNK_BYTES // 100_000 == 11
 
 
 @pytest.mark.parametrize("make", [tuple, list, iter, np.asarray, lambda r: (v for v in r)])
@@ -306,7 +331,8 @@ def test_inputs_of_any_kind(make: Callable[[range], Any]) -> None:
 
 
 def test_no_inputs() -> None:
-    assert list(Dispatch(open_engine("serial"), name_block, [], bracket)) == []
+    work = bracketed(name_block)
+    assert list(Dispatch(open_engine("serial"), work, [], DispatchOptions())) == []
 
 
 @pytest.mark.parametrize("window", [1, 5])
@@ -323,9 +349,8 @@ def test_endless_inputs_are_taken_no_further_than_the_window(window: int, n_want
     script, n_told = Script(), 0
     with scripted(script, hold=window) as executor:
         engine = open_engine(executor)
-        dispatch = Dispatch(
-            engine, script, count(), bracket, window=window, chunk_target_s=ONE_BY_ONE
-        )
+        options = DispatchOptions(window=window, chunk_target_s=ONE_BY_ONE)
+        dispatch = Dispatch(engine, bracketed(script), count(), options)
         assert n_taken == 0, "nothing is taken before it is asked for"
         told: Any = iter(dispatch)
         with closing(told):
@@ -337,25 +362,37 @@ def test_endless_inputs_are_taken_no_further_than_the_window(window: int, n_want
     assert script.calls.total() <= n_wanted + window
 
 
-def test_error_of_the_inputs_passes_unchanged_and_cancels() -> None:
+@pytest.mark.parametrize("window", [1, 4])
+@pytest.mark.parametrize("chunk_target_s", [ONE_BY_ONE, 1.0])
+def test_error_of_the_inputs_comes_behind_the_blocks_before_it(
+    window: int, chunk_target_s: float
+) -> None:
     def break_off() -> Iterator[int]:
-        yield from (0, 1)
+        yield from range(50)
         raise LookupError("no more of it")
 
-    executor = FrozenExecutor()
-    with pytest.raises(LookupError, match="no more of it"):
-        walk(executor, name_block, break_off(), window=4)
-    assert len(executor.futures) == 2
-    assert all(future.cancelled() for future in executor.futures)
+    script, told = Script(), set[int]()
+    options = DispatchOptions(window=window, chunk_target_s=chunk_target_s)
+    with scripted(script, hold=window) as executor:
+        dispatch = Dispatch(open_engine(executor), bracketed(script), break_off(), options)
+        with pytest.raises(LookupError, match="no more of it"):
+            told.update(block for blocks, _ in dispatch for block in range(*blocks))
+    assert told == set(range(50))
 
 
 class FirstOnly(FrozenExecutor):
-    """Runs the first two tasks, and holds the others back."""
+    """Runs the first two tasks when the third has come, and no others."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._calls: list[Callable[[], Any]] = []
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
         future = super().submit(fn, *args, **kwargs)
-        if len(self.futures) <= 2:
-            future.set_result(fn(*args, **kwargs))
+        self._calls.append(functools.partial(fn, *args, **kwargs))
+        if len(self._calls) == 3:
+            for first, call in zip(self.futures[:2], self._calls, strict=False):
+                first.set_result(call())
         return future
 
 
@@ -373,25 +410,10 @@ def await_deadline(told: Generator[Any]) -> None:
 def test_early_exit_cancels_what_has_not_started(leave: Callable[[Any], None]) -> None:
     executor = FirstOnly()
     engine = open_engine(executor)
-    told = iter(Dispatch(engine, name_block, itertools.count(), bracket, window=4, timeout=0.1))
+    options = DispatchOptions(window=4, timeout=0.1)
+    told = iter(Dispatch(engine, bracketed(name_block), itertools.count(), options))
     next(told)
     leave(told)
-    held = executor.futures[2:]
-    assert held
-    assert all(future.cancelled() for future in held)
-
-
-def fail_at_home(left: str, right: str) -> str:
-    if not in_task():
-        raise MemoryError("in the driver")
-    return bracket(left, right)
-
-
-def test_error_in_the_driver_cancels_a_borrowed_engines_tasks() -> None:
-    executor = FirstOnly()
-    with pytest.raises(TaskError, match="cannot be merged: in the driver") as caught:
-        run_blocks(name_block, 100, fail_at_home, {"engine": open_engine(executor), "window": 4})
-    assert isinstance(caught.value.__cause__, MemoryError)
     held = executor.futures[2:]
     assert held
     assert all(future.cancelled() for future in held)
@@ -416,7 +438,8 @@ class TestRetries:
             )
         assert result == fold_in_order(range(100))
         assert dispatch.n_retried == dispatch.describe()["n_retried_tasks"] == 1 + 2 * retries
-        assert script.calls[25] == retries + 1
+        again = {0: 2, 25: retries + 1, 99: retries + 1}
+        assert script.calls == dict.fromkeys(range(100), 1) | again, "what ended is not repeated"
 
     @pytest.mark.parametrize("retries", [0, 1, 4])
     def test_and_no_oftener(self, retries: int) -> None:
@@ -442,6 +465,195 @@ class TestRetries:
         with pytest.raises(TaskError, match="pickling the result") as caught:
             walk("serial", make_lock, range(1))
         assert caught.value.block == 0
+
+
+class TestStandIn:
+    """What takes the place of the partials of blocks that fail."""
+
+    @pytest.mark.parametrize("chunk_target_s", [ONE_BY_ONE, 1.0])
+    @pytest.mark.parametrize("failing", [{0}, {99}, {0, 1, 50, 99}, set(range(100))], ids=len)
+    @pytest.mark.parametrize("retries", [0, 2])
+    def test_it_stands_for_each_block_that_fails(
+        self, failing: set[int], retries: int, chunk_target_s: float
+    ) -> None:
+        script, errors = Script(failures=dict.fromkeys(failing, 1_000)), []
+
+        def stand_in(error: TaskError) -> str:
+            errors.append(error)
+            return f"<{error.block}>"
+
+        with scripted(script, hold=2) as executor:
+            result, dispatch = walk(
+                executor, script, range(100),
+                stand_in=stand_in, retries=retries, chunk_target_s=chunk_target_s,
+            )  # fmt: skip
+        expected = Fold(bracket)
+        for block in range(100):
+            partial = f"<{block}>" if block in failing else name_block(block, block)
+            expected.add(Range(block, block + 1), partial)
+        assert result == expected.result()
+        assert sorted(error.block or 0 for error in errors) == sorted(failing)
+        assert all(isinstance(error.__cause__, ArithmeticError) for error in errors)
+        assert script.calls == {b: 1 + retries * (b in failing) for b in range(100)}
+        assert dispatch.n_retried == retries * len(failing)
+
+    def test_it_stands_for_poison(self) -> None:
+        script, errors = Script(deaths={17: 1_000}), []
+
+        def stand_in(error: TaskError) -> str:
+            errors.append(error)
+            return "<poison>"
+
+        with scripted(script, hold=3, loses_all=True) as executor:
+            result, _ = walk(executor, script, range(40), window=3, stand_in=stand_in)
+        assert result == fold_in_order(range(40)).replace("[17:17]", "<poison>")
+        (error,) = errors
+        assert isinstance(error, PoisonTaskError)
+        assert error.block == 17
+
+    @pytest.mark.parametrize(
+        ("make", "stage"),
+        [(threading.Lock, "pickling the result"), (lambda: Refusal(), "unpickling the result")],
+        ids=["pickling", "unpickling"],
+    )
+    def test_it_stands_for_a_result_that_does_not_travel(
+        self, make: Callable[[], object], stage: str
+    ) -> None:
+        errors: list[TaskError] = []
+
+        def stand_in(error: TaskError) -> list[object]:
+            errors.append(error)
+            return ["<lost>"]
+
+        run_block = CallBlocks(lambda block, _: make() if block in (20, 70) else block)
+        dispatch = Dispatch(
+            open_engine("serial"), ListBlocks(run_block), range(100),
+            DispatchOptions(chunk_target_s=1.0), stand_in=stand_in,
+        )  # fmt: skip
+        results = [item for _, part in dispatch.in_order() for item in part]
+        assert results == [*range(20), "<lost>", *range(21, 70), "<lost>", *range(71, 100)]
+        assert [(error.block, error.stage) for error in errors] == [(20, stage), (70, stage)]
+
+    def test_it_stands_for_an_input_that_does_not_travel(self) -> None:
+        values: list[object] = [*range(50), threading.Lock(), *range(50)]
+        result, _ = walk("serial", name_block, values, stand_in=lambda error: f"<{error.block}>")
+        lock = name_block(50, values[50])
+        assert result == fold_in_order(values).replace(lock, "<50>")
+
+    def test_error_of_its_own_passes_unchanged(self) -> None:
+        def refuse(error: TaskError) -> str:
+            raise LookupError("in the driver")
+
+        with pytest.raises(LookupError, match="in the driver"):
+            walk("serial", Script(failures={5: 1}), range(10), stand_in=refuse)
+
+    def test_a_lost_engine_is_nobody_s_failure(self) -> None:
+        with pytest.raises(EngineError):
+            walk(
+                Refusing(answer_closed), name_block, range(100),
+                stand_in=lambda error: "<lost>", chunk_target_s=ONE_BY_ONE,
+            )  # fmt: skip
+
+
+class Refusal:
+    """Can be pickled, and not unpickled."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return refuse_to_be_made, ()
+
+
+def refuse_to_be_made() -> None:
+    raise RuntimeError("refuses to be unpickled")
+
+
+class TestInOrder:
+    @pytest.mark.parametrize("seed", range(5))
+    @pytest.mark.parametrize("window", [1, 4, 16])
+    def test_blocks_come_in_order(self, seed: int, window: int) -> None:
+        script = Script(deaths={3: 1, 40: 2}, failures={0: 1, 60: 2})
+        with scripted(script, seed=seed, hold=window, loses_all=True) as executor:
+            dispatch = Dispatch(
+                open_engine(executor), ListBlocks(CallBlocks(script)), range(100),
+                DispatchOptions(window=window, retries=2, poison_after=100),
+            )  # fmt: skip
+            parts = list(dispatch.in_order())
+        assert [part for _, results in parts for part in results] == [
+            name_block(block, block) for block in range(100)
+        ]
+        ends = [0, *(blocks.stop for blocks, _ in parts)]
+        assert [blocks.start for blocks, _ in parts] == ends[:-1]
+
+    def test_early_close_cancels_what_has_not_started(self) -> None:
+        executor = FirstOnly()
+        work, options = bracketed(name_block), DispatchOptions(window=4)
+        told = Dispatch(open_engine(executor), work, itertools.count(), options).in_order()
+        next(told)
+        told.close()
+        assert len(executor.futures) > 2
+        assert all(future.cancelled() for future in executor.futures[2:])
+
+    @pytest.mark.parametrize("window", [2, 5])
+    @pytest.mark.parametrize("chunk_target_s", [ONE_BY_ONE, 10.0])
+    def test_results_that_wait_for_a_slow_block_are_bounded(
+        self, window: int, chunk_target_s: float, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        size, most = 10_000, 200_000
+        monkeypatch.setattr("scoopsci.dispatch.HELD_BYTES", most)
+        monkeypatch.setattr("scoopsci.dispatch.CHUNK_BYTES", 2 * size)
+        executor = FirstLast()
+        work = ListBlocks(CallBlocks(lambda block, value: bytes(size)))
+        options = DispatchOptions(window=window, chunk_target_s=chunk_target_s)
+        try:
+            dispatch = Dispatch(open_engine(executor), work, range(200), options)
+            n_results = sum(len(part) for _, part in dispatch.in_order())
+        finally:
+            executor.shutdown()
+        assert n_results == 200
+        # What waits, and what is in flight when that is found to be enough.
+        n_at_most = most // size + 2 + window * 3
+        assert executor.n_done_before_first <= n_at_most
+
+
+class FirstLast(Executor):
+    """Runs tasks at once, but the first one when no others have come for a while."""
+
+    def __init__(self) -> None:
+        self._first: Future[Any] | None = None
+        self._changed = threading.Condition()
+        self._n_submitted = 0
+        self._ended = False
+        self.n_done_before_first = 0
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        future: Future[Any] = Future()
+        with self._changed:
+            self._n_submitted += 1
+            self._changed.notify()
+        if self._first is None:
+            self._first = future
+            self._thread = threading.Thread(target=self._run_late, args=(fn, *args))
+            self._thread.start()
+            return future
+        frames = fn(*args, **kwargs)
+        if not self._first.done():
+            self.n_done_before_first += len(pickle.loads(args[0][1])[1][2])
+        future.set_result(frames)
+        return future
+
+    def _run_late(self, fn: Callable[..., Any], *args: Any) -> None:
+        assert self._first is not None
+        with self._changed:
+            n_before = 0
+            while self._n_submitted > n_before and not self._ended:
+                n_before = self._n_submitted
+                self._changed.wait_for(lambda: self._ended, timeout=0.1)
+        self._first.set_result(fn(*args))
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        with self._changed:
+            self._ended = True
+            self._changed.notify()
+        self._thread.join()
 
 
 class TestPoison:
@@ -539,7 +751,7 @@ def test_foreign_executor_that_ends_is_an_engine_error(
 ) -> None:
     """Contract 2: any failure ends in a typed error, and no block is blamed for the executor."""
     with pytest.raises(EngineError):
-        walk(Refusing(answer), name_block, range(100))
+        walk(Refusing(answer), name_block, range(100), chunk_target_s=ONE_BY_ONE)
 
 
 def test_finished_run_does_not_time_out() -> None:
@@ -559,24 +771,6 @@ def test_deadline_between_tasks_of_the_serial_engine() -> None:
     with pytest.raises(EngineTimeoutError, match="blocks done") as caught:
         walk("serial", sleep, itertools.count(), timeout=0.05)
     assert isinstance(caught.value, TimeoutError)
-
-
-@pytest.mark.parametrize(
-    ("option", "value", "error"),
-    [
-        *(("chunk_target_s", value, ValueError) for value in (0, -1.0, float("nan"))),
-        *(("timeout", value, ValueError) for value in (0, -1.0, float("nan"))),
-        *(("window", value, ValueError) for value in (0, -1)),
-        *(("poison_after", value, ValueError) for value in (0, -1)),
-        *(("retries", value, ValueError) for value in (-1,)),
-        *((name, "3", TypeError) for name in ("window", "poison_after", "retries", "timeout")),
-        *((name, 1.5, TypeError) for name in ("window", "poison_after", "retries")),
-        *((name, None, TypeError) for name in ("chunk_target_s", "poison_after", "retries")),
-    ],
-)
-def test_wrong_option(option: str, value: Any, error: type[Exception]) -> None:
-    with pytest.raises(error, match=rf"{option} must be .*got {value!r}"):
-        Dispatch(open_engine("serial"), name_block, range(3), bracket, **{option: value})
 
 
 class TestProgress:

@@ -13,9 +13,13 @@ import pytest
 
 import scoopsci
 from scoopsci import errors
+from scoopsci.chunks import FoldBlocks
 from scoopsci.dispatch import Dispatch
 from scoopsci.engines.payload import pack, run_payload, unpack
 from scoopsci.hosts import read_hostfile
+from scoopsci.ledger import Ledger
+from scoopsci.options import DispatchOptions
+from tests.calls import CallBlocks
 
 
 def call_nothing(block: int, _: object) -> int:
@@ -37,8 +41,9 @@ def fail(block: int, _: object) -> int:
 
 def walk(run_block: Callable[[int, object], int], engine: str = "serial", **options: Any) -> None:
     n_workers = 1 if engine == "processes" else None
+    work: FoldBlocks[int] = FoldBlocks(CallBlocks(run_block), max)
     with scoopsci.open_engine(engine, n_workers=n_workers) as opened:
-        for _ in Dispatch(opened, run_block, range(100), max, **options):
+        for _ in Dispatch(opened, work, range(100), DispatchOptions(**options)):
             pass
 
 
@@ -59,6 +64,11 @@ def open_hostfile(text: str) -> None:
     read_hostfile(path)
 
 
+def open_another_run_s_ledger() -> None:
+    Ledger("run.ledger", {"seed": 1}).close()
+    Ledger("run.ledger", {"seed": 2})
+
+
 CALLS: dict[type[errors.ScoopsciError], Callable[[], object]] = {
     errors.EngineError: meet_another_python,
     errors.EngineUnavailableError: lambda: scoopsci.open_engine("nonesuch"),
@@ -68,6 +78,7 @@ CALLS: dict[type[errors.ScoopsciError], Callable[[], object]] = {
     errors.TaskError: lambda: walk(fail),
     errors.PoisonTaskError: lambda: walk(end_process, "processes", poison_after=1),
     errors.HostfileError: lambda: open_hostfile("node1\n\n$(reboot)\n"),
+    errors.LedgerError: open_another_run_s_ledger,
 }
 BUILT_IN = {
     errors.EngineUnavailableError: ImportError,
@@ -85,6 +96,7 @@ REMEDIES = {
     errors.TaskError: r"block 0 failed on host .* \(running\): LookupError.*the user's own",
     errors.PoisonTaskError: r"block \d+ ended its worker",
     errors.HostfileError: r"hostfile, line 3: .*\$\(reboot\)",
+    errors.LedgerError: r"run\.ledger .*another run: seed is 1 there and 2 here; .*another file",
 }
 ATTRIBUTES = {
     errors.WorkerLostError: {"host"},

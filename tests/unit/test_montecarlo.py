@@ -7,6 +7,7 @@ import socket
 import warnings
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,8 +15,9 @@ import pytest
 from numpy.typing import NDArray
 
 import scoopsci
-from scoopsci import DoubtfulEstimateWarning, Estimate, TaskError
+from scoopsci import DoubtfulEstimateWarning, Estimate, LedgerError, TaskError
 from scoopsci.receipts import battery_hash
+from scoopsci.reporting import Progress
 from scoopsci.streams import STREAM, block_generator
 
 Floats = NDArray[np.float64]
@@ -142,6 +144,63 @@ class TestSameBits:
         found = integrate(add_up, [1.0, -2.0], [3.0, 0.5], 700)
         x = np.array([1.0, -2.0]) + np.array([2.0, 2.5]) * block_generator(1, 0).random((700, 2))
         assert found.value == pytest.approx(5.0 * x.sum(axis=1).mean(), rel=1e-14)
+
+
+class Stopped(Exception):
+    """Ends a run from its progress."""
+
+
+class TestLedger:
+    @every_workload
+    def test_a_run_that_was_stopped_goes_on_with_the_same_bits(
+        self, run: Callable[..., Estimate], tmp_path: Path
+    ) -> None:
+        def stop(state: Progress) -> None:
+            if state.n_done >= 20:
+                raise Stopped
+
+        options = {"n_points" if run is find_pi else "n_samples": 100_001, "block_size": 999}
+        how: Any = {"ledger": tmp_path / "run.ledger", "chunk_target_s": 1e-9}
+        with pytest.raises(Stopped):
+            run(**options, **how, progress=stop)
+        with ThreadPoolExecutor(3) as pool:
+            found = run(**options, **how, engine=pool)
+        assert to_bits(found) == to_bits(run(**options))
+        n_recalled = found.receipt["run"]["n_recalled_blocks"]
+        assert 20 <= n_recalled < found.n_blocks == 101
+        assert sum(w["n_blocks"] for w in found.receipt["run"]["workers"]) == 101 - n_recalled
+
+    @every_workload
+    def test_another_confidence_needs_no_new_samples(
+        self, run: Callable[..., Estimate], tmp_path: Path
+    ) -> None:
+        first = run(ledger=tmp_path / "run.ledger")
+        second = run(ledger=tmp_path / "run.ledger", confidence=0.5)
+        assert second.receipt["run"]["n_recalled_blocks"] == second.n_blocks
+        assert np.all(second.half_width < first.half_width)
+        assert second.value == first.value
+
+    @every_workload
+    @pytest.mark.parametrize("name", ["seed", "block_size"])
+    def test_another_run_is_refused(
+        self, run: Callable[..., Estimate], name: str, tmp_path: Path
+    ) -> None:
+        run(ledger=tmp_path / "run.ledger", seed=1, block_size=100)
+        options = {"seed": 1, "block_size": 100, name: 7}
+        told = rf"{name} is {100 if name == 'block_size' else 1} there and 7 here"
+        with pytest.raises(LedgerError, match=told):
+            run(ledger=tmp_path / "run.ledger", **options)
+
+    def test_another_box_is_refused(self, tmp_path: Path) -> None:
+        integrate(add_up, 0.0, [1.0, 2.0], ledger=tmp_path / "run.ledger")
+        told = r"upper is \[1\.0, 2\.0\] there and \[1\.0, 3\.0\] here"
+        with pytest.raises(LedgerError, match=told):
+            integrate(add_up, 0.0, [1.0, 3.0], ledger=tmp_path / "run.ledger")
+
+    def test_another_integrand_is_refused(self, tmp_path: Path) -> None:
+        integrate(lambda x: x[:, 0], ledger=tmp_path / "run.ledger")
+        with pytest.raises(LedgerError, match="code is"):
+            integrate(lambda x: x[:, 0] ** 2, ledger=tmp_path / "run.ledger")
 
 
 class TestIntegrate:

@@ -7,16 +7,31 @@ import re
 
 import pytest
 
-from benchmarks.pi import as_table, put_table
+from benchmarks.__main__ import BENCHMARKS
+from benchmarks.form import RESULTS, put_table, read_table
 from tests.conftest import REPOSITORY
 
 README = (REPOSITORY / "README.md").read_text("utf-8")
 
 
-def test_table_is_that_of_the_results() -> None:
-    results = json.loads((REPOSITORY / "benchmarks/results/pi.json").read_text("utf-8"))
-    assert len(results["rounds_million_points_per_s"]) >= 9
-    assert put_table(README, as_table(results)) == README
+TABLES = re.findall(r"<!-- table: benchmarks/results/(\w+)\.json -->", README)
+
+
+def test_every_benchmark_but_the_road_s_has_its_table() -> None:
+    assert [name for name in BENCHMARKS if name != "road"] == TABLES
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_table_is_that_of_the_results(name: str) -> None:
+    assert put_table(README, name, read_table(name, BENCHMARKS[name])) == README
+
+
+@pytest.mark.parametrize("name", [name for name in TABLES if (RESULTS / f"{name}.json").exists()])
+def test_results_are_of_at_least_nine_rounds(name: str) -> None:
+    results = json.loads((RESULTS / f"{name}.json").read_text("utf-8"))
+    assert len(results["rounds"]) >= 9
+    assert results["quick"] is False
+    assert {"rows", "n_processors", "versions"} <= set(results)
 
 
 def test_cell_runs_and_is_right() -> None:

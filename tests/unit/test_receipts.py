@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 import scoopsci
 from scoopsci.codehash import hash_code
 from scoopsci.receipts import (
+    as_plain,
     battery_hash,
     make_receipt,
     process_facts,
@@ -163,6 +164,25 @@ def test_receipt_is_plain() -> None:
     assert receipt["run"] == {"engine": "serial"}
     assert (receipt["workload"], receipt["stream"], receipt["code"]) == ("test", "s", "c")
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+00:00", receipt["written"])
+
+
+@pytest.mark.parametrize(
+    ("value", "plain"),
+    [
+        (np.arange(6).reshape(2, 3), [[0, 1, 2], [3, 4, 5]]),
+        (np.array(1.5), 1.5),
+        ((1, [np.int8(2)]), [1, [2]]),
+        ({1: {"a": np.float32(np.nan)}}, {"1": {"a": "nan"}}),
+        (-math.inf, "-inf"),
+        (10**4_000, 10**4_000),
+        ("text", "text"),
+    ],
+    ids=["array", "number in an array", "tuple", "dict", "infinite", "large", "text"],
+)
+def test_as_plain(value: Any, plain: Any) -> None:
+    found = as_plain(value)
+    assert found == plain
+    assert read_strictly(json.dumps(found)) == found
 
 
 def test_receipts_share_nothing() -> None:

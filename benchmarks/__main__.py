@@ -1,0 +1,55 @@
+"""Run the benchmarks: all, or those that are named."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+from pathlib import Path
+
+from benchmarks import calls, mapreduce, mergesort, pi, road
+from benchmarks.form import README, RESULTS, Benchmark, put_table, read_table, write_results
+
+BENCHMARKS: dict[str, Benchmark] = {
+    "pi": pi,
+    "calls": calls,
+    "mapreduce": mapreduce,
+    "mergesort": mergesort,
+    "road": road,
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(BENCHMARKS))
+    parser.add_argument(
+        "--quick",
+        action="store_true",
+        help="small sizes and 3 rounds, written to a scratch folder and not into the README",
+    )
+    options = parser.parse_args()
+    if unknown := set(options.names) - set(BENCHMARKS):
+        parser.error(f"there is no {', '.join(sorted(unknown))}; choose of {', '.join(BENCHMARKS)}")
+    folder = Path(tempfile.mkdtemp(prefix="scoopsci-quick-")) if options.quick else RESULTS
+    for name in options.names or BENCHMARKS:
+        benchmark = BENCHMARKS[name]
+        path = write_results(
+            folder, name, benchmark.measure(quick=options.quick), quick=options.quick
+        )
+        results = json.loads(path.read_text("utf-8"))
+        print(f"\n{name}: {path}\n{benchmark.as_table(results)}", flush=True)
+    if options.quick:
+        print("QUICK: 3 rounds of small sizes, which show that it runs and prove nothing.")
+    else:
+        fill_readme()
+
+
+def fill_readme() -> None:
+    text = README.read_text("utf-8")
+    for name, benchmark in BENCHMARKS.items():
+        text = put_table(text, name, read_table(name, benchmark))
+    README.write_text(text, "utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,148 @@
+"""Calls of an empty function: the map of scoopsci, of multiprocessing and of SCOOP.
+
+Each run is a process of its own that starts two workers and then takes the time; as a script, this
+file is that process.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from benchmarks.form import as_cell, as_fields, count_rounds, make_table, run_json
+from scoopsci.harness.rounds import Figure, interleave, paired_ratio
+
+OURS, POOL, SCOOP = "scoopsci.map", "multiprocessing.Pool.map", "SCOOP's futures.map"
+SCOOP_OF_TWO = ("-m", "scoop", "-q", "-n", "2")
+
+
+def measure(*, quick: bool) -> dict[str, Any]:
+    """Take SCOOP's own map at a tenth of the calls: its rate falls as they grow in number."""
+    n_calls, n_many = (20_000, 1_000_000) if quick else (200_000, 10_000_000)
+    sizes = {OURS: n_calls, POOL: n_calls, SCOOP: n_calls // 10}
+    ways = {
+        OURS: partial(run, *SCOOP_OF_TWO, way=OURS, sizes=[100_000, n_calls, n_many]),
+        POOL: partial(run, way=POOL, sizes=[n_calls]),
+        SCOOP: partial(run, *SCOOP_OF_TWO, way=SCOOP, sizes=[n_calls // 10]),
+    }
+    rounds = interleave(ways, count_rounds(quick=quick))
+    at = {OURS: 1, POOL: 0, SCOOP: 0}
+    rates = [{way: 1 / taken[way]["s_per_call"][at[way]] for way in ways} for taken in rounds]
+    rows = [
+        {
+            "way": way,
+            "n_calls": n_calls_of_way,
+            "calls_per_s": Figure.of([rate[way] for rate in rates]).median,
+            **as_fields("ours_to_this", paired_ratio(rates, OURS, way)),
+        }
+        for way, n_calls_of_way in sizes.items()
+    ]
+    growth = {
+        name: Figure.of([taken[OURS][name][2] / taken[OURS][name][0] for taken in rounds])
+        for name in ("s_per_call", "peak_bytes")
+    }
+    return {
+        "rows": rows,
+        "n_many": n_many,
+        **as_fields("time_per_call_many_to_100000", growth["s_per_call"]),
+        **as_fields("peak_memory_many_to_100000", growth["peak_bytes"]),
+        "rounds": rounds,
+    }
+
+
+def run(*launch: str, way: str, sizes: list[int]) -> dict[str, Any]:
+    (found,) = run_json([*launch, Path(__file__), way, *map(str, sizes)])
+    return found
+
+
+def as_table(results: Mapping[str, Any]) -> str:
+    rows = [
+        [
+            f"`{row['way']}`" if row["way"] != SCOOP else row["way"],
+            f"{row['n_calls']:,}",
+            f"{float(format(row['calls_per_s'], '.2g')):,.0f}",
+            as_cell(row, "ours_to_this"),
+        ]
+        for row in results["rows"]
+    ]
+    header = [
+        "empty calls by",
+        "calls",
+        "calls per second",
+        "`scoopsci.map` to this, 95 % interval",
+    ]
+    return (
+        make_table(header, rows)
+        + f"\nOf {results['n_many']:,} calls, each takes "
+        + as_cell(results, "time_per_call_many_to_100000")
+        + " times as long as of 100,000,\nand the driver needs "
+        + as_cell(results, "peak_memory_many_to_100000")
+        + " times the memory.\n"
+    )
+
+
+def increment(x: int) -> int:
+    return x + 1
+
+
+def doze(x: int) -> int:
+    time.sleep(0.1)
+    return x
+
+
+Map = Callable[[Callable[[int], int], Iterable[int]], Iterable[int]]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("way", choices=[OURS, POOL, SCOOP])
+    parser.add_argument("sizes", type=int, nargs="+")
+    parser.add_argument("--output", type=Path, required=True)
+    options = parser.parse_args()
+    if options.way == OURS:
+        import scoopsci
+
+        with scoopsci.open_engine("scoop") as engine:
+            found = time_calls(partial(scoopsci.map, engine=engine), options.sizes)
+    elif options.way == POOL:
+        import multiprocessing
+
+        with multiprocessing.Pool(2) as pool:
+            found = time_calls(pool.map, options.sizes)
+    else:
+        from scoop import futures
+
+        found = time_calls(futures.map, options.sizes)
+    options.output.write_text(json.dumps(found), "utf-8")
+
+
+def time_calls(map_items: Map, sizes: list[int]) -> dict[str, list[float]]:
+    """Consume the results as they come, and note the time of a call and the peak of memory."""
+    found: dict[str, list[float]] = {"s_per_call": [], "peak_bytes": []}
+    list(map_items(doze, range(20)))  # until both workers have started
+    for size in sizes:
+        start_s = time.perf_counter()
+        total = sum(map_items(increment, range(size)))
+        found["s_per_call"].append((time.perf_counter() - start_s) / size)
+        found["peak_bytes"].append(read_peak_bytes())
+        assert total == size * (size + 1) // 2, total
+    return found
+
+
+def read_peak_bytes() -> int:
+    """Return the largest memory that this process has held so far."""
+    for line in Path("/proc/self/status").read_text("ascii", "replace").splitlines():
+        if line.startswith("VmHWM:"):
+            return 1024 * int(line.split()[1])
+    raise RuntimeError("this system does not tell the peak of a process's memory")
+
+
+if __name__ == "__main__":
+    from benchmarks.calls import main as run_way
+
+    run_way()

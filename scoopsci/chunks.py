@@ -1,0 +1,331 @@
+"""Chunks: consecutive blocks on their way to a worker, and what the worker does with them."""
+
+from __future__ import annotations
+
+import copy
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import islice, starmap
+from typing import Any, Generic, TypeAlias, TypeVar
+
+import numpy as np
+
+from scoopsci.blocks import MergeError, Range, merge_consecutive, split_into_ranges
+from scoopsci.engines.payload import Failure
+from scoopsci.streams import block_generator
+
+__all__ = [
+    "CallEach",
+    "Chunk",
+    "Columns",
+    "FoldBlocks",
+    "Inputs",
+    "ListBlocks",
+    "RunBlocks",
+    "run_chunk",
+]
+
+P = TypeVar("P")
+
+#: Items that cannot change.
+ATOMS = (type(None), bool, int, float, complex, str, bytes)
+
+#: Among so many items of an iterator, the first of each chunk, one that comes again is noticed.
+N_FIRST = 4
+
+#: ``run_blocks(start, inputs)`` yields the partials of maximal ranges, in block order. Where a
+#: block raises, those before it are yielded first.
+RunBlocks: TypeAlias = Callable[[int, Iterator[Any]], Iterable[tuple[Range, P]]]
+
+
+@dataclass(frozen=True, slots=True)
+class CallEach:
+    """Calls a function on each input.
+
+    Attributes
+    ----------
+    fn : callable
+        The function.
+    unpack : bool
+        Whether an input is a tuple of arguments.
+    seed : int, optional
+        Entropy of the streams: the first argument is then the random generator of the block.
+    """
+
+    fn: Callable[..., Any]
+    unpack: bool = False
+    seed: int | None = None
+
+    def __call__(self, start: int, inputs: Iterator[Any]) -> Iterator[Any]:
+        """Yield the result for each input."""
+        if self.seed is not None:
+            return self._call_seeded(start, inputs, self.seed)
+        return starmap(self.fn, inputs) if self.unpack else map(self.fn, inputs)
+
+    def _call_seeded(self, start: int, inputs: Iterator[Any], seed: int) -> Iterator[Any]:
+        for block, value in enumerate(inputs, start):
+            arguments = value if self.unpack else (value,)
+            yield self.fn(block_generator(seed, block), *arguments)
+
+
+@dataclass(frozen=True, slots=True)
+class FoldBlocks(Generic[P]):
+    """Runs blocks one by one, and merges their partials.
+
+    Attributes
+    ----------
+    run_all : callable
+        ``run_all(start, inputs)`` yields a partial for each input.
+    merge : callable
+        ``merge(left, right)`` of two partials.
+    """
+
+    run_all: Callable[[int, Iterator[Any]], Iterable[P]]
+    merge: Callable[[P, P], P]
+
+    def __call__(self, start: int, inputs: Iterator[Any]) -> Iterator[tuple[Range, P]]:
+        """Yield the merged partials; see `RunBlocks`."""
+        return merge_consecutive(self.merge, start, self.run_all(start, inputs))
+
+
+@dataclass(frozen=True, slots=True)
+class ListBlocks:
+    """Runs blocks one by one, and lists their results.
+
+    Attributes
+    ----------
+    run_all : callable
+        ``run_all(start, inputs)`` yields a result for each input.
+    """
+
+    run_all: Callable[[int, Iterator[Any]], Iterable[Any]]
+
+    def __call__(self, start: int, inputs: Iterator[Any]) -> Iterator[tuple[Range, list[Any]]]:
+        """Yield the listed results; see `RunBlocks`."""
+        results: list[Any] = []
+        try:
+            results.extend(self.run_all(start, inputs))  # keeps what comes before an error
+        except BaseException:
+            yield from _slice_ranges(start, results)
+            raise
+        yield from _slice_ranges(start, results)
+
+
+def _slice_ranges(start: int, results: list[Any]) -> Iterator[tuple[Range, list[Any]]]:
+    for blocks in split_into_ranges(start, start + len(results)):
+        yield blocks, results[blocks.start - start : blocks.stop - start]
+
+
+def run_chunk(
+    run_blocks: RunBlocks[P], start: int, inputs: Sequence[Any], go_on: bool
+) -> tuple[list[tuple[Range, P]], list[tuple[int, Failure]]]:
+    """Run consecutive blocks on a worker.
+
+    Parameters
+    ----------
+    run_blocks : callable
+        What to do with them; see `RunBlocks`.
+    start : int
+        Index of the first block.
+    inputs : sequence
+        An input for each block.
+    go_on : bool
+        Run the blocks behind one that fails, too.
+
+    Returns
+    -------
+    partials : list of tuple of Range, object
+        Of the blocks that succeeded.
+    failures : list of tuple of int, Failure
+        The blocks that failed.
+    """
+    rest, stop = iter(inputs), start + len(inputs)
+    partials: list[tuple[Range, P]] = []
+    failures: list[tuple[int, Failure]] = []
+    at = start
+    while at < stop and (go_on or not failures):
+        try:
+            for blocks, partial in run_blocks(at, rest):
+                partials.append((blocks, partial))
+                at = blocks.stop
+            if at < stop:
+                raise RuntimeError("the function raised StopIteration")
+        except MergeError:
+            raise
+        except (Exception, SystemExit) as error:
+            failures.append((at, Failure.of(error)))
+            at += 1
+    return partials, failures
+
+
+@dataclass
+class Chunk:
+    """Consecutive blocks that are shipped together, and what has befallen them.
+
+    Attributes
+    ----------
+    start : int
+        Index of the first block.
+    inputs : sequence
+        An input for each block.
+    n_failures, n_losses : int
+        How often it raised, and how often it was lost with its worker.
+    n_deaths : int
+        Losses of a block that ran alone. Engines that lose all tasks with one worker cannot tell
+        whose death it was: only these count against the block.
+    is_suspect : bool
+        Whether it must run alone.
+    needs_whole : bool
+        Whether a worker asked for what the tasks share.
+    shared_bytes : int
+        Size of what the tasks share, if it was sent along.
+    """
+
+    start: int
+    inputs: Sequence[Any]
+    n_failures: int = 0
+    n_losses: int = 0
+    n_deaths: int = 0
+    is_suspect: bool = False
+    needs_whole: bool = False
+    shared_bytes: int = 0
+
+    def __len__(self) -> int:
+        return len(self.inputs)
+
+    def split(self, n_parts: int) -> Iterator[Chunk]:
+        """Yield parts of about equal size."""
+        size = -(-len(self) // n_parts)
+        for offset in range(0, len(self), size):
+            yield Chunk(self.start + offset, self.inputs[offset : offset + size])
+
+    def cut(self, block: int) -> Chunk:
+        """Return one of its blocks by itself."""
+        return replace(self, start=block, inputs=self.inputs_of(Range(block, block + 1)))
+
+    def inputs_of(self, blocks: Range) -> Sequence[Any]:
+        """Return the inputs of some of its blocks."""
+        return self.inputs[blocks.start - self.start : blocks.stop - self.start]
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """Sequences side by side: iterates as `zip` does, and is sliced as they are.
+
+    Attributes
+    ----------
+    columns : tuple of sequence
+        Of equal length, or the shortest counts.
+    """
+
+    columns: tuple[Any, ...]
+
+    def __len__(self) -> int:
+        return min(map(len, self.columns))
+
+    def __getitem__(self, part: slice) -> Columns:
+        return Columns(tuple(column[part] for column in self.columns))
+
+    def __iter__(self) -> Iterator[tuple[Any, ...]]:
+        return zip(*self.columns, strict=False)
+
+    @staticmethod
+    def can_hold(inputs: object) -> bool:
+        """Tell whether slices of an iterable hold the items that it yields."""
+        # Exact types: a subclass may iterate otherwise than it is sliced.
+        return type(inputs) in (range, list, tuple, np.ndarray, np.memmap, Columns)
+
+
+class Inputs:
+    """Takes inputs off any iterable; ranges, lists and arrays are sliced, not copied out.
+
+    Parameters
+    ----------
+    inputs : iterable
+        The inputs.
+
+    Attributes
+    ----------
+    n_taken : int
+        Number of inputs taken so far.
+    error : Exception or None
+        What the iterable raised, which is its end.
+    """
+
+    def __init__(self, inputs: Iterable[Any]) -> None:
+        iterator = iter(inputs)
+        self._sequence: Any = inputs if Columns.can_hold(inputs) else None
+        self._iterator = iterator if self._sequence is None else None
+        self._first_items: list[Any] | None = []
+        self._reuses = False
+        self.n_taken = 0
+        self.error: Exception | None = None
+
+    def take(self, size: int, patience_s: float) -> tuple[int, Sequence[Any]]:
+        """Take the next inputs.
+
+        Parameters
+        ----------
+        size : int
+            How many, at most.
+        patience_s : float
+            Time after which it is content with fewer, where an iterator is slow.
+
+        Returns
+        -------
+        start : int
+            Index of the first one.
+        inputs : sequence
+            Empty at the end.
+        """
+        start = self.n_taken
+        taken: Sequence[Any]
+        if self._iterator is None:
+            taken = self._sequence[start : start + size]
+        else:
+            taken = self._gather(size, patience_s)
+        self.n_taken += len(taken)
+        return start, taken
+
+    def _gather(self, size: int, patience_s: float) -> list[Any]:
+        taken: list[Any] = []
+        deadline_s = time.monotonic() + patience_s / 2
+        try:
+            taken.extend(map(self._copy_first, self._take(1)))
+            n_wanted = len(taken)
+            while taken and len(taken) == n_wanted < size and time.monotonic() < deadline_s:
+                n_wanted = min(2 * len(taken), size)  # twice as many take about as long again
+                taken.extend(self._take(n_wanted - len(taken)))
+        except Exception as error:
+            # What came before it is still to be run.
+            self.error, self._iterator = error, iter(())
+        return taken
+
+    def _take(self, size: int) -> Iterator[Any]:
+        assert self._iterator is not None
+        items = islice(self._iterator, size)
+        return map(_copy, items) if self._reuses else items
+
+    def _copy_first(self, item: Any) -> Any:
+        """Notice an iterator that gives the same object again, changed: a buffer, say."""
+        parts = [part for part in _parts(item) if type(part) not in ATOMS]
+        if self._first_items is None or not parts:
+            return item
+        before = self._first_items
+        self._reuses = any(part is other for part in parts for other in before)
+        self._first_items.extend(parts)
+        if self._reuses or len(self._first_items) > N_FIRST:
+            self._first_items = None
+        return _copy(item)
+
+
+def _parts(item: Any) -> tuple[Any, ...]:
+    return item if type(item) is tuple else (item,)
+
+
+def _copy(item: Any) -> Any:
+    try:
+        return copy.deepcopy(item)
+    except Exception:  # a module, say, which travels by name
+        return item

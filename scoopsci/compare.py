@@ -1,0 +1,300 @@
+"""One workload on several engines, measured side by side and in turn.
+
+Run as a script, this file is what `compare` starts for each run: one workload on one engine.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Any
+
+from scoopsci.arguments import check_count, check_seconds
+from scoopsci.engines.base import ENTRY_POINTS
+from scoopsci.errors import EngineError
+from scoopsci.harness.children import Child, run_children
+from scoopsci.harness.comparison import BARE, Comparison, Row, summarise
+from scoopsci.harness.rounds import count_processors, describe_machine, interleave
+from scoopsci.harness.workloads import Workload, find_workload
+from scoopsci.hosts import Host, read_hostfile, to_plain_scoop
+from scoopsci.reporting import Progress, ProgressCallback
+from scoopsci.streams import check_seed
+
+__all__ = ["Comparison", "Row", "compare"]
+
+#: How the program of an engine is started where plain Python does not start its workers.
+LAUNCHERS = {"scoop": "{python} -m scoop -q -n {n_workers} {hosts}"}
+
+#: Engines that use this machine alone, and have no use for a hostfile.
+LOCAL = ("serial", "processes")
+
+
+def compare(
+    workload: str,
+    engines: Iterable[str] = ("serial", "processes"),
+    *,
+    n_workers: int | None = None,
+    n_rounds: int = 3,
+    n_points: int | None = None,
+    n_tasks: int | None = None,
+    task_seconds: float | None = None,
+    n_items: int | None = None,
+    seed: int | None = None,
+    hostfile: str | os.PathLike[str] | None = None,
+    timeout: float = 3600.0,
+    progress: ProgressCallback | None = None,
+) -> Comparison:
+    """Run a workload on several engines, and say which one to use.
+
+    Each run is a process of its own, as a user starts it, and its time is that of the whole
+    process. In each round every engine runs once, serial always among them, and so do bare
+    processes: as many as there are workers, side by side, each with its share of the work and
+    nothing to say to the others. What they reach is the limit.
+
+    Parameters
+    ----------
+    workload : str
+        "pi"; "mapreduce", tasks that wait, square their index and are summed; "sort", random
+        integers; or ``MODULE:FUNCTION``, a function of one argument, called on 0 to `n_tasks` - 1.
+    engines : iterable of str
+        Names of engines.
+    n_workers : int, optional
+        Workers of each engine but serial; by default those of the hostfile, or the processors
+        that this process may use.
+    n_rounds : int
+        Number of rounds. Nine make the intervals honest; see
+        `scoopsci.harness.rounds.median_interval`.
+    n_points : int, optional
+        Points of "pi", 500 million by default.
+    n_tasks : int, optional
+        Tasks of "mapreduce" and of a function, 1000 by default.
+    task_seconds : float, optional
+        Time that a task of "mapreduce" waits, 0.01 s by default; 0 for none.
+    n_items : int, optional
+        Items of "sort", 10 million by default.
+    seed : int, optional
+        Of "pi" and "sort"; a fresh one by default, told in the facts.
+    hostfile : path-like, optional
+        The hosts, for engines that use other machines; the bare processes stay on this one. Of
+        SCOOP, the first host runs the program: this machine, or one that shares its folder for
+        temporary files.
+    timeout : float
+        Seconds that a single run may take.
+    progress : callable, optional
+        Gets a `scoopsci.reporting.Progress` of runs before each of them.
+
+    Returns
+    -------
+    Comparison
+        Its rows, the limit, and the advice.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If an argument is out of range, or means nothing to the workload.
+    EngineError
+        If a run leaves no report; its output is in the message.
+    EngineTimeoutError
+        If a run takes too long.
+
+    Examples
+    --------
+    >>> found = compare("pi", ["processes"], n_workers=2, n_rounds=1, n_points=100_000)
+    >>> [(row.engine, row.equal) for row in found.rows]
+    [('serial', True), ('processes', True)]
+    """
+    kind = find_workload(workload)
+    given = {
+        "n_points": n_points,
+        "n_tasks": n_tasks,
+        "n_items": n_items,
+        "task_seconds": task_seconds,
+        "seed": seed,
+    }
+    options = _choose_options(workload, kind, given)
+    names = _check_engines(engines)
+    check_count("n_rounds", n_rounds)
+    hosts = _read_hosts(hostfile, names)
+    runs = _Runs(
+        arguments=(workload, *_as_arguments(kind, options)),
+        n_parts=options[kind.size],
+        n_workers=_count_workers(n_workers, hosts),
+        hostfile=None if hostfile is None else os.fspath(hostfile),
+        plain_hosts=to_plain_scoop(hosts) if hosts and "scoop" in names else "",
+        timeout=check_seconds("timeout", timeout),
+    )
+    ways: dict[str, Callable[[], dict[str, Any]]] = {
+        name: partial(runs.run_engine, name) for name in names
+    }
+    ways[BARE] = runs.run_bare
+    rounds = interleave(ways, n_rounds, tell=_make_teller(progress, n_rounds * len(ways)))
+    return summarise(
+        rounds,
+        workload=workload,
+        n_parts=options[kind.size],
+        unit=kind.unit,
+        n_bare=runs.n_bare,
+        facts={
+            "options": options,
+            "n_rounds": n_rounds,
+            "hosts": [str(host) for host in hosts],
+            "commands": runs.commands,
+            **describe_machine(),
+        },
+    )
+
+
+def _choose_options(workload: str, kind: Workload, given: Mapping[str, Any]) -> dict[str, Any]:
+    for name, value in given.items():
+        if value is not None and name not in (kind.size, *kind.options):
+            raise ValueError(f"{name} means nothing to workload {workload!r}, got {value!r}")
+    size = kind.default if given[kind.size] is None else given[kind.size]
+    options: dict[str, Any] = {kind.size: check_count(kind.size, size)}
+    if "seed" in kind.options:
+        options["seed"] = check_seed(given["seed"])
+    if "task_seconds" in kind.options:
+        wait = 0.01 if given["task_seconds"] is None else given["task_seconds"]
+        options["task_seconds"] = wait and check_seconds("task_seconds", wait)
+    return options
+
+
+def _as_arguments(kind: Workload, options: Mapping[str, Any]) -> Iterator[str]:
+    for name, value in options.items():
+        yield "--size" if name == kind.size else f"--{name.replace('_', '-')}"
+        yield str(value)
+
+
+def _check_engines(engines: Iterable[str]) -> list[str]:
+    if isinstance(engines, str):
+        raise TypeError(f"engines must be a sequence of names, got {engines!r}")
+    known = sorted({entry.name for entry in entry_points(group=ENTRY_POINTS)})
+    names = ["serial", *engines]
+    for name in names:
+        if name not in known:
+            raise ValueError(f"engines must be of {', '.join(known)}; got {name!r}")
+    return list(dict.fromkeys(names))
+
+
+def _read_hosts(hostfile: str | os.PathLike[str] | None, names: Sequence[str]) -> list[Host]:
+    if hostfile is None:
+        return []
+    if set(names) <= set(LOCAL):
+        raise ValueError(
+            f"hostfile needs an engine that uses other machines, such as scoop; got {names}"
+        )
+    return read_hostfile(hostfile)
+
+
+def _count_workers(n_workers: int | None, hosts: Sequence[Host]) -> int:
+    if n_workers is not None:
+        return check_count("n_workers", n_workers)
+    if uncounted := [host.name for host in hosts if host.n_workers is None]:
+        raise ValueError(
+            f"n_workers must be given where the hostfile has no counts, as for {uncounted[0]}"
+        )
+    return sum(host.n_workers or 0 for host in hosts) or count_processors()
+
+
+def _make_teller(progress: ProgressCallback | None, n_runs: int) -> Callable[[int], None] | None:
+    if progress is None:
+        return None
+    if not callable(progress):
+        raise TypeError(f"progress must be callable, got {progress!r}")
+    start_s = time.monotonic()
+
+    def tell(n_done: int) -> None:
+        elapsed_s = time.monotonic() - start_s
+        progress(Progress(n_done, n_runs, int(n_done < n_runs), 0, elapsed_s))
+
+    return tell
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Runs:
+    """Runs of one workload, each a child process of its own."""
+
+    arguments: tuple[str, ...]
+    n_parts: int
+    n_workers: int
+    hostfile: str | None
+    plain_hosts: str
+    timeout: float
+    commands: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def n_bare(self) -> int:
+        return min(self.n_workers, self.n_parts)
+
+    def run_engine(self, engine: str) -> dict[str, Any]:
+        (report,) = self._run(engine, engine, [()])
+        return report
+
+    def run_bare(self) -> dict[str, Any]:
+        """Share the work among plain processes; what they find is of no use."""
+        parts = [("--part", str(i), str(self.n_bare)) for i in range(self.n_bare)]
+        reports = self._run(BARE, "serial", parts)
+        return {
+            "elapsed_s": max(report["elapsed_s"] for report in reports),
+            "times": {"computing_s": max(report["times"]["computing_s"] for report in reports)},
+        }
+
+    def _run(self, way: str, engine: str, parts: Sequence[tuple[str, ...]]) -> list[dict[str, Any]]:
+        with tempfile.TemporaryDirectory(prefix="scoopsci-compare-") as folder:
+            outputs = [Path(folder) / f"report-{i}.json" for i in range(len(parts))]
+            command = self._command(engine, Path(folder))
+            self.commands[way] = shlex.join([*command, *parts[0]])
+            commands = [
+                [*command, *part, "--output", str(output)]
+                for part, output in zip(parts, outputs, strict=True)
+            ]
+            with run_children(commands, timeout=self.timeout) as children:
+                return [
+                    {"elapsed_s": child.elapsed_s, **_read_report(way, child, output)}
+                    for child, output in zip(children, outputs, strict=True)
+                ]
+
+    def _command(self, engine: str, folder: Path) -> list[str]:
+        work = [str(Path(__file__).resolve()), *self.arguments, "--engine", engine]
+        if engine in LAUNCHERS:
+            hosts = folder / "hostfile"
+            hosts.write_text(self.plain_hosts, "utf-8")
+            launch = LAUNCHERS[engine].format(
+                python=shlex.quote(sys.executable),
+                n_workers=self.n_workers,
+                hosts=shlex.join(["--hostfile", str(hosts)]) if self.plain_hosts else "",
+            )
+            return [*shlex.split(launch), *work]
+        if engine != "serial":
+            work += ["--workers", str(self.n_workers)]
+        if self.hostfile is not None and engine not in LOCAL:
+            work += ["--hostfile", self.hostfile]
+        return [sys.executable, *work]
+
+
+def _read_report(way: str, child: Child, output: Path) -> dict[str, Any]:
+    # The exit status says nothing: that of SCOOP's launcher is always 0.
+    try:
+        report: dict[str, Any] = json.loads(output.read_text("utf-8"))
+    except FileNotFoundError:
+        text = child.read_output().strip() or "nothing"
+        raise EngineError(
+            f"{way}: the run left no report and ended with status {child.status}; its last words: "
+            f"{text.splitlines()[-1]}\n"
+            f"{child.command} wrote:\n{text}"
+        ) from None
+    return report
+
+
+if __name__ == "__main__":
+    from scoopsci.harness.workloads import run_child
+
+    run_child()

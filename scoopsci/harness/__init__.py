@@ -1,0 +1,1 @@
+"""How ways to do the same work are measured side by side, and judged."""

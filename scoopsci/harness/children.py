@@ -1,0 +1,159 @@
+"""Child processes, each in a session of its own, that end with us whatever happens."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import shlex
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import IO
+
+from scoopsci.errors import EngineTimeoutError
+
+__all__ = ["Child", "run_children"]
+
+#: Ends a process group once its standard input has a line, or ends: with us, even by SIGKILL. Of a
+#: command that has not ended, it asks for that first as Ctrl-C does, and for 3 s: the launcher of
+#: SCOOP would leave its workers behind.
+_GUARD = """
+if ! read ended; then
+    kill -s INT -- "-$1"
+    for tenth in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24 25 26 27 28 29 30
+    do
+        sleep 0.1
+        kill -s 0 -- "-$1" || exit 0
+    done
+fi
+kill -s KILL -- "-$1"
+"""
+
+
+@dataclass
+class Child:
+    """A process at the head of a session of its own.
+
+    Attributes
+    ----------
+    command : str
+        Its command line.
+    elapsed_s : float
+        Seconds from its start to its end; NaN until then.
+    status : int or None
+        Its exit status, or minus the signal that ended it; None until then.
+    """
+
+    command: str
+    elapsed_s: float = field(default=float("nan"), init=False)
+    status: int | None = field(default=None, init=False)
+    _pid: int
+    _start_s: float
+    _output: IO[bytes]
+
+    def read_output(self) -> str:
+        """Return what the session has written so far, on either stream."""
+        self._output.seek(0)
+        return self._output.read().decode(errors="replace")
+
+
+@contextlib.contextmanager
+def run_children(commands: Sequence[Sequence[str]], *, timeout: float) -> Iterator[list[Child]]:
+    r"""Run commands side by side to their ends.
+
+    Each session ends with its command, with the time-out, with an error and with this process, by
+    whatever signal: nothing that a command starts is left behind.
+
+    Parameters
+    ----------
+    commands : sequence of sequence of str
+        Programs with their arguments.
+    timeout : float
+        Seconds that they may take.
+
+    Yields
+    ------
+    list of Child
+        In the order of the commands. Their output can be read inside the context.
+
+    Raises
+    ------
+    EngineTimeoutError
+        If the time is up.
+    OSError
+        If a program cannot be started.
+
+    Examples
+    --------
+    >>> with run_children([["echo", "one"], ["echo", "two"]], timeout=60.0) as (one, two):
+    ...     one.read_output() + two.read_output()
+    'one\ntwo\n'
+    """
+    with contextlib.ExitStack() as output, contextlib.ExitStack() as sessions:
+        children = []
+        for command in commands:
+            file = output.enter_context(tempfile.TemporaryFile())
+            children.append(sessions.enter_context(_start(command, file)))
+        _wait(children, timeout)
+        sessions.close()
+        yield children
+
+
+@contextlib.contextmanager
+def _start(command: Sequence[str], output: IO[bytes]) -> Iterator[Child]:
+    start_s = time.perf_counter()
+    nothing = subprocess.DEVNULL
+    process = subprocess.Popen(
+        command, stdin=nothing, stdout=output, stderr=output, start_new_session=True
+    )
+    try:
+        guard = subprocess.Popen(
+            ["/bin/sh", "-c", _GUARD, "guard", str(process.pid)],
+            stdin=subprocess.PIPE,
+            stdout=nothing,
+            stderr=nothing,
+            start_new_session=True,
+        )
+    except BaseException:
+        process.kill()
+        process.wait()
+        raise
+    child = Child(shlex.join(command), process.pid, start_s, output)
+    try:
+        yield child
+    finally:
+        assert guard.stdin is not None
+        if process.poll() is not None:
+            guard.stdin.write(b"ended\n")
+        guard.stdin.close()
+        process.wait()  # before the guard, which takes an unreaped process for a living one
+        guard.wait()
+        child.status = process.returncode
+
+
+def _wait(children: Sequence[Child], timeout: float) -> None:
+    """Wait until all have ended, and note when each did."""
+    deadline_s = time.perf_counter() + timeout
+    with contextlib.ExitStack() as stack:
+        poll, running = select.poll(), {}
+        for child in children:
+            descriptor = os.pidfd_open(child._pid)
+            stack.callback(os.close, descriptor)
+            poll.register(descriptor, select.POLLIN)
+            running[descriptor] = child
+        while running:
+            remaining_s = deadline_s - time.perf_counter()
+            ended = poll.poll(max(0.0, 1e3 * remaining_s))
+            if not ended and remaining_s <= 0.0:
+                late = next(iter(running.values()))
+                raise EngineTimeoutError(
+                    f"timeout of {timeout:g} s passed before the end of {late.command}\n"
+                    f"{late.read_output()}".rstrip()
+                )
+            for descriptor, _ in ended:
+                child = running.pop(descriptor)
+                child.elapsed_s = time.perf_counter() - child._start_s
+                poll.unregister(descriptor)

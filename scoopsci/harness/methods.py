@@ -1,0 +1,207 @@
+"""The ways to do the same tasks: serially, by SCOOP, and by the map family."""
+
+from __future__ import annotations
+
+import operator
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from typing import Unpack
+
+from scoopsci.arguments import check_count, check_seconds
+from scoopsci.engines.base import Engine, inside_scoop
+from scoopsci.harness.startup import start_workers
+from scoopsci.mapreduce import map as map_items
+from scoopsci.mapreduce import map_as_completed, map_reduce
+from scoopsci.options import RunOptions, refuse_ledger
+from scoopsci.runs import hold_engine
+
+__all__ = ["MapComparison", "MethodRow", "compare_methods", "sum_list"]
+
+
+@dataclass(frozen=True, slots=True)
+class MethodRow:
+    """One way to do the tasks.
+
+    Attributes
+    ----------
+    method : str
+        Its name.
+    elapsed_s : float
+        Seconds that it took, on workers that had started.
+    speedup : float
+        Serial time over this one.
+    efficiency : float
+        Speed-up for each worker.
+    equal : bool
+        Whether the result is the serial one.
+    """
+
+    method: str
+    elapsed_s: float
+    speedup: float
+    efficiency: float
+    equal: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MapComparison:
+    """The ways to do the tasks, side by side.
+
+    Attributes
+    ----------
+    result : int
+        Sum of all tasks, by the serial way.
+    rows : tuple of MethodRow
+        The ways, the serial one first.
+    n_tasks : int
+        Number of tasks.
+    task_s : float
+        Seconds that each sleeps.
+    engine : str
+        Engine of scoopsci's own rows.
+    n_workers : int
+        Number of workers.
+    start_up_s : float
+        Seconds until its workers had started; in none of the rows.
+    """
+
+    result: int
+    rows: tuple[MethodRow, ...]
+    n_tasks: int
+    task_s: float
+    engine: str
+    n_workers: int
+    start_up_s: float
+
+    def __str__(self) -> str:
+        width = max(len(row.method) for row in self.rows)
+        lines = [f"{'method':{width}}  {'seconds':>8}  {'speed-up':>8}  {'efficiency':>10}  equal"]
+        for row in self.rows:
+            equal = "yes" if row.equal else "NO"
+            lines.append(
+                f"{row.method:{width}}  {row.elapsed_s:8.2f}  {row.speedup:8.2f}  "
+                f"{row.efficiency:10.2f}  {equal}"
+            )
+        lines.append(
+            f"result {self.result}; {self.n_tasks:,} tasks of {1000 * self.task_s:g} ms; engine "
+            f"{self.engine}, {self.n_workers} worker{'' if self.n_workers == 1 else 's'}, started "
+            f"in {self.start_up_s:.2f} s"
+        )
+        return "\n".join(lines)
+
+
+def sum_list(task_s: float, length: int) -> int:
+    """Sum a list of so many equal numbers, after a sleep: the task of the comparison.
+
+    Parameters
+    ----------
+    task_s : float
+        Seconds to sleep.
+    length : int
+        Length of the list, and its number.
+
+    Returns
+    -------
+    int
+        The square of the length.
+    """
+    time.sleep(task_s)
+    return sum([length] * length)
+
+
+def compare_methods(
+    n_tasks: int = 1000, task_s: float = 0.01, **run: Unpack[RunOptions]
+) -> MapComparison:
+    """Sum lists serially, by SCOOP where there is one, and by the map family.
+
+    Parameters
+    ----------
+    n_tasks : int
+        Task a makes a list of a numbers a, for a below this, and sums it.
+    task_s : float
+        Seconds that each task sleeps first.
+    **run
+        See `scoopsci.options.RunOptions`.
+
+    Returns
+    -------
+    MapComparison
+        A row for each way.
+
+    Raises
+    ------
+    ValueError, TypeError, EngineError
+        See `map`.
+    """
+    check_count("n_tasks", n_tasks)
+    if task_s != 0:
+        check_seconds("task_s", task_s)
+    refuse_ledger(run)
+    fn, tasks = partial(sum_list, task_s), range(n_tasks)
+    # Before our driver is there: the origin of SCOOP's pool runs tasks until then.
+    by_scoop = list(_measure_scoop(fn, tasks)) if inside_scoop() else []
+    n_of_scoop = sys.modules["scoop"].SIZE if by_scoop else 0
+    start_s = time.perf_counter()
+    with hold_engine(run) as options:
+        engine = options["engine"]
+        assert isinstance(engine, Engine)
+        n_workers = start_workers(engine)
+        start_up_s = time.perf_counter() - start_s
+        serial = _measure("serial: sum of map", lambda: sum(map(fn, tasks)))
+        measured = [
+            (serial, 1),
+            *((done, n_of_scoop or n_workers) for done in by_scoop),
+            *((done, n_workers) for done in _measure_ours(fn, tasks, options)),
+        ]
+    rows = [
+        MethodRow(
+            method=method,
+            elapsed_s=elapsed_s,
+            speedup=serial[1] / elapsed_s,
+            efficiency=serial[1] / elapsed_s / n,
+            equal=result == serial[2],
+        )
+        for (method, elapsed_s, result), n in measured
+    ]
+    return MapComparison(
+        result=serial[2],
+        rows=tuple(rows),
+        n_tasks=n_tasks,
+        task_s=task_s,
+        engine=engine.name,
+        n_workers=n_workers,
+        start_up_s=start_up_s,
+    )
+
+
+def _measure(method: str, call: Callable[[], int]) -> tuple[str, float, int]:
+    start_s = time.perf_counter()
+    result = call()
+    return method, time.perf_counter() - start_s, result
+
+
+def _measure_scoop(fn: Callable[[int], int], tasks: range) -> Iterator[tuple[str, float, int]]:
+    from scoop import SIZE, futures
+
+    list(futures.map(time.sleep, [0.05] * 4 * max(1, SIZE)))  # until its workers have started
+    yield _measure("scoop: futures.map", lambda: sum(futures.map(fn, tasks)))
+    yield _measure(
+        "scoop: futures.map_as_completed", lambda: sum(futures.map_as_completed(fn, tasks))
+    )
+    if len(tasks) > 1:  # of one item it raises an IndexError
+        yield _measure(
+            "scoop: futures.mapReduce", lambda: futures.mapReduce(fn, operator.add, tasks)
+        )
+
+
+def _measure_ours(
+    fn: Callable[[int], int], tasks: range, options: RunOptions
+) -> Iterator[tuple[str, float, int]]:
+    yield _measure("scoopsci: map", lambda: sum(map_items(fn, tasks, **options)))
+    yield _measure(
+        "scoopsci: map_as_completed", lambda: sum(map_as_completed(fn, tasks, **options))
+    )
+    yield _measure("scoopsci: map_reduce", lambda: map_reduce(fn, operator.add, tasks, **options))

@@ -1,0 +1,308 @@
+"""The ledger of a run: its finished ranges, in a file that survives the run.
+
+A ledger holds pickled results: open only one that you trust, as with any pickle.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import pickle
+import sqlite3
+import zlib
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import cloudpickle
+
+from scoopsci.blocks import Range
+from scoopsci.errors import LedgerError
+
+__all__ = ["Ledger", "open_ledger"]
+
+#: "scoopsci" in the header of the file tells it from other databases.
+APPLICATION_ID = 0x5C005C1
+VERSION = 1
+
+TABLES = """
+    BEGIN;
+    CREATE TABLE identity (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+    CREATE TABLE ranges (
+        start INTEGER, stop INTEGER, inputs TEXT NOT NULL, partial BLOB NOT NULL,
+        checksum INTEGER NOT NULL, PRIMARY KEY (start, stop)
+    );
+    CREATE TABLE numerics (numpy TEXT, battery TEXT, host TEXT, PRIMARY KEY (numpy, battery));
+    PRAGMA application_id = {application_id};
+    PRAGMA user_version = {version};
+    COMMIT;
+"""
+
+
+class Ledger:
+    """Finished ranges of one run, a row each.
+
+    Parameters
+    ----------
+    path : path-like
+        The file; made if there is none.
+    identity : mapping
+        What the partials depend on, as plain values: a ledger with another identity is refused.
+
+    Raises
+    ------
+    LedgerError
+        If it belongs to another run, is in use, damaged, or cannot be written.
+
+    Notes
+    -----
+    SQLite with a write-ahead log, synchronised at every commit: what was added is there after the
+    death of the process or of the machine.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], identity: Mapping[str, Any]) -> None:
+        self.path = Path(path).absolute()
+        if self.path.exists() and not self.path.is_file():
+            raise LedgerError(f"{self.path} is no regular file; name a file for the ledger")
+        with self._telling():
+            self._database = sqlite3.connect(
+                self.path, timeout=0.0, isolation_level=None, check_same_thread=False
+            )
+        try:
+            with self._telling():
+                self._prepare()
+            self._check_identity(identity)
+            self._inode = self.path.stat().st_ino
+        except BaseException:
+            self.close()
+            raise
+
+    def _prepare(self) -> None:
+        run = self._database.execute
+        # Nobody else may use it meanwhile. Said first, it makes do without shared memory.
+        run("PRAGMA locking_mode = EXCLUSIVE")
+        (found,), (version,) = (
+            run("PRAGMA application_id").fetchone(),
+            run("PRAGMA user_version").fetchone(),
+        )
+        is_empty = not run("SELECT count(*) FROM sqlite_schema").fetchone()[0]
+        if not is_empty and (found, version) != (APPLICATION_ID, VERSION):
+            raise LedgerError(
+                f"{self.path} is a database of something else, or of another version of scoopsci "
+                f"(version {version}, this one needs {VERSION}); name another file"
+            )
+        run("PRAGMA journal_mode = WAL")
+        run("PRAGMA synchronous = FULL")
+        if is_empty:
+            self._database.executescript(
+                TABLES.format(application_id=APPLICATION_ID, version=VERSION)
+            )
+        run("BEGIN IMMEDIATE")
+        run("COMMIT")
+
+    def _check_identity(self, identity: Mapping[str, Any]) -> None:
+        ours = {name: json.dumps(value, sort_keys=True) for name, value in identity.items()}
+        with self._telling():
+            theirs = dict(self._database.execute("SELECT name, value FROM identity").fetchall())
+            if not theirs:
+                with self._transaction():
+                    rows = "INSERT INTO identity VALUES (?, ?)"
+                    self._database.executemany(rows, ours.items())
+                return
+        if theirs != ours:
+            names = [n for n in sorted({*ours, *theirs}, key=str) if ours.get(n) != theirs.get(n)]
+            differences = ", ".join(
+                f"{name} is {theirs.get(name, 'not given')} there and "
+                f"{ours.get(name, 'not given')} here"
+                for name in names
+            )
+            raise LedgerError(
+                f"{self.path} is the ledger of another run: {differences}; repeat that run, or "
+                "name another file"
+            )
+
+    def find_ranges(self) -> list[Range]:
+        """Return the finished ranges: disjoint, in block order."""
+        with self._telling():
+            rows = self._database.execute(
+                "SELECT start, stop FROM ranges ORDER BY start, stop DESC"
+            ).fetchall()
+        found: list[Range] = []
+        try:
+            for row in map(Range._make, rows):
+                if not found or row.check().start >= found[-1].stop:
+                    found.append(row.check())
+        except (TypeError, ValueError) as error:
+            raise LedgerError(
+                f"{self.path} is damaged ({error}); delete the file and run again"
+            ) from error
+        return found
+
+    def read(self, blocks: Range, inputs: str) -> tuple[Any, int]:
+        """Return the partial of a finished range.
+
+        Parameters
+        ----------
+        blocks : Range
+            One of `find_ranges`.
+        inputs : str
+            Hash of the inputs that the range has now.
+
+        Returns
+        -------
+        partial : object
+            The partial.
+        n_bytes : int
+            Its size in the file.
+
+        Raises
+        ------
+        LedgerError
+            If the inputs were others, or the row is damaged.
+        """
+        with self._telling():
+            recorded, pickled, checksum = self._database.execute(
+                "SELECT inputs, partial, checksum FROM ranges WHERE (start, stop) = (?, ?)", blocks
+            ).fetchone() or (inputs, b"", None)  # an index that is damaged names what is not there
+        where = f"blocks {blocks.start} to {blocks.stop - 1}"
+        if recorded != inputs:
+            raise LedgerError(
+                f"{self.path} is the ledger of another run: the inputs of {where} were others; "
+                "repeat that run, or name another file"
+            )
+        try:
+            if zlib.crc32(pickled) != checksum:
+                raise ValueError("its checksum is wrong")
+            return pickle.loads(pickled), len(pickled)
+        except Exception as error:
+            raise LedgerError(
+                f"{self.path} is damaged: {where} cannot be read ({error}); delete the file and "
+                "run again"
+            ) from error
+
+    def add(
+        self,
+        finished: Iterable[tuple[Range, str, Any]],
+        numerics: Mapping[str, str] | None = None,
+    ) -> None:
+        """Record finished ranges, all or none; they are on disk when the call returns.
+
+        Parameters
+        ----------
+        finished : iterable of tuple of Range, str, object
+            Ranges with the hash of their inputs and their partials.
+        numerics : mapping, optional
+            How the host computes that ran them; see `find_numerics`.
+
+        Raises
+        ------
+        LedgerError
+            If they cannot be written; what was there before stays.
+        """
+        rows = []
+        for blocks, inputs, partial in finished:
+            pickled = _dump(partial)
+            rows.append((*blocks, inputs, pickled, zlib.crc32(pickled)))
+        self._check_place()
+        with self._telling(), self._transaction():
+            self._database.executemany("INSERT OR REPLACE INTO ranges VALUES (?, ?, ?, ?, ?)", rows)
+            if numerics is not None:
+                self._database.execute(
+                    "INSERT OR IGNORE INTO numerics VALUES (:numpy, :battery, :host)", numerics
+                )
+
+    def _check_place(self) -> None:
+        try:
+            is_there = self.path.stat().st_ino == self._inode
+        except OSError:
+            is_there = False
+        if not is_there:
+            raise LedgerError(
+                f"{self.path} was moved or deleted during the run; put it back, or run again"
+            )
+
+    def find_numerics(self) -> list[dict[str, str]]:
+        """Return how the hosts compute that took part: ``numpy``, ``battery`` and ``host``."""
+        names = ("numpy", "battery", "host")
+        with self._telling():
+            rows = self._database.execute("SELECT numpy, battery, host FROM numerics").fetchall()
+        return [dict(zip(names, row, strict=True)) for row in rows]
+
+    def close(self) -> None:
+        """Close the file, for others to use it."""
+        self._database.close()
+
+    @contextlib.contextmanager
+    def _transaction(self) -> Iterator[None]:
+        self._database.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+            self._database.execute("COMMIT")
+        except BaseException:
+            if self._database.in_transaction:
+                self._database.execute("ROLLBACK")
+            raise
+
+    @contextlib.contextmanager
+    def _telling(self) -> Iterator[None]:
+        """Say in words what SQLite says in codes."""
+        try:
+            yield
+        except (sqlite3.Error, UnicodeDecodeError) as error:
+            code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT) & 0xFF
+            what = _FAILURES.get(code, "cannot be used")
+            raise LedgerError(f"{self.path} {what} ({error})") from error
+
+
+_FAILURES = {
+    sqlite3.SQLITE_BUSY: "is in use by another run; wait for its end, or name another file",
+    sqlite3.SQLITE_LOCKED: "is in use by another run; wait for its end, or name another file",
+    sqlite3.SQLITE_CANTOPEN: "cannot be opened; name a file in a folder that can be written",
+    sqlite3.SQLITE_READONLY: "cannot be written; name a file that can",
+    sqlite3.SQLITE_FULL: "does not fit on the disk; make room and run again, nothing is lost",
+    sqlite3.SQLITE_IOERR: "cannot be read or written; look at the disk and run again",
+    sqlite3.SQLITE_CORRUPT: "is damaged; delete it and run again",
+    sqlite3.SQLITE_NOTADB: "is no ledger; name another file",
+    sqlite3.SQLITE_TOOBIG: "cannot hold a partial of over 1 GB; return less from a block",
+}
+
+
+def _dump(partial: Any) -> bytes:
+    try:
+        return pickle.dumps(partial, protocol=5)  # classes of the program by name, to be the same
+    except Exception:
+        pass
+    try:
+        pickled: bytes = cloudpickle.dumps(partial, protocol=5)
+    except Exception as error:
+        raise LedgerError(f"a result cannot be pickled for the ledger: {error}") from error
+    return pickled
+
+
+@contextlib.contextmanager
+def open_ledger(
+    path: str | os.PathLike[str] | None, identity: Mapping[str, Any]
+) -> Iterator[Ledger | None]:
+    """Yield the ledger of a run, or None where none is wanted.
+
+    Parameters
+    ----------
+    path : path-like or None
+        The file.
+    identity : mapping
+        See `Ledger`.
+
+    Yields
+    ------
+    Ledger or None
+        Closed at the end.
+    """
+    if path is None:
+        yield None
+        return
+    ledger = Ledger(path, identity)
+    try:
+        yield ledger
+    finally:
+        ledger.close()

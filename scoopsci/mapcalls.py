@@ -1,0 +1,235 @@
+"""A call of the map family: its arguments checked, and carried out along the road."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Generator, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias, Unpack
+
+from scoopsci.blocks import Prefixes, Range
+from scoopsci.chunks import CallEach, Columns, FoldBlocks, ListBlocks
+from scoopsci.codehash import hash_code
+from scoopsci.options import RunOptions, split_options
+from scoopsci.receipts import make_receipt
+from scoopsci.runs import Run, fold_run, hold_engine, merging
+from scoopsci.streams import STREAM, check_seed
+
+__all__ = ["MapCall", "MapOptions", "OnError"]
+
+OnError: TypeAlias = Literal["raise", "return"]
+
+
+class MapOptions(RunOptions, total=False):
+    """Options of the map family: those of a run, and two more.
+
+    Attributes
+    ----------
+    seed : int
+        Gives each call a random generator of its own as the first argument, ``fn(rng, item)``,
+        which depends on the seed and the item's index alone.
+    receipt : callable
+        Gets the receipt of the run, a dict, when the run has ended.
+    """
+
+    seed: int | None
+    receipt: Callable[[dict[str, Any]], object]
+
+
+class MapCall:
+    """One call of the map family: checks its arguments, and knows its identity."""
+
+    def __init__(
+        self,
+        workload: str,
+        fn: Callable[..., Any],
+        iterables: tuple[Iterable[Any], ...],
+        unpack: bool = False,
+        merge: Callable[[Any, Any], Any] | None = None,
+        /,
+        *,
+        seed: int | None = None,
+        receipt: Callable[[dict[str, Any]], object] | None = None,
+        **options: Unpack[RunOptions],
+    ) -> None:
+        if not callable(fn):
+            raise TypeError(f"fn must be callable, got {fn!r}")
+        if workload.startswith("map_") and not callable(merge):
+            raise TypeError(f"merge must be callable as merge(left, right), got {merge!r}")
+        if receipt is not None and not callable(receipt):
+            raise TypeError(f"receipt must be callable, got {receipt!r}")
+        self.options = options
+        self._receipt = receipt
+        seed = None if seed is None else check_seed(seed)
+        self.each = CallEach(fn, unpack or len(iterables) > 1, seed)
+        self.inputs = _side_by_side(iterables)
+        self.n_items = _count_items(iterables)
+        self._what = {"workload": workload, "code": hash_code(fn), "stream": STREAM}
+        self._choices: dict[str, Any] = {"seed": seed, "unpack": self.each.unpack}
+        if merge is not None:
+            self._choices["merge"] = hash_code(merge)
+        self._identity = {**self._what, **self._choices}
+
+    def parts(self, on_error: OnError, *, in_order: bool) -> Generator[list[Any], None, None]:
+        """Run it, and yield lists of results."""
+        if on_error not in ("raise", "return"):
+            raise ValueError(f"on_error must be 'raise' or 'return', got {on_error!r}")
+        run: Run[list[Any]] = Run(
+            ListBlocks(self.each),
+            self.inputs,
+            self.options,
+            identity=self._identity,
+            n_blocks=self.n_items,
+            stand_in=(lambda error: [error]) if on_error == "return" else None,
+        )
+        return self._walk(run, in_order=in_order)
+
+    def _walk(self, run: Run[list[Any]], *, in_order: bool) -> Generator[list[Any], None, None]:
+        with contextlib.closing(run.partials(in_order=in_order)) as partials:
+            for _, part in partials:
+                yield part
+        self._write_receipt(run.description)
+
+    def fold(self, merge: Callable[[Any, Any], Any]) -> Any:
+        """Run it, and merge the results along the fixed tree."""
+        return self._fold(self.each, merge)
+
+    def fold_groups(self, merge: Callable[[Any, Any], Any]) -> Any:
+        """Run it, and merge the values of each key."""
+        each = CallEach(_GroupPairs(self.each.fn, merge), self.each.unpack, self.each.seed)
+        return self._fold(each, _MergeGroups(merge), empty={})
+
+    def _fold(self, each: CallEach, merge: Callable[[Any, Any], Any], empty: Any = None) -> Any:
+        whole, done = fold_run(
+            each,
+            merge,
+            self.inputs,
+            self.options,
+            identity=self._identity,
+            n_blocks=self.n_items,
+            empty=empty,
+        )
+        self._write_receipt(done)
+        return whole
+
+    def scan_parts(self, merge: Callable[[Any, Any], Any]) -> Generator[list[Any], None, None]:
+        """Run it, and yield lists of what is merged up to each item."""
+        split_options(self.options)  # refused here rather than on iteration
+        return self._scan(merge)
+
+    def _scan(self, merge: Callable[[Any, Any], Any]) -> Generator[list[Any], None, None]:
+        with hold_engine(self.options) as options:
+            up: Run[tuple[Any, list[Any]]] = Run(
+                FoldBlocks(_WithValue(self.each), _MergeWithValues(merge)),
+                self.inputs,
+                options,
+                identity=self._identity,
+                n_blocks=self.n_items,
+            )
+            options["ledger"] = options["progress"] = None  # those were for the first sweep
+            with contextlib.closing(_find_prefixes(up, merge)) as before:
+                scan = ListBlocks(CallEach(_ScanRange(merge), unpack=True))
+                down: Run[list[Any]] = Run(scan, before, options, identity={})
+                with contextlib.closing(down.partials(in_order=True)) as partials:
+                    for _, scanned in partials:
+                        yield from scanned
+        self._write_receipt(up.description)
+
+    def _write_receipt(self, done: dict[str, Any]) -> None:
+        if self._receipt is not None:
+            options = {**self._choices, "n_items": self.n_items}
+            self._receipt(make_receipt(**self._what, options=options, result={}, **done))
+
+
+def _side_by_side(iterables: tuple[Iterable[Any], ...]) -> Iterable[Any]:
+    if not iterables:
+        raise TypeError("there must be at least one iterable, got none")
+    for values in iterables:
+        iter(values)  # refused here rather than in mid-run
+    if len(iterables) == 1:
+        return iterables[0]
+    if all(Columns.can_hold(values) for values in iterables):
+        return Columns(iterables)
+    return zip(*iterables, strict=False)
+
+
+def _count_items(iterables: tuple[Iterable[Any], ...]) -> int | None:
+    try:
+        return min(len(values) for values in iterables)  # type: ignore[arg-type]
+    except TypeError:  # without a length, or with one of another kind
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class _GroupPairs:
+    """Groups the pairs that a function yields for one item."""
+
+    fn: Callable[..., Iterable[tuple[Any, Any]]]
+    merge: Callable[[Any, Any], Any]
+
+    def __call__(self, *arguments: Any) -> dict[Any, Any]:
+        groups: dict[Any, Any] = {}
+        for key, value in self.fn(*arguments):
+            if key != key:  # equal to nothing but itself, and to nothing at all on another host
+                raise ValueError(f"a key must be equal to itself, got {key!r}")
+            groups[key] = self.merge(groups[key], value) if key in groups else value
+        return groups
+
+
+@dataclass(frozen=True, slots=True)
+class _MergeGroups:
+    """Merges two dicts key by key, and leaves both as they are: a merge may be repeated."""
+
+    merge: Callable[[Any, Any], Any]
+
+    def __call__(self, left: dict[Any, Any], right: dict[Any, Any]) -> dict[Any, Any]:
+        groups = left.copy()
+        for key, value in right.items():
+            groups[key] = self.merge(groups[key], value) if key in groups else value
+        return groups
+
+
+@dataclass(frozen=True, slots=True)
+class _WithValue:
+    """Pairs each result, as the total of its range, with the list of the range's results."""
+
+    each: CallEach
+
+    def __call__(self, start: int, inputs: Iterator[Any]) -> Iterator[tuple[Any, list[Any]]]:
+        return ((value, [value]) for value in self.each(start, inputs))
+
+
+@dataclass(frozen=True, slots=True)
+class _MergeWithValues:
+    """Merges the totals of two ranges, and joins their results."""
+
+    merge: Callable[[Any, Any], Any]
+
+    def __call__(
+        self, left: tuple[Any, list[Any]], right: tuple[Any, list[Any]]
+    ) -> tuple[Any, list[Any]]:
+        return self.merge(left[0], right[0]), left[1] + right[1]
+
+
+@dataclass(frozen=True, slots=True)
+class _ScanRange:
+    """Scans the results of one range, given what lies before it."""
+
+    merge: Callable[[Any, Any], Any]
+
+    def __call__(self, before: Prefixes[Any], start: int, values: list[Any]) -> list[Any]:
+        return [
+            before.add(self.merge, Range(block, block + 1), value)
+            for block, value in enumerate(values, start)
+        ]
+
+
+def _find_prefixes(
+    up: Run[tuple[Any, list[Any]]], merge: Callable[[Any, Any], Any]
+) -> Generator[tuple[Prefixes[Any], int, list[Any]], None, None]:
+    prefixes: Prefixes[Any] = Prefixes()
+    with contextlib.closing(up.partials(in_order=True)) as partials:
+        for blocks, (total, values) in partials:
+            yield prefixes.copy(), blocks.start, values
+            with merging():
+                prefixes.add(merge, blocks, total)

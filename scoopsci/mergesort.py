@@ -1,0 +1,233 @@
+"""Sorting on many workers, by regular sampling.
+
+Run as a script, also under ``python -m scoop``, this file is the command ``scoopsci sort``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any, Unpack, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scoopsci.engines.base import Engine
+from scoopsci.options import RunOptions, refuse_ledger
+from scoopsci.runs import hold_engine
+from scoopsci.sorting.phases import Phases, sort_array, sort_items
+
+__all__ = ["SortResult", "merge_sort", "sort_and_describe"]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class SortResult:
+    """Sorted values, and what it took to sort them.
+
+    Attributes
+    ----------
+    values : ndarray or list
+        See `merge_sort`.
+    engine : str
+        Engine that sorted them.
+    n_workers : int
+        Number of its workers.
+    elapsed_s : float
+        Seconds that it took, the engine's start included.
+    largest_share : float
+        Size of the largest partition, relative to their mean.
+    sent_bytes, returned_bytes : int
+        What travelled between driver and workers, shared memory aside.
+    times : dict
+        Where the time went, as a mean worker saw it: ``start_up_s``, ``serialising_s``,
+        ``computing_s``, ``returning_s``, and the rest, ``waiting_s``, with what the driver did.
+    in_shared_memory : bool
+        Whether workers found all values in shared memory, so that none had to be sent.
+    """
+
+    values: Any
+    engine: str
+    n_workers: int
+    elapsed_s: float
+    largest_share: float
+    sent_bytes: int
+    returned_bytes: int
+    times: dict[str, float]
+    in_shared_memory: bool
+
+
+def merge_sort(
+    values: Iterable[Any],
+    *,
+    key: Callable[[Any], Any] | None = None,
+    reverse: bool = False,
+    **run: Unpack[RunOptions],
+) -> Any:
+    """Sort values on many workers.
+
+    Parameters
+    ----------
+    values : ndarray, shape (n,), or iterable
+        An array of any dtype that NumPy sorts, or whatever `sorted` takes.
+    key : callable, optional
+        Called once for each item, on the workers; items are sorted by what it returns.
+    reverse : bool
+        Sort in descending order; items that are equal keep their order, as in `sorted`.
+    **run
+        See `RunOptions`; a sort keeps no ledger.
+
+    Returns
+    -------
+    ndarray or list
+        A new array of the same dtype for an array, else a list. It is the one that
+        ``np.sort(values, kind="stable")`` or ``sorted(values, key=key, reverse=reverse)`` return,
+        to the last bit and on any number of workers: there is only one stable order.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If an argument is out of range, or values cannot be compared.
+    TaskError
+        If values cannot be compared or pickled, or `key` fails, on a worker.
+    EngineError
+        If the engine fails, or the time is up.
+
+    Notes
+    -----
+    Parallel sorting by regular sampling [1]_: P workers sort P consecutive slices of the values,
+    samples of these runs in regular distances yield P - 1 splitters, and the workers merge what
+    lies between two of them. Splitters are compared by value and by place, so equal values do not
+    pile up: no partition exceeds its mean by a fifth. Arrays, and lists of nothing but `float` or
+    `int` of 64 bits, lie in memory that the workers of this machine share, about twice their
+    size; to other machines they are sent, as are all other items.
+
+    NaN and NaT come last, with `reverse`, too. Items of other kinds are compared by ``<`` alone;
+    those without a consistent order come in some order.
+
+    References
+    ----------
+    .. [1] H. Shi and J. Schaeffer, "Parallel sorting by regular sampling", Journal of Parallel
+       and Distributed Computing 14 (1992) 361-372, doi:10.1016/0743-7315(92)90075-X.
+
+    Examples
+    --------
+    >>> import scoopsci
+    >>> from scoopsci.mergesort import merge_sort
+    >>> merge_sort(["pear", "fig", "apple", "kiwi"], key=len, engine="serial")
+    ['fig', 'pear', 'kiwi', 'apple']
+    """
+    return sort_and_describe(values, key=key, reverse=reverse, **run).values
+
+
+def sort_and_describe(
+    values: Iterable[Any],
+    *,
+    key: Callable[[Any], Any] | None = None,
+    reverse: bool = False,
+    **run: Unpack[RunOptions],
+) -> SortResult:
+    """Sort values on many workers, and tell what it took.
+
+    Parameters
+    ----------
+    values, key, reverse, **run
+        See `merge_sort`.
+
+    Returns
+    -------
+    SortResult
+        The sorted values, and the description.
+
+    Raises
+    ------
+    ValueError, TypeError, TaskError, EngineError
+        See `merge_sort`.
+
+    Examples
+    --------
+    >>> sort_and_describe([3, 1, 2], engine="serial").values
+    [1, 2, 3]
+    """
+    start_s = time.monotonic()
+    if key is not None and not callable(key):
+        raise TypeError(f"key must be callable or None, got {key!r}")
+    if not isinstance(reverse, bool):
+        raise TypeError(f"reverse must be True or False, got {reverse!r}")
+    refuse_ledger(run)
+    items = _check_array(values) if isinstance(values, np.ndarray) else _list_items(values)
+    array = _find_array(items) if key is None else None
+    if len(items) < 2:  # nothing to distribute
+        run = {**run, "engine": "serial", "n_workers": None, "hostfile": None}
+    open_s = time.monotonic()
+    with hold_engine(run) as options:
+        engine = cast(Engine, options["engine"])
+        phases = Phases(engine, options, time.monotonic() - open_s)
+        if array is None:
+            numbers, nans = _split_nans(items) if key is None else (items, [])
+            found, largest_share = sort_items(numbers, key, reverse, phases)
+            found = found + nans if nans else found
+        else:
+            found, largest_share = sort_array(array, reverse, phases)
+            found = found if array is items else found.tolist()
+        return SortResult(
+            values=found,
+            engine=engine.name,
+            n_workers=phases.n_workers,
+            largest_share=largest_share,
+            in_shared_memory=array is not None and not phases.n_sent,
+            **phases.describe(time.monotonic() - start_s),
+        )
+
+
+def _check_array(values: NDArray[Any]) -> NDArray[Any]:
+    if isinstance(values, np.ma.MaskedArray):
+        raise TypeError("values must not be masked; leave out or replace what is masked")
+    if values.ndim != 1:
+        raise ValueError(f"values must be of shape (n,), got shape {values.shape}")
+    return np.asarray(values)
+
+
+def _list_items(values: Iterable[Any]) -> list[Any]:
+    try:
+        iterator = iter(values)
+    except TypeError:
+        raise TypeError(f"values must be an array or an iterable, got {values!r}") from None
+    return list(iterator)
+
+
+def _find_array(items: Any) -> NDArray[Any] | None:
+    """Return an array that sorts as the items do, if there is one."""
+    if isinstance(items, np.ndarray):
+        if items.dtype.kind == "T":
+            return items
+        if items.dtype.hasobject:
+            return None
+        try:
+            np.searchsorted(np.sort(items[:2], kind="stable"), items[:1])
+        except TypeError:
+            raise TypeError(
+                f"values must be of a dtype that NumPy can sort, got {items.dtype}"
+            ) from None
+        return items
+    types = set(map(type, items))
+    if types == {float}:
+        return np.fromiter(items, np.float64, len(items))
+    if types == {int}:
+        with contextlib.suppress(OverflowError):
+            return np.fromiter(items, np.int64, len(items))
+    return None
+
+
+def _split_nans(items: Any) -> tuple[Any, list[float]]:
+    """Part a list of numbers of several types from NaN, which comes last, as in an array."""
+    if not isinstance(items, list) or not set(map(type, items)) <= {bool, int, float}:
+        return items, []
+    return [x for x in items if x == x], [x for x in items if x != x]
+
+
+if __name__ == "__main__":
+    from scoopsci.cli import run_script
+
+    run_script("sort")

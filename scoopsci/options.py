@@ -1,0 +1,149 @@
+"""The options of a run: where it is carried out and how; none of them can change its result."""
+
+from __future__ import annotations
+
+import os
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from typing import Any, TypedDict
+
+from scoopsci.arguments import check_count, check_seconds
+from scoopsci.reporting import ProgressCallback
+
+__all__ = ["CHUNK_TARGET_S", "DispatchOptions", "RunOptions", "refuse_ledger", "split_options"]
+
+#: Long enough that the road's own cost (about 1 ms a task) is small, short enough that the last
+#: chunks end together, and far below the 2 s after which SCOOP begins to ask after a task.
+CHUNK_TARGET_S = 0.1
+
+#: Options that choose the engine, with their defaults.
+WHERE = {"engine": "auto", "n_workers": None, "hostfile": None}
+
+
+class RunOptions(TypedDict, total=False):
+    """How a run is carried out; nothing here can change its result.
+
+    Attributes
+    ----------
+    engine : str, Executor or Engine
+        See `scoopsci.open_engine`; "auto" by default.
+    n_workers : int
+        Number of workers, where the engine has a choice.
+    hostfile : path-like
+        The hosts, for engines that start workers on them.
+    ledger : path-like
+        File that keeps the finished blocks: a run with the same file goes on where the last one
+        ended, on any engine. Open only a ledger that you trust: it holds pickles.
+    timeout, retries, poison_after, mixed, window, chunk_target_s, progress
+        See `DispatchOptions`.
+    """
+
+    engine: str | Executor
+    n_workers: int | None
+    hostfile: str | os.PathLike[str] | None
+    ledger: str | os.PathLike[str] | None
+    timeout: float | None
+    retries: int
+    poison_after: int
+    mixed: bool
+    window: int | None
+    chunk_target_s: float
+    progress: ProgressCallback | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DispatchOptions:
+    """How blocks are dispatched.
+
+    Attributes
+    ----------
+    timeout : float, optional
+        Seconds until `EngineTimeoutError`; those count, too, in which results wait to be taken.
+    retries : int
+        How often a block that raises is tried again.
+    poison_after : int
+        Deaths of workers at a block that runs alone, after which it is not sent again.
+    mixed : bool
+        Go on where hosts compute differently in the last bit.
+    window : int, optional
+        Tasks in flight; by default two for each worker, one running and one at hand. With 1, an
+        input is not asked for before the result of the last has been taken.
+    chunk_target_s : float
+        Time that a chunk of blocks should take, in seconds.
+    progress : callable, optional
+        Gets a `scoopsci.reporting.Progress` whenever a task ends.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If one is out of range.
+    """
+
+    timeout: float | None = None
+    retries: int = 0
+    poison_after: int = 3
+    mixed: bool = False
+    window: int | None = None
+    chunk_target_s: float = CHUNK_TARGET_S
+    progress: ProgressCallback | None = None
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.mixed, bool):
+            raise TypeError(f"mixed must be True or False, got {self.mixed!r}")
+        if self.progress is not None and not callable(self.progress):
+            raise TypeError(f"progress must be callable, got {self.progress!r}")
+        check_seconds("chunk_target_s", self.chunk_target_s)
+        check_count("retries", self.retries, least=0)
+        check_count("poison_after", self.poison_after)
+        if self.window is not None:
+            check_count("window", self.window)
+        if self.timeout is not None:
+            check_seconds("timeout", self.timeout)
+
+
+def split_options(
+    options: RunOptions,
+) -> tuple[dict[str, Any], str | os.PathLike[str] | None, DispatchOptions]:
+    """Check the options of a run, and sort them.
+
+    Parameters
+    ----------
+    options : RunOptions
+        The options.
+
+    Returns
+    -------
+    where : dict
+        For `scoopsci.engines.base.borrow_engine`.
+    ledger : path-like or None
+        The ledger.
+    how : DispatchOptions
+        The rest.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If one is unknown or out of range.
+    """
+    how: dict[str, Any] = dict(options)
+    if unknown := sorted(set(how) - set(RunOptions.__annotations__)):
+        known = ", ".join(RunOptions.__annotations__)
+        raise TypeError(f"an option of a run must be one of {known}; got {', '.join(unknown)}")
+    where = {name: how.pop(name, default) for name, default in WHERE.items()}
+    ledger = how.pop("ledger", None)
+    if not isinstance(ledger, (str, os.PathLike, type(None))) or ledger == "":
+        raise TypeError(f"ledger must name a file, got {ledger!r}")
+    return where, ledger, DispatchOptions(**how)
+
+
+def refuse_ledger(options: RunOptions) -> None:
+    """Check the options of what keeps no partials, such as a sort.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If there is a ledger, or one is unknown or out of range.
+    """
+    _, ledger, _ = split_options(options)
+    if ledger is not None:
+        raise ValueError(f"a sort keeps no ledger, nor a comparison; got ledger={ledger!r}")

@@ -1,0 +1,83 @@
+"""Child processes: times, outputs, and that none is left."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+
+import psutil
+import pytest
+
+from scoopsci.errors import EngineTimeoutError
+from scoopsci.harness.children import run_children
+from tests.conftest import wait_for_end
+
+
+def session_of(text: str) -> int:
+    """Return the session that a child has printed."""
+    return int(text.split()[0])
+
+
+def test_output_of_both_streams_and_time_of_each() -> None:
+    commands = [["sh", "-c", "echo out; echo err >&2"], ["sleep", "0.3"]]
+    with run_children(commands, timeout=60) as (quick, slow):
+        assert quick.read_output() == "out\nerr\n"
+        assert slow.read_output() == ""
+        assert 0.0 < quick.elapsed_s < slow.elapsed_s
+        assert slow.command == "sleep 0.3"
+
+
+def test_children_have_sessions_of_their_own() -> None:
+    show = "import os; print(os.getsid(0), os.getpid())"
+    with run_children([[sys.executable, "-c", show]] * 2, timeout=60) as children:
+        pairs = [child.read_output().split() for child in children]
+    assert all(session == pid for session, pid in pairs)
+    assert pairs[0] != pairs[1]
+
+
+def test_what_a_child_leaves_behind_ends_with_it() -> None:
+    with run_children([["sh", "-c", "echo $$; sleep 1000 & exit 0"]], timeout=60) as (child,):
+        session = session_of(child.read_output())
+    wait_for_end(session)
+
+
+@pytest.mark.parametrize("trap", ["", "trap '' INT TERM HUP;"])
+def test_time_out_ends_the_session_and_carries_its_output(trap: str) -> None:
+    command = ["sh", "-c", f"{trap} echo $$; sleep 1000; sleep 1000"]
+    with (
+        pytest.raises(EngineTimeoutError, match=r"timeout of 0\.5 s passed before the end") as got,
+        run_children([["true"], command], timeout=0.5),
+    ):
+        pass
+    wait_for_end(session_of(str(got.value).splitlines()[-1]))
+
+
+def test_a_program_that_cannot_start_ends_the_others() -> None:
+    with pytest.raises(FileNotFoundError), run_children([["sleep", "1000"], ["/no"]], timeout=60):
+        pass
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_children_end_with_us_whatever_happens(number: signal.Signals) -> None:
+    program = (
+        "from scoopsci.harness.children import run_children\n"
+        "with run_children([['sh', '-c', 'sleep 1000; true']] * 2, timeout=1000): pass\n"
+    )
+    driver = subprocess.Popen([sys.executable, "-c", program], stderr=subprocess.DEVNULL)
+    try:
+        deadline = time.monotonic() + 30
+        while len(sleeping := sleepers(driver.pid)) < 2:
+            assert time.monotonic() < deadline, "the children do not start"
+            time.sleep(0.02)
+        driver.send_signal(number)
+        driver.wait(timeout=30)
+    finally:
+        driver.kill()
+        driver.wait()
+    assert psutil.wait_procs(sleeping, timeout=15)[1] == []
+
+
+def sleepers(pid: int) -> list[psutil.Process]:
+    return [p for p in psutil.Process(pid).children(recursive=True) if p.name() == "sleep"]
