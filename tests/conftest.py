@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import psutil
@@ -145,13 +145,29 @@ def wait_for_end(session: int) -> None:
         time.sleep(0.05)
 
 
+def wait_for_ends(processes: Iterable[psutil.Process]) -> None:
+    """Fail if any of the processes is left, once they had time to end."""
+    deadline = time.monotonic() + 15
+    while left := [process for process in processes if _runs(process)]:
+        if time.monotonic() > deadline:
+            pytest.fail(f"still running: {left}")
+        time.sleep(0.05)
+
+
 def _members(session: int) -> list[psutil.Process]:
     members = []
     for process in psutil.process_iter():
-        with contextlib.suppress(ProcessLookupError, psutil.NoSuchProcess):
-            if os.getsid(process.pid) == session and process.status() != psutil.STATUS_ZOMBIE:
+        with contextlib.suppress(ProcessLookupError):
+            if os.getsid(process.pid) == session and _runs(process):
                 members.append(process)
     return members
+
+
+def _runs(process: psutil.Process) -> bool:
+    with contextlib.suppress(psutil.NoSuchProcess):
+        # Nobody may reap an orphan that has ended: the first process of a container need not.
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    return False
 
 
 def require(missing: list[str]) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import pickle
 import secrets
 import threading
 from collections import OrderedDict
 from typing import Any
+from weakref import WeakValueDictionary
 
 from scoopsci.engines.payload import as_plain, count_bytes, dump, not_pickled
 
@@ -50,19 +52,21 @@ class Shared:
     """
 
     def __init__(self, value: object) -> None:
-        self._token = token = secrets.token_bytes(16)
+        self._token = token = _origin + secrets.token_bytes(8)
         try:
             frames = [pickle.PickleBuffer(as_plain(frame)) for frame in dump(value)]
         except Exception as error:
             raise not_pickled(error) from error
         self.n_bytes = count_bytes(frames)
         self.is_small = self.n_bytes <= SMALL_BYTES
+        _wanted[token] = self
         self.whole: Any = _Unpickles(_keep, (token, *frames))
         self.reference: Any = _Unpickles(_find, (token,))
 
     def forget(self) -> None:
-        """Free what this process keeps of it: tasks may have run here."""
+        """Free what this process keeps of it: tasks may have run here, and more may be to come."""
         with _lock:
+            _wanted.pop(self._token, None)
             _kept.pop(self._token, None)
 
 
@@ -79,11 +83,26 @@ class _Unpickles:
 _kept: OrderedDict[bytes, Any] = OrderedDict()
 _lock = threading.RLock()
 
+#: What the tokens of this process begin with, and the values that it has not forgotten.
+_origin = secrets.token_bytes(8)
+_wanted: WeakValueDictionary[bytes, Shared] = WeakValueDictionary()
+
+
+def _begin_anew() -> None:
+    global _origin
+    _origin = secrets.token_bytes(8)
+
+
+os.register_at_fork(after_in_child=_begin_anew)
+
 
 def _keep(token: bytes, *frames: Any) -> Any:
     with _lock:
         if token not in _kept:
-            _kept[token] = pickle.loads(frames[0], buffers=frames[1:])
+            value = pickle.loads(frames[0], buffers=frames[1:])
+            if token.startswith(_origin) and token not in _wanted:
+                return value  # the last task of a run that has been left
+            _kept[token] = value
             while len(_kept) > N_KEPT:
                 _kept.popitem(last=False)
         _kept.move_to_end(token)

@@ -14,6 +14,7 @@ import pytest
 
 from scoopsci.compare import compare
 from scoopsci.errors import EngineError
+from tests.conftest import wait_for_ends
 
 ENGINES = ["processes", "scoop"]
 
@@ -93,7 +94,7 @@ def test_no_process_of_the_pool_outlives_the_comparison(
     finally:
         driver.kill()
         driver.wait()
-    assert psutil.wait_procs(pool, timeout=15)[1] == []
+    wait_for_ends(pool)
 
 
 def pool_of(driver_pid: int) -> list[psutil.Process]:

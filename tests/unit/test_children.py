@@ -12,7 +12,7 @@ import pytest
 
 from scoopsci.errors import EngineTimeoutError
 from scoopsci.harness.children import run_children
-from tests.conftest import wait_for_end
+from tests.conftest import wait_for_end, wait_for_ends
 
 
 def session_of(text: str) -> int:
@@ -76,7 +76,7 @@ def test_children_end_with_us_whatever_happens(number: signal.Signals) -> None:
     finally:
         driver.kill()
         driver.wait()
-    assert psutil.wait_procs(sleeping, timeout=15)[1] == []
+    wait_for_ends(sleeping)
 
 
 def sleepers(pid: int) -> list[psutil.Process]:

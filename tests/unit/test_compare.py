@@ -20,6 +20,7 @@ from scoopsci.compare import compare
 from scoopsci.errors import EngineError, EngineTimeoutError, HostfileError
 from scoopsci.harness.workloads import digest
 from scoopsci.reporting import Progress
+from tests.conftest import wait_for_ends
 
 
 @pytest.fixture(autouse=True)
@@ -166,7 +167,7 @@ def test_a_failing_child_is_told_with_its_output() -> None:
 
 @pytest.mark.usefixtures("tasks")
 def test_a_child_that_ends_without_a_word_and_with_status_0() -> None:
-    with pytest.raises(EngineError, match="left no report; its last words: nothing"):
+    with pytest.raises(EngineError, match="ended with status 0; its last words: nothing"):
         compare("tasks:vanish", n_tasks=3, n_workers=1)
 
 
@@ -197,7 +198,7 @@ def test_no_child_outlives_the_comparison(tmp_path: Path, number: signal.Signals
     finally:
         driver.kill()
         driver.wait()
-    assert psutil.wait_procs(children, timeout=15)[1] == []
+    wait_for_ends(children)
 
 
 def working(driver_pid: int) -> list[psutil.Process]:

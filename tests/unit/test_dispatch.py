@@ -310,8 +310,9 @@ def test_last_chunks_end_together(monkeypatch: pytest.MonkeyPatch) -> None:
     assert executor.sizes[-1] == 1
 
 
-def test_last_chunks_are_not_too_short() -> None:
+def test_last_chunks_are_not_too_short(monkeypatch: pytest.MonkeyPatch) -> None:
     """Blocks that take no time would otherwise become a dozen more tasks."""
+    monkeypatch.setattr("scoopsci.dispatch.LEAST_CHUNK_S", 5.0)  # of blocks, even if interrupted
     script = Script()
     with scripted(script) as executor:
         walk(executor, script, range(1_000), n_blocks=1_000, window=2, chunk_target_s=10.0)

@@ -132,6 +132,22 @@ class TestShared:
             load(value.reference)
         value.forget()
 
+    def test_the_last_task_of_a_run_that_was_left_keeps_nothing(self) -> None:
+        value = Shared([1])
+        frames = dump(value.whole)
+        value.forget()
+        assert pickle.loads(frames[0], buffers=frames[1:]) == [1]
+        assert not shared._kept
+
+    def test_what_is_forgotten_here_is_kept_by_workers(self) -> None:
+        value = Shared(bytes(MEGABYTE))
+        pickled = [pickle.dumps(part, 5) for part in (value.whole, value.reference)]
+        value.forget()
+        fork = multiprocessing.get_context("fork")
+        with fork.Pool(1) as pool:
+            whole, reference = pool.map(pickle.loads, pickled)
+        assert whole == reference == bytes(MEGABYTE)
+
     def test_values_that_are_equal_are_not_the_same(self) -> None:
         one, other = Shared([1]), Shared([1])
         assert load(one.whole) is load(one.whole) is not load(other.whole)
