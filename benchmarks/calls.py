@@ -18,20 +18,23 @@ from benchmarks.form import as_cell, as_fields, count_rounds, make_table, run_js
 from scoopsci.harness.rounds import Figure, interleave, paired_ratio
 
 OURS, POOL, SCOOP = "scoopsci.map", "multiprocessing.Pool.map", "SCOOP's futures.map"
+USED_SCOOP = f"{SCOOP}, after 6,000 calls"
 SCOOP_OF_TWO = ("-m", "scoop", "-q", "-n", "2")
 
 
 def measure(*, quick: bool) -> dict[str, Any]:
-    """Take SCOOP's own map at a tenth of the calls: its rate falls as they grow in number."""
+    """Take SCOOP's own map at a tenth of the calls: its rate falls with all that it has done."""
     n_calls, n_many = (20_000, 1_000_000) if quick else (200_000, 10_000_000)
-    sizes = {OURS: n_calls, POOL: n_calls, SCOOP: n_calls // 10}
+    n_few = n_calls // 10
+    sizes = {OURS: n_calls, POOL: n_calls, SCOOP: n_few, USED_SCOOP: n_few}
     ways = {
         OURS: partial(run, *SCOOP_OF_TWO, way=OURS, sizes=[100_000, n_calls, n_many]),
         POOL: partial(run, way=POOL, sizes=[n_calls]),
-        SCOOP: partial(run, *SCOOP_OF_TWO, way=SCOOP, sizes=[n_calls // 10]),
+        SCOOP: partial(run, *SCOOP_OF_TWO, way=SCOOP, sizes=[n_few]),
+        USED_SCOOP: partial(run, *SCOOP_OF_TWO, way=SCOOP, sizes=[1000, 5000, n_few]),
     }
     rounds = interleave(ways, count_rounds(quick=quick))
-    at = {OURS: 1, POOL: 0, SCOOP: 0}
+    at = {OURS: 1, POOL: 0, SCOOP: 0, USED_SCOOP: 2}
     rates = [{way: 1 / taken[way]["s_per_call"][at[way]] for way in ways} for taken in rounds]
     rows = [
         {
@@ -63,7 +66,7 @@ def run(*launch: str, way: str, sizes: list[int]) -> dict[str, Any]:
 def as_table(results: Mapping[str, Any]) -> str:
     rows = [
         [
-            f"`{row['way']}`" if row["way"] != SCOOP else row["way"],
+            row["way"] if row["way"].startswith(SCOOP) else f"`{row['way']}`",
             f"{row['n_calls']:,}",
             f"{float(format(row['calls_per_s'], '.2g')):,.0f}",
             as_cell(row, "ours_to_this"),

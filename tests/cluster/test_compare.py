@@ -48,6 +48,7 @@ def test_workers_and_hosts_of_a_hostfile(tmp_path: Path) -> None:
     assert found.facts["hosts"] == ["localhost 3"]
 
 
+@pytest.mark.slow
 def test_length_of_a_task_decides() -> None:
     short, long = (
         compare("mapreduce", ["scoop"], n_tasks=n, task_seconds=t, n_workers=2, n_rounds=1)

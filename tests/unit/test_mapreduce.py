@@ -94,9 +94,13 @@ class TestBits:
     @pytest.mark.parametrize(
         ("n_workers", "chunk_target_s"),
         [
-            *itertools.product((None, 2), (0.001, 0.1, 1.0)),
-            (3, 0.001),
-            *(pytest.param(3, target_s, marks=pytest.mark.slow) for target_s in (0.1, 1.0)),
+            (None, 0.1),
+            (2, 0.001),
+            *(
+                pytest.param(*both, marks=pytest.mark.slow)
+                for both in ((None, 0.001), (None, 1.0), (2, 0.1), (2, 1.0))
+            ),
+            *(pytest.param(3, target_s, marks=pytest.mark.slow) for target_s in (0.001, 0.1, 1.0)),
         ],
     )
     def test_a_million_numbers_of_mixed_magnitude(
