@@ -31,7 +31,7 @@ __all__ = ["ScoopDriver"]
 
 #: SCOOP's messages.
 TASK, STATUS_REQUEST = b"T", b"SR"
-NOWHERE = b"N"
+HERE, NOWHERE = b"H", b"N"
 
 TICK_S = 1.0
 #: A broker that answers no question for so long is dead: it only passes messages on.
@@ -80,6 +80,11 @@ class ScoopDriver(Executor):
         Number of workers; four tasks for each are given to the broker at a time.
     start_worker : callable
         Starts one worker beside the driver, as a process. It is started again when it dies.
+
+    Attributes
+    ----------
+    n_found_waiting : int
+        How often the broker has said that a task still waits for a worker.
     """
 
     def __init__(
@@ -107,6 +112,7 @@ class ScoopDriver(Executor):
         self._lock = threading.Lock()  # a task is either failed by the ending thread, or refused
         self._closing = False
         self._failure: EngineError | None = None
+        self.n_found_waiting = 0
         self._wake_read, self._wake_write = os.pipe()
         os.set_blocking(self._wake_read, False)
         os.set_blocking(self._wake_write, False)
@@ -124,6 +130,11 @@ class ScoopDriver(Executor):
             self._waiting.append(call)
         self._wake()
         return call.future
+
+    def ask(self) -> None:
+        """Ask the broker now, not at the next tick, where the tasks are."""
+        self._next_tick_s = 0.0
+        self._wake()
 
     def abandon(self, number: int) -> None:
         """Give up a task that has gone astray; its future ends with a `WorkerLostError`."""
@@ -261,6 +272,7 @@ class ScoopDriver(Executor):
         if call is None or call.worker is not None:
             return
         if frames[2] != NOWHERE:
+            self.n_found_waiting += frames[2] == HERE
             call.missed_s = None
             return
         # Neither at the broker nor begun: on its way, or lost with the worker it was given to.

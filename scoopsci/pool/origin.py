@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from concurrent.futures import Future
 
 import scoop
 from scoop._types import Future as ScoopFuture
@@ -34,28 +35,37 @@ def retire_origin(driver: ScoopDriver, n_workers: int) -> None:
     scoop._control.execQueue.socket.sendRequest = _request_nothing
     has_used_scoop = repr(ScoopFuture.rank) != "count(1)"  # the program itself is number 0
     if has_used_scoop and threading.current_thread() is threading.main_thread():
-        # The broker serves requests in turn, and each worker waits with one at most: once so many
-        # empty tasks have passed the origin by, none of its requests is left.
-        while _count_swallowed(driver, n_workers + 8):
-            pass
+        _use_up_requests(driver, 4 * n_workers)
 
 
 def _request_nothing() -> None:
     """Take the place of SCOOP's own method."""
 
 
-def _count_swallowed(driver: ScoopDriver, n_tasks: int) -> int:
-    """Submit empty tasks, take those that reach the origin out of its queue, and count them."""
-    queue = scoop._control.execQueue
-    futures = [driver.submit(int) for _ in range(n_tasks)]
-    n_swallowed = 0
-    deadline = time.monotonic() + DEADLINE_S
-    while not all(future.done() for future in futures) and time.monotonic() < deadline:
+def _use_up_requests(driver: ScoopDriver, n_tasks: int) -> None:
+    """Keep the pool busy until a task has to wait at the broker: then no request is left there.
+
+    There may be dozens for each worker: SCOOP's workers ask again before each of their tasks. Only
+    while tasks take longer than SCOOP's watermark of 0.01 s do they ask for no more than they need.
+    """
+    deadline_s = time.monotonic() + DEADLINE_S
+    n_before = driver.n_found_waiting
+    futures: set[Future[None]] = set()
+    while futures or driver.n_found_waiting == n_before:
+        if driver.n_found_waiting == n_before:
+            futures.update(driver.submit(time.sleep, 0.02) for _ in range(n_tasks - len(futures)))
+            driver.ask()
         time.sleep(0.005)
-        queue.updateQueue()
-        for task in [task for task in queue.movable if isinstance(task, Task)]:
-            queue.movable.remove(task)
-            scoop._control.futureDict.pop(task.id, None)
-            driver.abandon(task.id[1])
-            n_swallowed += 1
-    return n_swallowed
+        _abandon_swallowed(driver)
+        futures = {future for future in futures if not future.done()}
+        if time.monotonic() > deadline_s:
+            break
+
+
+def _abandon_swallowed(driver: ScoopDriver) -> None:
+    queue = scoop._control.execQueue
+    queue.updateQueue()
+    for task in [task for task in queue.movable if isinstance(task, Task)]:
+        queue.movable.remove(task)
+        scoop._control.futureDict.pop(task.id, None)
+        driver.abandon(task.id[1])
