@@ -1,6 +1,7 @@
 """One instrument out of a handful of machines that answer to SSH."""
 
 from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
 
 from scoopsci.engines.base import Engine, open_engine
 from scoopsci.errors import (
@@ -27,6 +28,9 @@ from scoopsci.mapreduce import (
 from scoopsci.mergesort import merge_sort
 from scoopsci.montecarlo import estimate, integrate, pi
 
+if TYPE_CHECKING:
+    from scoopsci.engines.pool import Pool
+
 __version__ = version("scoopsci")
 
 __all__ = [
@@ -41,6 +45,7 @@ __all__ = [
     "LedgerError",
     "PiEstimate",
     "PoisonTaskError",
+    "Pool",
     "ScoopsciError",
     "TaskError",
     "WorkerLostError",
@@ -56,3 +61,12 @@ __all__ = [
     "pi",
     "starmap",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Import the pool, and with it ZeroMQ, when it is asked for."""
+    if name == "Pool":
+        from scoopsci.engines.pool import Pool
+
+        return Pool
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -290,7 +290,8 @@ class Dispatch(Generic[P]):
         try:
             partials, failures = future.result()
         except WorkerLostError as error:
-            yield from self._send_lost_again(chunk, error, ran_alone=future.ran_alone)
+            by_task = future.ran_alone if error.by_task is None else error.by_task
+            yield from self._send_lost_again(chunk, error, by_task=by_task)
         except TaskError as error:
             yield from self._send_failed_again(chunk, error)
         except CancelledError:
@@ -317,19 +318,19 @@ class Dispatch(Generic[P]):
         return new
 
     def _send_lost_again(
-        self, chunk: Chunk, error: WorkerLostError, *, ran_alone: bool
+        self, chunk: Chunk, error: WorkerLostError, *, by_task: bool
     ) -> Iterator[tuple[Range, P]]:
         self.n_lost += 1
         if len(chunk) > 1:
             self._again.extend(chunk.split(LOST_PARTS))
             return
         chunk.n_losses += 1
-        chunk.n_deaths += ran_alone
+        chunk.n_deaths += by_task
         if chunk.n_deaths >= self._options.poison_after:
             poison = PoisonTaskError(
                 f"block {chunk.start} ended its worker {chunk.n_deaths} times, running alone, and "
                 "is not sent again; look for what ends the process there (memory, a C extension, "
-                "os._exit)",
+                f"os._exit): {error}",
                 block=chunk.start,
                 host=error.host,
             )
@@ -338,11 +339,10 @@ class Dispatch(Generic[P]):
         elif chunk.n_losses >= LOSSES_PER_DEATH * self._options.poison_after:
             raise EngineError(
                 f"block {chunk.start} was lost {chunk.n_losses} times with workers that ended, "
-                "and other tasks on the engine leave it open whose fault it is; run it on an "
-                "engine of its own"
+                f"which need not be its fault; run it on an engine of its own: {error}"
             ) from error
         else:
-            chunk.is_suspect = True
+            chunk.is_suspect = error.by_task is None
             self._again.append(chunk)
 
     def _send_failed_again(self, chunk: Chunk, error: TaskError) -> Iterator[tuple[Range, P]]:

@@ -74,11 +74,17 @@ class WorkerLostError(EngineError, BrokenExecutor):
     ----------
     host : str or None
         Host of the lost worker, where it is known.
+    by_task : bool or None
+        Whether the task ended it; False for ends that came from outside, None where the engine
+        cannot tell.
     """
 
-    def __init__(self, message: str, *, host: str | None = None) -> None:
+    def __init__(
+        self, message: str, *, host: str | None = None, by_task: bool | None = None
+    ) -> None:
         super().__init__(message)
         self.host = host
+        self.by_task = by_task
 
 
 class EngineTimeoutError(EngineError, TimeoutError):

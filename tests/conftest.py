@@ -21,7 +21,7 @@ REPOSITORY = Path(__file__).parent.parent
 
 #: They live as long as the process: the first by design of the standard library, the worker that
 #: stands in for the origin and its driver as long as the program that SCOOP runs.
-KEPT_PROCESSES = ("resource_tracker", "pool/worker.py")
+KEPT_PROCESSES = ("resource_tracker", "pool/substitute.py")
 KEPT_THREADS = ("scoop-driver",)
 
 

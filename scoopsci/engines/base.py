@@ -33,11 +33,9 @@ from scoopsci.engines.payload import (
 )
 from scoopsci.errors import (
     EngineError,
-    EngineNotStartedError,
     EngineUnavailableError,
     WorkerLostError,
 )
-from scoopsci.hosts import read_hostfile
 
 __all__ = ["Engine", "EngineFactory", "TaskFuture", "borrow_engine", "open_engine"]
 
@@ -66,9 +64,15 @@ class TaskFuture(Future[Any]):
         self._carried: Future[list[Buffer]] | None = None
         self._cost: dict[str, Any] = {}
 
-    def cancel(self) -> bool:
-        """Cancel the task unless it has started; see `concurrent.futures.Future.cancel`."""
-        return self._carried.cancel() if self._carried is not None else super().cancel()
+    def cancel(self, **how: bool) -> bool:
+        """Cancel the task unless it has started; see `concurrent.futures.Future.cancel`.
+
+        Parameters
+        ----------
+        **how
+            On a pool, ``kill=True`` also ends a worker that runs it.
+        """
+        return self._carried.cancel(**how) if self._carried is not None else super().cancel()
 
     def running(self) -> bool:
         """Tell whether the task has started and not ended."""
@@ -135,8 +139,6 @@ class Engine(Executor):
     ----------
     name : str
         Name of the engine.
-    n_workers : int
-        Number of workers; 0 where the engine cannot tell.
     """
 
     def __init__(
@@ -149,13 +151,22 @@ class Engine(Executor):
         self.name = name
         self._plain = plain
         self._carrier = carrier
-        self._executor, self.n_workers = carrier.__enter__()
+        self._executor, self._n_workers = carrier.__enter__()
         self._open = True
         self._lock = Lock()
         self._in_flight: set[TaskFuture] = set()
 
     def __repr__(self) -> str:
         return f"<Engine {self.name!r}, {self.n_workers} workers>"
+
+    @property
+    def n_workers(self) -> int:
+        """Number of workers; 0 where the engine cannot tell."""
+        return self._n_workers
+
+    def for_runs(self) -> Engine:
+        """Return the engine in the form that `scoopsci.dispatch` asks for."""
+        return self
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> TaskFuture:
         """Submit a call.
@@ -260,8 +271,9 @@ def open_engine(
     ----------
     engine : str or concurrent.futures.Executor
         Name of an engine, or an executor of another library, which stays the caller's to shut
-        down. "auto" is "scoop" inside ``python -m scoop``, "processes" for more than one worker,
-        else "serial". Inside a task every engine is "serial", with the same bits.
+        down. "auto" is "scoop" inside ``python -m scoop``, "pool" with a hostfile, "processes" for
+        more than one worker, else "serial". Inside a task every engine is "serial", with the same
+        bits.
     n_workers : int, optional
         Number of workers, where the engine has a choice.
     hostfile : path-like, optional
@@ -329,7 +341,7 @@ def borrow_engine(engine: str | Executor, **options: Any) -> Iterator[Engine]:
     if isinstance(engine, Engine) and not _nested():
         if given := [name for name, value in options.items() if value is not None]:
             raise ValueError(f"an open engine has its workers already, got {', '.join(given)}")
-        yield engine
+        yield engine.for_runs()
         return
     with open_engine(engine, **options) as opened:
         yield opened
@@ -350,12 +362,7 @@ def _choose(n_workers: int | None, hostfile: str | os.PathLike[str] | None) -> s
     if inside_scoop():
         return "scoop"
     if hostfile is not None:
-        hosts = read_hostfile(hostfile)
-        raise EngineNotStartedError(
-            f"{len(hosts)} hosts of a hostfile need a SCOOP pool around the program; start it as "
-            f"python -m scoop --hostfile {os.fspath(hostfile)} PROGRAM, or leave the hostfile out "
-            "to use this machine alone"
-        )
+        return "pool"
     if n_workers is None:
         import loky
 

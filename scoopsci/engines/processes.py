@@ -13,7 +13,7 @@ from typing import Any
 import loky
 
 from scoopsci.errors import EngineError
-from scoopsci.pool.worker import prepare_worker
+from scoopsci.pool.lifetime import prepare_worker
 
 __all__ = ["open_processes"]
 

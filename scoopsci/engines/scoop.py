@@ -14,7 +14,7 @@ from typing import Any
 from weakref import WeakSet
 
 from scoopsci.errors import EngineNotStartedError
-from scoopsci.pool import worker
+from scoopsci.pool import substitute
 
 __all__ = ["open_scoop"]
 
@@ -95,8 +95,8 @@ def _shared_driver() -> Executor:
     global _driver
     import scoop
 
-    from scoopsci.pool.driver import ScoopDriver
     from scoopsci.pool.origin import retire_origin
+    from scoopsci.pool.scoopdriver import ScoopDriver
 
     with _lock:
         if _driver is None:
@@ -120,7 +120,7 @@ def _start_substitute() -> subprocess.Popen[bytes]:
         *("--externalBrokerHostname", scoop.BROKER.externalHostname),
         *("--taskPort", str(scoop.BROKER.task_port)),
         *("--metaPort", str(scoop.BROKER.info_port)),
-        worker.__file__,
+        substitute.__file__,
     ]
     variables = {
         "PYTHONPATH": os.pathsep.join(entry or os.getcwd() for entry in sys.path),

@@ -1,315 +1,392 @@
-"""A driver of a SCOOP pool: submits tasks to the broker and collects results, in a thread.
-
-It is neither worker nor broker: it never executes a task, so no task can end it, and its futures
-are those of the standard library.
-"""
+"""The driver's side of a pool: submits frames to the broker, and collects outcomes in a thread."""
 
 from __future__ import annotations
 
 import itertools
+import json
 import os
-import pickle
-import random
-import socket
+import secrets
+import shutil
 import subprocess
+import sys
+import tempfile
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
-from concurrent.futures import Executor, Future
+from collections.abc import Callable, Sequence
+from concurrent.futures import Executor, Future, wait
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import zmq
 
-from scoopsci.errors import EngineError, WorkerLostError
-from scoopsci.pool.links import Links
-from scoopsci.pool.task import Task
+from scoopsci.errors import EngineError, EngineTimeoutError, WorkerLostError
+from scoopsci.pool import messages as kind
 
-__all__ = ["ScoopDriver"]
-
-#: SCOOP's messages.
-TASK, STATUS_REQUEST = b"T", b"SR"
-HERE, NOWHERE = b"H", b"N"
+__all__ = ["PoolDriver", "PoolFuture"]
 
 TICK_S = 1.0
-#: A broker that answers no question for so long is dead: it only passes messages on.
+
+#: A broker that answers no question for so long is dead.
 BROKER_SILENCE_S = 15.0
-#: How long a task may be under way from broker to worker, and the slowest link that is waited for.
-DELIVERY_S = 5.0
-DELIVERY_BYTES_PER_S = 1e6
-#: SCOOP's workers start Python and import the user's script before they take a task.
-FIRST_WORKER_S = 60.0
+
+#: Tasks at the broker for each worker: one that runs, and one to follow at once.
+N_AHEAD = 2
+
+#: Addresses of UNIX sockets end at 107 bytes, and sockets of ssh take 17 of them while they open.
+LONGEST_FOLDER = 60
+
+
+class PoolFuture(Future[Any]):
+    """The future of one task of a pool."""
+
+    def __init__(self, driver: PoolDriver, number: bytes) -> None:
+        super().__init__()
+        self._driver = driver
+        self._number = number
+
+    def cancel(self, *, kill: bool = False) -> bool:
+        """Cancel the task unless it has started, or end the worker that runs it.
+
+        Parameters
+        ----------
+        kill : bool
+            Cancel it even if it runs: its worker is ended, and another one started.
+
+        Returns
+        -------
+        bool
+            Whether the task has been cancelled.
+        """
+        if self.done():
+            return self.cancelled()
+        return self._driver.take_back(self._number, kill=kill)
 
 
 @dataclass
 class _Call:
-    number: int
-    future: Future[Any]
-    message: bytes
-    n_bytes: int = 0
-    worker: bytes | None = None
-    missed_s: float | None = None
-    wanted: bool | None = None
-
-    def claim(self) -> bool:
-        """Tell whether the outcome is still wanted; from now on the call cannot be cancelled."""
-        if self.wanted is None:
-            self.wanted = self.future.set_running_or_notify_cancel()
-        return self.wanted
+    future: PoolFuture
+    frames: Sequence[Any]
+    timeout_s: float | None
 
 
-@dataclass
-class _Worker:
-    host: str
-    pid: int
-    calls: set[int] = field(default_factory=set)
+class PoolDriver(Executor):
+    """Starts a broker, and is an executor on its workers.
 
-
-class ScoopDriver(Executor):
-    """An executor on the workers of a SCOOP pool that is running.
+    A task that is lost with its worker ends with a `WorkerLostError`; nothing is sent twice.
 
     Parameters
     ----------
-    hostname : str
-        Host of the broker.
-    port : int
-        Its task port.
-    n_workers : int
-        Number of workers; four tasks for each are given to the broker at a time.
-    start_worker : callable
-        Starts one worker beside the driver, as a process. It is started again when it dies.
+    config : dict
+        For `scoopsci.pool.broker.PoolBroker`, but for ``folder`` and ``driver``.
+    setup : sequence of buffer, optional
+        Frames for each worker to run before its first task.
+    check_setup : callable
+        Given the frames of their outcome, it raises an `EngineError` where that is a failure.
 
     Attributes
     ----------
-    n_found_waiting : int
-        How often the broker has said that a task still waits for a worker.
+    hosts : list of dict
+        What the broker has told of them last.
     """
 
     def __init__(
         self,
-        hostname: str,
-        port: int,
-        n_workers: int,
-        start_worker: Callable[[], subprocess.Popen[bytes]],
+        config: dict[str, Any],
+        setup: Sequence[Any] | None,
+        check_setup: Callable[[Sequence[Any]], None],
     ) -> None:
-        self._address = f"tcp://{hostname}:{port}"
-        # Workers try to reach a submitter by its name before they answer through the broker. The
-        # name is an address where nobody listens, and one of 16 million: nothing is bound here.
-        self._name = "127.{}.{}.{}:1".format(*random.SystemRandom().randbytes(3)).encode()
-        self._limit = 4 * n_workers
-        self._start_worker = start_worker
-        self._own_worker = start_worker()
-        self._n_failed_starts = 0
-        self._own_worker_ran = False
+        self.hosts: list[dict[str, Any]] = []
+        self._name = secrets.token_hex(16)
+        self._folder = _make_folder()
+        for number, host in enumerate(config["hosts"]):
+            host["place"]["control"] = f"{self._folder}/ssh{number}"
+        self._waiting: dict[bytes, _Call] = {}
+        self._sent: dict[bytes, _Call] = {}
+        self._outbox: deque[list[Any]] = deque()
+        if setup is not None:
+            self._outbox.append([kind.INITIALIZE, *setup])
+        self._check_setup = check_setup
+        self._answers: dict[bytes, threading.Event] = {}
         self._numbers = itertools.count()
-        self._waiting: deque[_Call] = deque()
-        self._sent: dict[int, _Call] = {}
-        self._astray: deque[int] = deque()
-        self._workers: dict[bytes, _Worker] = {}
-        self._last_answer_s = self._last_start_s = time.monotonic()
-        self._lock = threading.Lock()  # a task is either failed by the ending thread, or refused
-        self._closing = False
+        self._changed = threading.Condition()
+        self._closing = self._is_shut_down = False
         self._failure: EngineError | None = None
-        self.n_found_waiting = 0
         self._wake_read, self._wake_write = os.pipe()
         os.set_blocking(self._wake_read, False)
         os.set_blocking(self._wake_write, False)
-        self._thread = threading.Thread(target=self._run, daemon=True, name="scoop-driver")
+        self._broker = subprocess.Popen(
+            [sys.executable, "-P", "-m", "scoopsci.pool.broker"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        line = json.dumps({**config, "folder": self._folder, "driver": self._name})
+        assert self._broker.stdin is not None
+        self._broker.stdin.write(line.encode() + b"\n")
+        self._broker.stdin.flush()
+        self._thread = threading.Thread(target=self._run, daemon=True, name="pool-driver")
         self._thread.start()
 
-    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
-        """Submit a call of an importable function; see `concurrent.futures.Executor.submit`."""
-        number = next(self._numbers)
-        message = pickle.dumps(Task(self._name, number, fn, args), protocol=5)
-        call = _Call(number, Future(), message, n_bytes=len(message))
-        with self._lock:
+    @property
+    def n_workers(self) -> int:
+        """Number of workers wanted."""
+        return sum(host["n_wanted"] or 0 for host in self.hosts)
+
+    def wait_until_ready(self, timeout_s: float) -> None:
+        """Wait for all workers.
+
+        Parameters
+        ----------
+        timeout_s : float
+            Seconds to wait.
+
+        Raises
+        ------
+        EngineError
+            If a host or its workers do not start.
+        """
+        with self._changed:
+            self._changed.wait_for(lambda: self._failure or self._is_ready(), timeout_s)
+            if self._failure:
+                raise self._failure
+            if not self._is_ready():
+                late = [host["name"] for host in self.hosts if not _is_complete(host)]
+                raise EngineTimeoutError(
+                    f"workers on {', '.join(late) or 'all hosts'} were not ready within "
+                    f"{timeout_s:g} s; allow more time by start_timeout="
+                )
+
+    def _is_ready(self) -> bool:
+        return bool(self.hosts) and all(map(_is_complete, self.hosts))
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> PoolFuture:
+        """Send the arguments to the function that the workers run, which is `fn`; see `send`."""
+        return self.send(*args, **kwargs)
+
+    def send(self, frames: Sequence[Any], *, timeout: float | None = None) -> PoolFuture:
+        """Send a task.
+
+        Parameters
+        ----------
+        frames : sequence of buffer
+            For the function that the workers run.
+        timeout : float, optional
+            Seconds after which the worker that runs it is ended.
+
+        Returns
+        -------
+        PoolFuture
+            Of the frames of the outcome.
+
+        Raises
+        ------
+        EngineError, RuntimeError
+            If the pool has failed, or has been shut down.
+        """
+        number = next(self._numbers).to_bytes(8, "big")
+        call = _Call(PoolFuture(self, number), frames, timeout)
+        with self._changed:
             if self._closing:
-                raise self._failure or RuntimeError("the driver has been shut down")
-            self._waiting.append(call)
+                raise self._failure or RuntimeError("the pool has been shut down")
+            self._waiting[number] = call
         self._wake()
         return call.future
 
-    def ask(self) -> None:
-        """Ask the broker now, not at the next tick, where the tasks are."""
-        self._next_tick_s = 0.0
+    def take_back(self, number: bytes, *, kill: bool) -> bool:
+        """Cancel a task if it has not started, or end its worker."""
+        with self._changed:
+            call = self._waiting.pop(number, None)
+            if call is None:
+                if threading.current_thread() is self._thread:
+                    return False  # of a callback: there is nobody else to hear the answer
+                answer = self._answers.setdefault(number, threading.Event())
+                self._outbox.append([kind.CANCEL, number, b"1" if kill else b"0"])
+        if call is not None:
+            _cancel(call.future)
+            return True
+        self._wake()
+        answer.wait(BROKER_SILENCE_S)
+        call = self._sent.get(number)
+        return call is None or call.future.cancelled()
+
+    def resize(self, counts: Sequence[int]) -> None:
+        """Change the number of workers on each host."""
+        self._outbox.append([kind.RESIZE, json.dumps(counts).encode()])
         self._wake()
 
-    def abandon(self, number: int) -> None:
-        """Give up a task that has gone astray; its future ends with a `WorkerLostError`."""
-        self._astray.append(number)
-        self._wake()
+    def finish(self) -> None:
+        """Wait until every task has ended."""
+        wait([call.future for call in [*self._sent.values(), *self._waiting.values()]])
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
-        """End the thread, the sockets and the worker that the driver has started."""
-        with self._lock:
+        """End the broker, and with it all agents and workers."""
+        with self._changed:
             self._closing = True
+            if self._is_shut_down:
+                return
+            self._is_shut_down = True
         self._wake()
         self._thread.join(timeout=10)
-        os.close(self._wake_read)
-        os.close(self._wake_write)
-        # Ended in an orderly way, a SCOOP worker would end the whole pool.
-        self._own_worker.kill()
-        self._own_worker.wait()
+        assert self._broker.stdin is not None
+        with suppress(OSError):
+            self._broker.stdin.close()
+        try:
+            self._broker.wait(10)
+        except subprocess.TimeoutExpired:
+            self._broker.kill()
+            self._broker.wait()
+        with self._changed:
+            os.close(self._wake_read)
+            os.close(self._wake_write)
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    # --- the thread
 
     def _wake(self) -> None:
-        with suppress(BlockingIOError):  # a full pipe wakes, too
-            os.write(self._wake_write, b"!")
+        with self._changed, suppress(OSError):  # a full pipe wakes, too
+            if not self._is_shut_down or self._thread.is_alive():
+                os.write(self._wake_write, b"!")
 
     def _run(self) -> None:
         context = zmq.Context()
+        pidfd = os.pidfd_open(self._broker.pid)
         try:
-            self._open_sockets(context)
+            self._socket = context.socket(zmq.DEALER)
+            self._socket.setsockopt(zmq.IDENTITY, self._name.encode())
+            self._socket.setsockopt(zmq.RECONNECT_IVL, 5)
+            self._socket.set_hwm(0)
+            self._socket.connect(f"ipc://{self._folder}/broker")
+            self._poller = zmq.Poller()
+            for source in (self._socket, self._wake_read, pidfd):
+                self._poller.register(source, zmq.POLLIN)
+            self._heard_s = self._asked_s = time.monotonic()
             while not self._closing:
-                self._turn()
+                self._turn(pidfd)
+        except EngineError as error:
+            self._failure = error
         except Exception as error:
-            self._failure = EngineError(f"the driver of the SCOOP pool failed: {error}")
+            self._failure = EngineError(f"the driver of the pool failed: {error!r}")
             self._failure.__cause__ = error
         finally:
-            with self._lock:
-                self._closing = True
-            ended = EngineError("the driver of the SCOOP pool has been shut down")
-            self._fail_all(self._failure or ended)
+            self._end()
             context.destroy(linger=0)
+            os.close(pidfd)
 
-    def _open_sockets(self, context: zmq.Context[zmq.Socket[bytes]]) -> None:
-        self._tasks = context.socket(zmq.DEALER)
-        self._tasks.setsockopt(zmq.IDENTITY, self._name)
-        # Questions go on a connection of their own, or a large task would delay the answers.
-        self._pulse = context.socket(zmq.DEALER)
-        self._poller = zmq.Poller()
-        for connection in (self._tasks, self._pulse):
-            connection.set_hwm(0)
-            connection.connect(self._address)
-            self._poller.register(connection, zmq.POLLIN)
-        self._poller.register(self._wake_read, zmq.POLLIN)
-        self._links = Links(context, self._poller)
-        self._next_tick_s = 0.0
+    def _end(self) -> None:
+        with self._changed:
+            self._closing = True
+            error = self._failure or EngineError("the pool has been shut down")
+            calls = [*self._sent.values(), *self._waiting.values()]
+            self._sent.clear()
+            self._waiting.clear()
+            self._changed.notify_all()
+        for call in calls:
+            call.future.set_exception(error)
+        for answer in self._answers.values():
+            answer.set()
 
-    def _turn(self) -> None:
+    def _turn(self, pidfd: int) -> None:
         self._send()
         ready = dict(self._poller.poll(int(1000 * TICK_S)))
-        with suppress(BlockingIOError):
-            while os.read(self._wake_read, 4096):
-                pass
-        for connection, handle in ((self._tasks, self._on_reply), (self._pulse, self._on_status)):
+        if self._wake_read in ready:
+            with suppress(BlockingIOError):
+                while os.read(self._wake_read, 4096):
+                    pass
+        if self._socket in ready:
             with suppress(zmq.Again):
-                while connection in ready:
-                    handle(connection.recv_multipart(zmq.NOBLOCK))
-        while self._astray:
-            self._lose(self._astray.popleft(), "the origin, which runs no tasks,", None)
-        for name in self._links.take_broken():
-            worker = self._workers.pop(name)
-            for number in list(worker.calls):
-                self._lose(number, f"worker {worker.pid} on host {worker.host} ended", worker.host)
-        if time.monotonic() >= self._next_tick_s:
-            self._next_tick_s = time.monotonic() + TICK_S
-            self._tick()
+                while True:
+                    self._receive(self._socket.recv_multipart(zmq.NOBLOCK, copy=False))
+        if pidfd in ready:
+            raise EngineError(
+                f"the broker of the pool ended with status {self._broker.wait()}; open a new pool"
+            )
+        self._look_after_broker()
+
+    def _look_after_broker(self) -> None:
+        now = time.monotonic()
+        if now - self._asked_s > TICK_S:
+            if self._asked_s > self._heard_s and now - self._heard_s > BROKER_SILENCE_S:
+                raise EngineError(
+                    f"the broker of the pool has not answered for {BROKER_SILENCE_S:g} s; open a "
+                    "new pool"
+                )
+            self._asked_s = now
+            self._socket.send(kind.PING)
 
     def _send(self) -> None:
-        while self._waiting and len(self._sent) < self._limit:
-            call = self._waiting.popleft()
-            if call.future.cancelled():
-                call.claim()
-                continue
-            if not self._sent:  # nobody was asked while there was nothing to do
-                self._last_answer_s = self._last_start_s = time.monotonic()
-            self._sent[call.number] = call
-            self._tasks.send_multipart([TASK, self._id(call.number), call.message], copy=False)
-            call.message = b""
+        while self._outbox:
+            self._socket.send_multipart(self._outbox.popleft())
+        limit = N_AHEAD * max(1, self.n_workers)
+        while self._waiting and len(self._sent) < limit:
+            with self._changed:
+                if not self._waiting:
+                    return
+                number = next(iter(self._waiting))
+                call = self._waiting.pop(number)
+                self._sent[number] = call
+            timeout = b"" if call.timeout_s is None else str(call.timeout_s).encode()
+            self._socket.send_multipart([kind.TASK, number, timeout, *call.frames], copy=False)
+            call.frames = ()
 
-    def _id(self, number: int) -> bytes:
-        return pickle.dumps((self._name, number), pickle.HIGHEST_PROTOCOL)
+    def _receive(self, frames: list[Any]) -> None:
+        self._heard_s = time.monotonic()
+        message = frames[0].bytes
+        if message == kind.REPLY:
+            call = self._sent.pop(frames[1].bytes, None)
+            if call is not None:
+                call.future.set_result([frame.buffer for frame in frames[2:]])
+        elif message == kind.LOST:
+            self._lose(frames[1].bytes, json.loads(frames[2].bytes))
+        elif message == kind.CANCELLED:
+            number = frames[1].bytes
+            if frames[2].bytes == b"1" and (call := self._sent.pop(number, None)) is not None:
+                _cancel(call.future)
+            if number in self._answers:
+                self._answers.pop(number).set()
+        elif message == kind.HOSTS:
+            with self._changed:
+                self.hosts = json.loads(frames[1].bytes)
+                self._changed.notify_all()
+        elif message == kind.INITIALIZED:
+            self._check_setup([frame.buffer for frame in frames[1:]])
+        elif message == kind.FAILED:
+            raise EngineError(json.loads(frames[1].bytes)["message"])
 
-    def _on_reply(self, frames: list[bytes]) -> None:
-        name, content = frames[-1], pickle.loads(frames[1])
-        if not isinstance(content, Task):
-            self._on_started(name, *content)
-            return
-        call = self._forget(content.id[1])
-        if call is None or not call.claim():
-            return  # late: the task was given up, or cancelled
-        if content.exceptionValue is not None:
-            call.future.set_exception(content.exceptionValue)
-        else:
-            call.future.set_result(content.resultValue)
-
-    def _on_started(self, name: bytes, number: int, host: str, pid: int) -> None:
-        self._last_start_s = time.monotonic()
-        self._own_worker_ran |= pid == self._own_worker.pid and host == socket.gethostname()
-        self._workers.setdefault(name, _Worker(host, pid))
-        self._links.watch(name, host)
-        call = self._sent.get(number)
-        if call is not None:
-            call.worker = name
-            self._workers[name].calls.add(number)
-            call.claim()
-
-    def _forget(self, number: int) -> _Call | None:
+    def _lose(self, number: bytes, facts: dict[str, Any]) -> None:
         call = self._sent.pop(number, None)
-        if call is not None and call.worker in self._workers:
-            self._workers[call.worker].calls.discard(number)
-        return call
-
-    def _lose(self, number: int, what: str, host: str | None) -> None:
-        call = self._forget(number)
-        if call is not None and call.claim():
-            call.future.set_exception(WorkerLostError(f"{what} while it held the task", host=host))
-
-    def _fail_all(self, error: Exception) -> None:
-        calls = [*self._sent.values(), *self._waiting]
-        self._sent.clear()
-        self._waiting.clear()
-        for call in calls:
-            if call.claim():
-                call.future.set_exception(error)
-
-    def _on_status(self, frames: list[bytes]) -> None:
-        self._last_answer_s = now = time.monotonic()
-        number = pickle.loads(frames[1])[1]
-        call = self._sent.get(number)
-        if call is None or call.worker is not None:
+        if call is None:
             return
-        if frames[2] != NOWHERE:
-            self.n_found_waiting += frames[2] == HERE
-            call.missed_s = None
-            return
-        # Neither at the broker nor begun: on its way, or lost with the worker it was given to.
-        call.missed_s = call.missed_s or now
-        if now - call.missed_s > DELIVERY_S + call.n_bytes / DELIVERY_BYTES_PER_S:
-            self._lose(number, "a worker ended", None)
-
-    def _tick(self) -> None:
-        if not self._sent:
-            return
-        unstarted = [call.number for call in self._sent.values() if call.worker is None]
-        for number in unstarted or [-1]:
-            self._pulse.send_multipart([STATUS_REQUEST, self._id(number)])
-        now = time.monotonic()
-        if now - self._last_answer_s > BROKER_SILENCE_S:
-            self._fail_all(
-                EngineError(
-                    f"SCOOP's broker at {self._address} has not answered for "
-                    f"{BROKER_SILENCE_S:g} s, as after the death of an idle worker; start the "
-                    "program again"
-                )
+        where = f"worker {facts['pid']} on host {facts['host']}"
+        error: EngineError
+        if facts["why"] == "timeout":
+            error = EngineTimeoutError(
+                f"a task took longer than its timeout of {call.timeout_s:g} s, and {where} was "
+                "ended; allow it more time"
             )
-        elif not self._workers and now - self._last_start_s > FIRST_WORKER_S:
-            self._fail_all(
-                EngineError(
-                    f"no SCOOP worker has taken a task for {FIRST_WORKER_S:g} s; look at the "
-                    "workers' messages above, and whether each host has scoopsci installed"
-                )
+        else:
+            error = WorkerLostError(
+                f"{where} {facts['why']} while it held the task",
+                host=facts["host"],
+                by_task=facts["blame"],
             )
-        self._keep_own_worker()
+        call.future.set_exception(error)
 
-    def _keep_own_worker(self) -> None:
-        status = self._own_worker.poll()
-        if status is None:
-            return
-        self._n_failed_starts = 0 if self._own_worker_ran else self._n_failed_starts + 1
-        if self._n_failed_starts == 3:
-            raise EngineError(f"the worker beside the driver does not start, status {status}")
-        self._own_worker_ran = False
-        self._own_worker = self._start_worker()
+
+def _is_complete(host: dict[str, Any]) -> bool:
+    return host["n_wanted"] is not None and len(host["workers"]) >= host["n_wanted"]
+
+
+def _cancel(future: PoolFuture) -> None:
+    Future.cancel(future)
+    future.set_running_or_notify_cancel()
+
+
+def _make_folder() -> str:
+    for parent in (None, "/tmp"):
+        folder = tempfile.mkdtemp(prefix="scoopsci-", dir=parent)
+        if len(os.fsencode(folder)) <= LONGEST_FOLDER:
+            break
+        os.rmdir(folder)
+    return folder

@@ -9,7 +9,7 @@ from concurrent.futures import Future
 import scoop
 from scoop._types import Future as ScoopFuture
 
-from scoopsci.pool.driver import ScoopDriver
+from scoopsci.pool.scoopdriver import ScoopDriver
 from scoopsci.pool.task import Task
 
 __all__ = ["retire_origin"]

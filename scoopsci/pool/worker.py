@@ -1,52 +1,48 @@
-"""What every worker process that we start does first.
-
-As a file, this is also the main module of the workers that we add to a SCOOP pool: SCOOP loads it
-under the name SCOOP_WORKER.
-"""
+"""A worker of the pool: takes one task after the other from the broker."""
 
 from __future__ import annotations
 
-import contextlib
-import os
-import runpy
-import select
-import signal
-import threading
+import random
+from collections.abc import Callable, Sequence
+from typing import Any
 
-__all__ = ["prepare_worker"]
+import numpy as np
+import zmq
+
+from scoopsci.pool.messages import INITIALIZE, INITIALIZED, REPLY, REQUEST, TASK
+
+__all__ = ["work"]
 
 
-def prepare_worker(driver_pid: int) -> None:
-    """Make a worker process live and die with its driver.
+def work(name: str, socket: str, run: Callable[[Sequence[Any]], Sequence[Any]]) -> None:
+    """Take tasks until the process is ended.
 
     Parameters
     ----------
-    driver_pid : int
-        Process of the driver, on this host.
+    name : str
+        The worker's name at the broker, which nobody else knows.
+    socket : str
+        Path of the broker's socket on this host.
+    run : callable
+        ``run(frames)`` returns the frames of the outcome, whatever the task does.
     """
-    # Ctrl-C reaches the whole process group; the driver alone answers it, and ends the workers.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    # The driver's stdout carries its data; what a worker writes beside Python is for people.
-    with contextlib.suppress(OSError):
-        os.dup2(2, 1)
-    try:
-        driver = os.pidfd_open(driver_pid)
-    except ProcessLookupError:
-        os._exit(1)
-    threading.Thread(target=_end_with, args=(driver,), daemon=True, name="end-with-driver").start()
-
-
-def _end_with(process: int) -> None:
-    # A parent-death signal would be sent when the thread ends that started the worker.
-    poll = select.poll()
-    poll.register(process, select.POLLIN)
-    poll.poll()
-    os._exit(1)
-
-
-if __name__ == "SCOOP_WORKER":
-    prepare_worker(os.getppid())
-    # SCOOP's own futures name functions of the script, which SCOOP loads under this name, too.
-    script = runpy.run_path(os.environ["SCOOPSCI_SCRIPT"], run_name="SCOOP_WORKER")
-    __all__ = script.get("__all__") or [name for name in script if not name.startswith("__")]
-    globals().update({name: script[name] for name in __all__})
+    # Workers are forked from one process: they must not draw the same numbers.
+    random.seed()
+    np.random.seed()
+    broker = zmq.Context().socket(zmq.DEALER)
+    broker.setsockopt(zmq.IDENTITY, name.encode())
+    broker.set_hwm(0)
+    broker.connect(f"ipc://{socket}")
+    while True:
+        broker.send(REQUEST)
+        kind, *rest = broker.recv_multipart(copy=False)
+        if kind.bytes == TASK:
+            sender, number, *frames = rest
+            head = [REPLY, sender.bytes, number.bytes]
+        elif kind.bytes == INITIALIZE:
+            frames, head = rest, [INITIALIZED]
+        else:
+            continue
+        outcome = run([frame.buffer for frame in frames])
+        broker.send_multipart([*head, *outcome], copy=False)
+        del rest, frames, outcome  # or they would stay in memory until the next task

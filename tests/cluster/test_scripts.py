@@ -135,7 +135,7 @@ def test_a_killed_worker_changes_no_bit(run_scoop: RunScoop) -> None:
     )
     try:
         wait_for_work(process.pid, seconds=4.0)
-        (substitute,) = member_with(process.pid, "pool/worker.py")
+        (substitute,) = member_with(process.pid, "pool/substitute.py")
         substitute.kill()
         time.sleep(1.0)
         out, err = process.communicate(timeout=90)

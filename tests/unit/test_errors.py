@@ -99,7 +99,7 @@ REMEDIES = {
     errors.LedgerError: r"run\.ledger .*another run: seed is 1 there and 2 here; .*another file",
 }
 ATTRIBUTES = {
-    errors.WorkerLostError: {"host"},
+    errors.WorkerLostError: {"by_task", "host"},
     errors.TaskError: {"block", "host", "pid", "stage", "remote_traceback"},
     errors.PoisonTaskError: {"block", "host", "pid", "stage", "remote_traceback"},
     errors.HostfileError: {"path", "line_number"},

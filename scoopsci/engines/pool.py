@@ -1,0 +1,311 @@
+"""The engine `pool`: workers on this machine and others, started for the program by SSH."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Executor, Future, wait
+from pathlib import Path
+from typing import Any
+from weakref import WeakSet
+
+from scoopsci.arguments import check_count, check_seconds
+from scoopsci.engines.base import Engine
+from scoopsci.engines.payload import pack, run_payload, unpack
+from scoopsci.engines.threads import VARIABLES
+from scoopsci.errors import EngineError, PoisonTaskError, TaskError, WorkerLostError
+from scoopsci.hosts import Host, read_hostfile
+from scoopsci.pool.driver import PoolDriver, PoolFuture
+
+__all__ = ["Pool", "open_pool"]
+
+#: Workers also die of what comes from outside, which says nothing about the task.
+LOSSES_PER_DEATH = 10
+
+#: A pool without a worker for so long, in times of host_timeout, gives up.
+LONELY_TIMES = 4
+
+#: Hosts of these names need no SSH.
+HERE = ("localhost", "127.0.0.1", "::1")
+
+#: Agents without a word from the broker for so long, in times of host_timeout, end.
+LEASE_TIMES = 2
+
+
+class Pool(Engine):
+    """Workers on this machine or on those of a hostfile, from any program or notebook.
+
+    It is a `concurrent.futures.Executor`, whose ``map`` also fits libraries that ask for an object
+    with one, and an engine of scoopsci. Use it as a context manager, or call `shutdown`.
+
+    Parameters
+    ----------
+    n_workers : int, optional
+        Number of workers. By default what the hostfile says, or one for each core.
+    hostfile : path-like, optional
+        The hosts; without one, this machine.
+    worker_memory : int, optional
+        Bytes of memory that a worker may take; one that takes more is ended.
+    initializer : callable, optional
+        Called with `initargs` on each worker before its first task.
+    initargs : sequence
+        Its arguments.
+    poison_after : int
+        A task that has ended so many workers is not sent again.
+    mixed : bool
+        Accept hosts that compute differently in the last bit.
+    host_timeout : float
+        Seconds of silence after which a host is given up; it is used again when it is back.
+    start_timeout : float
+        Seconds in which the workers must be ready.
+    python : path-like, optional
+        Interpreter on the hosts; by default the path of this one.
+    ssh : path-like
+        The program that reaches the hosts.
+
+    Raises
+    ------
+    EngineError
+        If a host or its workers do not start; it names the host.
+    HostfileError, ValueError, TypeError
+        If an argument is out of range.
+
+    Examples
+    --------
+    >>> with Pool(2) as pool:
+    ...     list(pool.map(abs, range(-3, 0)))
+    [3, 2, 1]
+    """
+
+    def __init__(
+        self,
+        n_workers: int | None = None,
+        *,
+        hostfile: str | os.PathLike[str] | None = None,
+        worker_memory: int | None = None,
+        initializer: Callable[..., object] | None = None,
+        initargs: Sequence[Any] = (),
+        poison_after: int = 3,
+        mixed: bool = False,
+        host_timeout: float = 15.0,
+        start_timeout: float = 60.0,
+        python: str | os.PathLike[str] | None = None,
+        ssh: str | os.PathLike[str] = "ssh",
+    ) -> None:
+        if n_workers is not None:
+            check_count("n_workers", n_workers)
+        if worker_memory is not None:
+            check_count("worker_memory", worker_memory)
+        check_count("poison_after", poison_after)
+        check_seconds("host_timeout", host_timeout)
+        check_seconds("start_timeout", start_timeout)
+        hosts = _spread(n_workers, None if hostfile is None else read_hostfile(hostfile))
+        setup = None if initializer is None else pack(initializer, tuple(initargs), {})
+        config = {
+            "hosts": [_describe(host, python, os.fspath(ssh), host_timeout) for host in hosts],
+            "host_timeout_s": host_timeout,
+            "workers_timeout_s": LONELY_TIMES * host_timeout,
+            "mixed": mixed,
+            "initializes": setup is not None,
+            "agent": {
+                "python": sys.version_info[:2],
+                "variables": dict.fromkeys((*VARIABLES, "NUMBA_NUM_THREADS"), "1"),
+                "run": f"{run_payload.__module__}:{run_payload.__name__}",
+                "path": [os.path.abspath(entry) for entry in sys.path if _is_users(entry)],
+                "lease_s": LEASE_TIMES * host_timeout,
+                "memory_bytes": worker_memory,
+            },
+        }
+        self._driver = PoolDriver(config, setup, _check_setup)
+        try:
+            self._driver.wait_until_ready(start_timeout)
+        except BaseException:
+            self._driver.shutdown()
+            raise
+        super().__init__("pool", _carry(self._driver, poison_after))
+
+    @property
+    def n_workers(self) -> int:
+        """Number of workers."""
+        return self._driver.n_workers
+
+    @property
+    def hosts(self) -> list[dict[str, Any]]:
+        """Each host's ``name``, ``connected``, ``n_wanted`` and ``workers``, the pids of these."""
+        return self._driver.hosts
+
+    def for_runs(self) -> Engine:
+        """Return the engine that reports a lost task rather than send it again."""
+        return Engine("pool", contextlib.nullcontext((self._driver, self.n_workers)))
+
+    def resize(self, n_workers: int) -> None:
+        """Change the number of workers; those to go end once they have finished their tasks.
+
+        Parameters
+        ----------
+        n_workers : int
+            On all hosts together.
+        """
+        check_count("n_workers", n_workers)
+        n_hosts = len(self.hosts)
+        self._driver.resize([(n_workers + n_hosts - 1 - i) // n_hosts for i in range(n_hosts)])
+
+    def __reduce__(self) -> Any:
+        raise TypeError("a pool cannot be sent to a worker; inside a task, use engine='serial'")
+
+
+class _Resending(Executor):
+    """Sends tasks again that are lost with their workers, up to the limit of contract 3."""
+
+    def __init__(self, driver: PoolDriver, poison_after: int) -> None:
+        self._driver = driver
+        self._poison_after = poison_after
+        self.futures: WeakSet[Future[Any]] = WeakSet()
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        (frames,) = args
+        future = _Attempts(self._driver, frames, self._poison_after)
+        self.futures.add(future)
+        return future
+
+
+class _Attempts(Future[Any]):
+    """A task, sent as often as it takes."""
+
+    def __init__(self, driver: PoolDriver, frames: Sequence[Any], poison_after: int) -> None:
+        super().__init__()
+        self._driver, self._frames, self._poison_after = driver, frames, poison_after
+        self._n_deaths = self._n_losses = 0
+        self._attempt: PoolFuture
+        self._send()
+
+    def cancel(self, *, kill: bool = False) -> bool:
+        return self._attempt.cancel(kill=kill)
+
+    def _send(self) -> None:
+        self._attempt = self._driver.submit(run_payload, self._frames)
+        self._attempt.add_done_callback(self._settle)
+
+    def _settle(self, attempt: Future[Any]) -> None:
+        if attempt.cancelled():
+            super().cancel()
+            self.set_running_or_notify_cancel()
+            return
+        error = attempt.exception()
+        if error is None:
+            self.set_result(attempt.result())
+        elif isinstance(error, WorkerLostError):
+            self._send_again(error)
+        else:
+            self.set_exception(error)
+
+    def _send_again(self, error: WorkerLostError) -> None:
+        self._n_losses += 1
+        self._n_deaths += bool(error.by_task)
+        if self._n_deaths >= self._poison_after:
+            poison = PoisonTaskError(
+                f"the task ended its worker {self._n_deaths} times and is not sent again; look "
+                f"for what ends the process there (memory, a C extension, os._exit): {error}",
+                host=error.host,
+            )
+            poison.__cause__ = error
+            self.set_exception(poison)
+        elif self._n_losses >= LOSSES_PER_DEATH * self._poison_after:
+            self.set_exception(error)
+        else:
+            try:
+                self._send()
+            except (EngineError, RuntimeError) as failure:
+                self.set_exception(failure)
+
+
+@contextlib.contextmanager
+def _carry(driver: PoolDriver, poison_after: int) -> Iterator[tuple[Executor, int]]:
+    executor = _Resending(driver, poison_after)
+    try:
+        yield executor, driver.n_workers
+        wait(list(executor.futures))
+        driver.finish()
+    finally:
+        driver.shutdown()
+
+
+@contextlib.contextmanager
+def open_pool(
+    n_workers: int | None = None,
+    hostfile: str | os.PathLike[str] | None = None,
+    **options: Any,
+) -> Iterator[tuple[Executor, int]]:
+    """Yield the executor of a `Pool` for one run.
+
+    Parameters
+    ----------
+    n_workers, hostfile, **options
+        See `Pool`.
+
+    Yields
+    ------
+    tuple of Executor, int
+        The executor, which reports lost tasks, and its number of workers.
+    """
+    with Pool(n_workers, hostfile=hostfile, **options) as pool:
+        yield pool._driver, pool.n_workers
+
+
+def _check_setup(frames: Sequence[Any]) -> None:
+    try:
+        unpack(frames)
+    except TaskError as error:
+        failure = EngineError(f"the initializer of the pool failed: {error}")
+        failure.__cause__ = error.__cause__
+        raise failure from error.__cause__
+
+
+def _spread(n_workers: int | None, hosts: list[Host] | None) -> list[Host]:
+    """Deal workers out to hosts, one after the other, to none more than its count."""
+    if hosts is None:
+        return [Host("localhost", n_workers=n_workers)]
+    if n_workers is None:
+        return hosts
+    counts = [0] * len(hosts)
+    while sum(counts) < n_workers:
+        before = sum(counts)
+        for i, host in enumerate(hosts):
+            if sum(counts) < n_workers and counts[i] < (host.n_workers or n_workers):
+                counts[i] += 1
+        if sum(counts) == before:
+            raise ValueError(
+                f"n_workers must be at most {before}, which is what the hostfile allows, got "
+                f"{n_workers}; raise its counts"
+            )
+    return [
+        Host(host.name, host.user, host.port, n) for host, n in zip(hosts, counts, strict=True) if n
+    ]
+
+
+def _describe(
+    host: Host, python: str | os.PathLike[str] | None, ssh: str, host_timeout: float
+) -> dict[str, Any]:
+    is_here = (
+        host.name in ("localhost", "127.0.0.1", "::1") and host.user is None and host.port is None
+    )
+    return {
+        "label": host.name,
+        "n_workers": host.n_workers,
+        "place": {
+            "destination": None if is_here else host.ssh_destination,
+            "port": host.port,
+            "python": sys.executable if is_here else os.fspath(python or sys.executable),
+            "ssh": ssh,
+            "keep_alive_s": host_timeout / 3,
+        },
+    }
+
+
+def _is_users(entry: str) -> bool:
+    """Tell whether an entry of the path is the user's own, not Python's or its packages'."""
+    path = Path(entry).resolve()
+    roots = {Path(root).resolve() for root in (sys.prefix, sys.base_prefix)}
+    return path.is_dir() and not any(path.is_relative_to(root) for root in roots)

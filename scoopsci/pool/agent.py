@@ -1,0 +1,238 @@
+"""The agent: the one process that is started on a host, and the parent of its workers.
+
+It talks to the broker in lines of JSON, over its standard input and output: over SSH, that is the
+host's one connection. It runs no task and keeps one thread, so nothing that a task does can silence
+it. When the connection ends, or is silent for too long, it ends its workers, removes what it has
+written, and ends.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import importlib
+import json
+import os
+import selectors
+import shutil
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+__all__ = ["main"]
+
+#: What the agent writes, between the lines that a login shell may add.
+MARK = "scoopsci: "
+
+TICK_S = 0.25
+HEARTBEAT_S = 2.0
+PR_SET_PDEATHSIG = 1
+
+#: Whoever sends these to a worker comes from outside: a task that fails raises other signals.
+FROM_OUTSIDE = (signal.SIGKILL, signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGQUIT)
+
+
+@dataclass
+class _Child:
+    name: str
+    pid: int
+    pidfd: int
+    stopped: bool = False
+    ended_for: str | None = None
+
+
+class Agent:
+    """Starts workers, watches them, and tells the broker.
+
+    Parameters
+    ----------
+    config : dict
+        The broker's first line: ``python``, ``variables``, ``run``, ``path``, ``folder``,
+        ``lease_s``, ``memory_bytes`` and ``stale``.
+    """
+
+    def __init__(self, config: dict[str, Any]) -> None:
+        self._config = config
+        for folder in config["stale"]:
+            shutil.rmtree(folder, ignore_errors=True)
+        self._own_folder = config["folder"] is None
+        self.folder = config["folder"] or tempfile.mkdtemp(prefix="scoopsci-", dir="/tmp")
+        self._children: dict[int, _Child] = {}
+        self._selector = selectors.DefaultSelector()
+        os.set_blocking(0, False)
+        self._selector.register(0, selectors.EVENT_READ)
+        self._unread = b""
+        self._connected = True
+        self._heard_s = time.monotonic()
+        self._told_s = 0.0
+        sys.path += [entry for entry in config["path"] if entry not in sys.path]
+        module, _, name = config["run"].partition(":")
+        # Workers are forked: what is loaded here, they have from the start.
+        self._run_task = getattr(importlib.import_module(module), name)
+        self._work = importlib.import_module("scoopsci.pool.worker").work
+
+    def run(self) -> None:
+        """Serve until the broker is gone."""
+        from scoopsci.receipts import process_facts, software_versions
+
+        try:
+            self._tell(
+                hello={**process_facts(), "versions": software_versions()},
+                folder=self.folder,
+                n_cores=len(os.sched_getaffinity(0)),
+            )
+            while self._connected:
+                self._turn()
+        finally:
+            for child in list(self._children.values()):
+                self._kill(child)
+                os.waitid(os.P_PIDFD, child.pidfd, os.WEXITED)
+            if self._own_folder:
+                shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _turn(self) -> None:
+        for key, _ in self._selector.select(TICK_S):
+            if key.fd == 0:
+                self._listen()
+            else:
+                self._bury(key.data)
+        now = time.monotonic()
+        if now - self._heard_s > self._config["lease_s"]:
+            self._connected = False
+        if now - self._told_s > HEARTBEAT_S:
+            self._tell(alive=True)
+        for child in self._children.values():
+            self._look_at(child)
+
+    def _tell(self, **facts: Any) -> None:
+        self._told_s = time.monotonic()
+        try:
+            os.write(1, f"{MARK}{json.dumps(facts)}\n".encode())
+        except OSError:
+            self._connected = False
+
+    def _listen(self) -> None:
+        try:
+            data = os.read(0, 1 << 16)
+        except BlockingIOError:
+            return
+        if not data:
+            self._connected = False
+            return
+        self._heard_s = time.monotonic()
+        *lines, self._unread = (self._unread + data).split(b"\n")
+        for line in lines:
+            order = json.loads(line)
+            for name in order.get("start", ()):
+                self._start(name, order["socket"])
+            if "kill" in order:
+                for child in self._children.values():
+                    if child.name == order["kill"]:
+                        child.ended_for = order["why"]
+                        self._kill(child)
+
+    def _start(self, name: str, socket: str) -> None:
+        agent = os.getpid()
+        pid = os.fork()
+        if pid:
+            pidfd = os.pidfd_open(pid)
+            child = _Child(name, pid, pidfd)
+            self._children[pid] = child
+            self._selector.register(pidfd, selectors.EVENT_READ, child)
+            self._tell(started=name, pid=pid)
+            return
+        try:
+            self._become_worker(agent)
+            self._work(name, socket, self._run_task)
+        except BaseException as error:
+            sys.stderr.write(f"a worker of the pool cannot go on: {error!r}\n")
+        finally:
+            os._exit(1)
+
+    def _become_worker(self, agent: int) -> None:
+        os.setsid()  # what a task starts ends with its worker, by the group
+        ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+        if os.getppid() != agent:
+            os._exit(1)
+        self._selector.close()
+        for child in self._children.values():
+            os.close(child.pidfd)
+        nothing = os.open(os.devnull, os.O_RDWR)
+        os.dup2(nothing, 0)
+        os.dup2(2, 1)
+        os.close(nothing)
+        # Ctrl-C is the driver's to answer.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+    def _bury(self, child: _Child) -> None:
+        self._selector.unregister(child.pidfd)
+        found = os.waitid(os.P_PIDFD, child.pidfd, os.WEXITED)
+        assert found is not None
+        del self._children[child.pid]
+        os.close(child.pidfd)
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(child.pid, signal.SIGKILL)
+        if found.si_code == os.CLD_EXITED:
+            how, own = f"exit status {found.si_status}", True
+        else:
+            how = signal.Signals(found.si_status).name
+            own = found.si_status not in FROM_OUTSIDE
+        self._tell(ended=child.name, how=how, own_doing=own, killed_for=child.ended_for)
+
+    def _kill(self, child: _Child) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(child.pid, signal.SIGKILL)
+        with contextlib.suppress(ProcessLookupError):
+            signal.pidfd_send_signal(child.pidfd, signal.SIGKILL)
+
+    def _look_at(self, child: _Child) -> None:
+        """Notice a worker that has been stopped, or that takes more memory than it may."""
+        try:
+            stat = Path(f"/proc/{child.pid}/stat").read_text("ascii", "replace")
+        except OSError:
+            return  # it has just ended
+        fields = stat[stat.rindex(")") + 2 :].split()
+        if (fields[0] == "T") != child.stopped:
+            child.stopped = not child.stopped
+            self._tell(stopped=child.name, now=child.stopped)
+        limit = self._config["memory_bytes"]
+        if limit is not None and int(fields[21]) * os.sysconf("SC_PAGESIZE") > limit:
+            child.ended_for = "memory"
+            self._kill(child)
+
+
+def main() -> None:
+    """Read the broker's first line, and serve it."""
+    os.umask(0o077)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGPIPE, signal.SIG_IGN)
+    end: Callable[..., None] = lambda *_: sys.exit(1)  # noqa: E731
+    signal.signal(signal.SIGTERM, end)
+    signal.signal(signal.SIGHUP, end)
+    config = json.loads(_read_line())
+    if config["python"] != list(sys.version_info[:2]):
+        os.write(1, f"{MARK}{json.dumps({'other_python': sys.version.split()[0]})}\n".encode())
+        return
+    os.environ.update(config["variables"])  # before the libraries are loaded that read them
+    Agent(config).run()
+
+
+def _read_line() -> bytes:
+    # Byte by byte: what follows is not for this buffer.
+    line = b""
+    while not line.endswith(b"\n"):
+        byte = os.read(0, 1)
+        if not byte:
+            sys.exit(1)
+        line += byte
+    return line
+
+
+if __name__ == "__main__":
+    main()

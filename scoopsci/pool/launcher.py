@@ -1,0 +1,176 @@
+"""How agents are started: as a process on this machine, or by SSH on another."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shlex
+import subprocess
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from scoopsci.pool.agent import MARK
+
+__all__ = ["AgentProcess", "Place"]
+
+#: ssh gives a connection up after this many unanswered questions.
+N_KEEP_ALIVES = 3
+
+#: What ssh and the agent have written last, for error messages.
+TAIL_BYTES = 4_000
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where an agent runs, and how it is reached.
+
+    Attributes
+    ----------
+    destination : str or None
+        As ssh takes it; None for this machine.
+    port : int or None
+        For ssh.
+    python : str
+        The interpreter there.
+    ssh : str
+        The program.
+    control : str
+        Path for the control socket of the connection.
+    keep_alive_s : float
+        Time between questions of ssh to the other side.
+    """
+
+    destination: str | None
+    port: int | None
+    python: str
+    ssh: str
+    control: str
+    keep_alive_s: float
+
+    def command(self) -> list[str]:
+        """Return the command that starts the agent."""
+        agent = [self.python, "-P", "-m", "scoopsci.pool.agent"]
+        if self.destination is None:
+            return agent
+        return [*self._ssh(), "-T", "--", self.destination, "exec " + shlex.join(agent)]
+
+    def forwarding(self, there: str, here: str) -> list[str]:
+        """Return the command that makes a socket here appear there, over the same connection."""
+        assert self.destination is not None
+        return [*self._ssh(), "-O", "forward", "-R", f"{there}:{here}", "--", self.destination]
+
+    def _ssh(self) -> list[str]:
+        options = {
+            "BatchMode": "yes",
+            "ControlMaster": "auto",
+            "ControlPath": self.control,
+            "ControlPersist": "no",
+            "ServerAliveInterval": max(1, round(self.keep_alive_s)),
+            "ServerAliveCountMax": N_KEEP_ALIVES,
+            "ConnectTimeout": max(1, round(N_KEEP_ALIVES * self.keep_alive_s)),
+            "ForwardX11": "no",
+            "ForwardAgent": "no",
+            "PermitLocalCommand": "no",
+            "RemoteCommand": "none",
+            "LogLevel": "ERROR",
+        }
+        port = [] if self.port is None else ["-p", str(self.port)]
+        return [self.ssh, *port, *(f"-o{name}={value}" for name, value in options.items())]
+
+
+class AgentProcess:
+    """One started agent: lines of JSON to it, and from it.
+
+    Parameters
+    ----------
+    place : Place
+        Where.
+    config : dict
+        Its first line.
+    """
+
+    def __init__(self, place: Place, config: dict[str, Any]) -> None:
+        self._process = subprocess.Popen(
+            place.command(),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            start_new_session=True,
+        )
+        streams = self._process.stdin, self._process.stdout, self._process.stderr
+        self._streams = [stream for stream in streams if stream is not None]
+        self._orders, self.lines, self.errors = (stream.fileno() for stream in self._streams)
+        for descriptor in (self._orders, self.lines, self.errors):
+            os.set_blocking(descriptor, False)
+        self._unsent = b""
+        self._unread = b""
+        self.tail = b""
+        self.started_s = self.heard_s = self.asked_s = time.monotonic()
+        self.ended = False
+        self.tell(**config)
+
+    def tell(self, **order: Any) -> None:
+        """Send a line; what the connection does not take now is kept for the next call."""
+        self._unsent += json.dumps(order).encode() + b"\n"
+        self._flush()
+
+    def beat(self) -> None:
+        """Let the agent know that the broker lives."""
+        self.asked_s = time.monotonic()
+        if self._unsent:
+            self._flush()
+        else:
+            self.tell(alive=True)
+
+    def _flush(self) -> None:
+        with contextlib.suppress(BlockingIOError, BrokenPipeError):
+            self._unsent = self._unsent[os.write(self._orders, self._unsent) :]
+
+    def listen(self) -> Iterator[dict[str, Any]]:
+        """Yield what the agent has told since the last call."""
+        data = self._read(self.lines)
+        *lines, self._unread = (self._unread + data).split(b"\n")
+        for line in lines:
+            self.heard_s = time.monotonic()
+            _, mark, facts = line.decode(errors="replace").partition(MARK)
+            if mark:
+                yield json.loads(facts)
+            else:  # of a login shell
+                self.tail = (self.tail + line + b"\n")[-TAIL_BYTES:]
+
+    def read_errors(self) -> bytes:
+        """Return what has been written to its standard error since the last call."""
+        data = self._read(self.errors)
+        self.tail = (self.tail + data)[-TAIL_BYTES:]
+        return data
+
+    def _read(self, descriptor: int) -> bytes:
+        try:
+            data = os.read(descriptor, 1 << 16)
+        except BlockingIOError:
+            return b""
+        self.ended |= not data
+        return data
+
+    def status(self) -> int | None:
+        """Return the exit status, or None while it runs."""
+        return self._process.poll()
+
+    def dismiss(self) -> None:
+        """End the connection, and thereby the agent and its workers."""
+        with contextlib.suppress(OSError):
+            self._streams[0].close()
+
+    def end(self, timeout_s: float) -> None:
+        """Wait until it has ended, and make it."""
+        self.dismiss()
+        try:
+            self._process.wait(timeout_s)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        for stream in self._streams:
+            stream.close()

@@ -1,0 +1,39 @@
+"""How a worker process lives and dies with its driver."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import signal
+import threading
+
+__all__ = ["prepare_worker"]
+
+
+def prepare_worker(driver_pid: int) -> None:
+    """Make a worker process live and die with its driver.
+
+    Parameters
+    ----------
+    driver_pid : int
+        Process of the driver, on this host.
+    """
+    # Ctrl-C reaches the whole process group; the driver alone answers it, and ends the workers.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # The driver's stdout carries its data; what a worker writes beside Python is for people.
+    with contextlib.suppress(OSError):
+        os.dup2(2, 1)
+    try:
+        driver = os.pidfd_open(driver_pid)
+    except ProcessLookupError:
+        os._exit(1)
+    threading.Thread(target=_end_with, args=(driver,), daemon=True, name="end-with-driver").start()
+
+
+def _end_with(process: int) -> None:
+    # A parent-death signal would be sent when the thread ends that started the worker.
+    poll = select.poll()
+    poll.register(process, select.POLLIN)
+    poll.poll()
+    os._exit(1)

@@ -1,0 +1,52 @@
+"""What passes over the broker's socket: frames, the first of which names the kind of a message.
+
+Between a worker and the broker::
+
+    REQUEST                                 the worker takes a task
+    TASK, sender, number, *frames           here it is
+    REPLY, sender, number, *frames          its outcome
+    INITIALIZE, *frames                     to be run before the first task
+    INITIALIZED, *frames                    its outcome
+
+Between the driver and the broker::
+
+    TASK, number, timeout, *frames          seconds as text, or nothing
+    REPLY, number, *frames                  the outcome
+    LOST, number, facts                     there is none: the worker ended, say
+    CANCEL, number, force                   asks whether a task can be taken back
+    CANCELLED, number, taken                the answer
+    INITIALIZE, *frames                     for every worker
+    INITIALIZED, worker, *frames            its outcome
+    RESIZE, counts                          workers wanted on each host
+    HOSTS, hosts                            what has become of them
+    FAILED, facts                           the pool cannot go on
+    PING, PONG                              the broker lives
+
+Facts are JSON. The broker reads nothing else: frames pass through it as they are.
+"""
+
+from __future__ import annotations
+
+from scoop.broker.brokerzmq import REPLY, REQUEST, TASK
+
+__all__ = [
+    "CANCEL",
+    "CANCELLED",
+    "FAILED",
+    "HOSTS",
+    "INITIALIZE",
+    "INITIALIZED",
+    "LOST",
+    "PING",
+    "PONG",
+    "REPLY",
+    "REQUEST",
+    "RESIZE",
+    "TASK",
+]
+
+CANCEL, CANCELLED = b"X", b"XD"
+INITIALIZE, INITIALIZED = b"IN", b"ID"
+LOST, FAILED = b"L", b"F"
+RESIZE, HOSTS = b"RS", b"H"
+PING, PONG = b"PI", b"PO"
