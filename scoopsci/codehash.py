@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["hash_code", "hash_values"]
+__all__ = ["hash_code", "hash_values", "is_users_module"]
 
 PLAIN = (type(None), bool, float, complex, str, bytes, range, np.generic)
 
@@ -103,9 +103,9 @@ class _Description:
             yield from self._describe_code(value)
         elif (inner := _find_inner(value)) is not None:
             yield from self._describe_all(inner)
-        elif isinstance(value, types.FunctionType) and _is_users(value.__module__):
+        elif isinstance(value, types.FunctionType) and is_users_module(value.__module__):
             yield from self._describe_function(value)
-        elif isinstance(value, type) and _is_users(value.__module__):
+        elif isinstance(value, type) and is_users_module(value.__module__):
             yield from self._describe_class(value)
         elif hasattr(value, "__qualname__") or isinstance(value, types.ModuleType):
             yield f"{getattr(value, '__module__', '')} {value.__name__}"
@@ -127,7 +127,7 @@ class _Description:
                 value = fn.__globals__[name]
                 yield name
                 yield from self.describe(value)
-                if isinstance(value, types.ModuleType) and _is_users(value.__name__):
+                if isinstance(value, types.ModuleType) and is_users_module(value.__name__):
                     used = (vars(value)[other] for other in names if other in vars(value))
                     yield from self._describe_all(used)
 
@@ -146,7 +146,14 @@ class _Description:
         yield from self._describe_all(code.co_consts)
 
 
-def _is_users(module_name: str | None) -> bool:
+def is_users_module(module_name: str | None) -> bool:
+    """Tell whether a module is the user's own: not Python's, not ours, not an installed one.
+
+    Parameters
+    ----------
+    module_name : str or None
+        Its full name.
+    """
     top, _, _ = (module_name or "").partition(".")
     if top in sys.stdlib_module_names or top == "scoopsci":
         return False

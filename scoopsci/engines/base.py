@@ -190,6 +190,15 @@ class Engine(Executor):
         EngineError
             If the executor takes no more tasks.
         """
+        return self._send(fn, args, kwargs)
+
+    def _send(
+        self,
+        fn: Callable[..., Any],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        **how: Any,
+    ) -> TaskFuture:
         if not self._open:
             raise RuntimeError(f"engine {self.name!r} has been shut down and takes no more tasks")
         future = TaskFuture()
@@ -204,7 +213,7 @@ class Engine(Executor):
         cost = {"pack_s": time.perf_counter() - start_s, "sent_bytes": count_bytes(frames)}
         try:
             run = run_plain_payload if self._plain else run_payload
-            carried = self._executor.submit(run, frames)
+            carried = self._executor.submit(run, frames, **how)
         except EngineError:
             raise
         except Exception as error:

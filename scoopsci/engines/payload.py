@@ -22,6 +22,7 @@ from typing import Any, TypeAlias
 
 import cloudpickle
 
+from scoopsci.engines.byvalue import users_modules
 from scoopsci.engines.output import capture_output, replay_output
 from scoopsci.engines.threads import limit_libraries_to_come, one_thread
 from scoopsci.errors import EngineError, TaskError
@@ -135,6 +136,7 @@ def dump(value: object) -> list[Buffer]:
     list of buffer
         The pickle, then its buffers.
     """
+    users_modules.renew()
     buffers: list[Buffer] = []
 
     def keep_small_in_band(buffer: pickle.PickleBuffer) -> bool:

@@ -9,14 +9,18 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, Future, wait
 from pathlib import Path
 from typing import Any
-from weakref import WeakSet
+from weakref import WeakSet, finalize
+
+import numpy.typing as npt
 
 from scoopsci.arguments import check_count, check_seconds
-from scoopsci.engines.base import Engine
+from scoopsci.engines.base import Engine, TaskFuture
+from scoopsci.engines.byvalue import users_modules
 from scoopsci.engines.payload import pack, run_payload, unpack
 from scoopsci.engines.threads import VARIABLES
 from scoopsci.errors import EngineError, PoisonTaskError, TaskError, WorkerLostError
 from scoopsci.hosts import Host, read_hostfile
+from scoopsci.pool.broadcast import Broadcast
 from scoopsci.pool.driver import PoolDriver, PoolFuture
 
 __all__ = ["Pool", "open_pool"]
@@ -125,6 +129,7 @@ class Pool(Engine):
             self._driver.shutdown()
             raise
         super().__init__("pool", _carry(self._driver, poison_after))
+        finalize(self, self._driver.shutdown)
 
     @property
     def n_workers(self) -> int:
@@ -139,6 +144,47 @@ class Pool(Engine):
     def for_runs(self) -> Engine:
         """Return the engine that reports a lost task rather than send it again."""
         return Engine("pool", contextlib.nullcontext((self._driver, self.n_workers)))
+
+    def submit_within(
+        self, timeout: float, fn: Callable[..., Any], /, *args: Any, **kwargs: Any
+    ) -> TaskFuture:
+        """Submit a call that may take only so long.
+
+        Parameters
+        ----------
+        timeout : float
+            Seconds from its start. The worker that runs it is then ended, and another one started.
+        fn, *args, **kwargs
+            See `submit`.
+
+        Returns
+        -------
+        TaskFuture
+            It raises an `EngineTimeoutError` where the time has passed.
+        """
+        check_seconds("timeout", timeout)
+        return self._send(fn, args, kwargs, timeout=timeout)
+
+    def broadcast(self, array: npt.ArrayLike) -> Broadcast:
+        """Send an array to each host once, where workers share it, memory-mapped.
+
+        Parameters
+        ----------
+        array : array-like
+            Of any type but objects; it is copied at once.
+
+        Returns
+        -------
+        Broadcast
+            To be given to tasks, which find the array as its ``array``. Keep it as long as they
+            run.
+
+        Raises
+        ------
+        TypeError
+            If the array holds objects.
+        """
+        return self._driver.broadcast(array)
 
     def resize(self, n_workers: int) -> None:
         """Change the number of workers; those to go end once they have finished their tasks.
@@ -166,7 +212,7 @@ class _Resending(Executor):
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
         (frames,) = args
-        future = _Attempts(self._driver, frames, self._poison_after)
+        future = _Attempts(self._driver, frames, self._poison_after, kwargs.get("timeout"))
         self.futures.add(future)
         return future
 
@@ -174,9 +220,16 @@ class _Resending(Executor):
 class _Attempts(Future[Any]):
     """A task, sent as often as it takes."""
 
-    def __init__(self, driver: PoolDriver, frames: Sequence[Any], poison_after: int) -> None:
+    def __init__(
+        self,
+        driver: PoolDriver,
+        frames: Sequence[Any],
+        poison_after: int,
+        timeout: float | None,
+    ) -> None:
         super().__init__()
         self._driver, self._frames, self._poison_after = driver, frames, poison_after
+        self._timeout = timeout
         self._n_deaths = self._n_losses = 0
         self._attempt: PoolFuture
         self._send()
@@ -185,7 +238,7 @@ class _Attempts(Future[Any]):
         return self._attempt.cancel(kill=kill)
 
     def _send(self) -> None:
-        self._attempt = self._driver.submit(run_payload, self._frames)
+        self._attempt = self._driver.send(self._frames, timeout=self._timeout)
         self._attempt.add_done_callback(self._settle)
 
     def _settle(self, attempt: Future[Any]) -> None:
@@ -224,12 +277,13 @@ class _Attempts(Future[Any]):
 @contextlib.contextmanager
 def _carry(driver: PoolDriver, poison_after: int) -> Iterator[tuple[Executor, int]]:
     executor = _Resending(driver, poison_after)
-    try:
-        yield executor, driver.n_workers
-        wait(list(executor.futures))
-        driver.finish()
-    finally:
-        driver.shutdown()
+    with users_modules:
+        try:
+            yield executor, driver.n_workers
+            wait(list(executor.futures))
+            driver.finish()
+        finally:
+            driver.shutdown()
 
 
 @contextlib.contextmanager

@@ -22,12 +22,15 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import zmq
 from scoop.broker.brokerzmq import Broker
 
 from scoopsci.errors import EngineError
 from scoopsci.pool import messages as kind
+from scoopsci.pool.broadcast import find_data
 from scoopsci.pool.launcher import AgentProcess, Place
+from scoopsci.receipts import software_versions
 from scoopsci.workers import Workers
 
 __all__ = ["PoolBroker", "main"]
@@ -111,7 +114,10 @@ class PoolBroker(Broker):  # type: ignore[misc]
         self._numerics = Workers(mixed=config["mixed"])
         self._poller = zmq.Poller()
         self._poller.register(self.task_socket, zmq.POLLIN)
-        self._poller.register(0, zmq.POLLIN)
+        # A child that the driver has forked may hold the pipe open for longer than it lives.
+        self._driver_pidfd = os.pidfd_open(config["driver_pid"])
+        for source in (0, self._driver_pidfd):
+            self._poller.register(source, zmq.POLLIN)
         self._readers: dict[int, Callable[[], None]] = {}
         self._alone_since_s = time.monotonic()
         self._next_tick_s = 0.0
@@ -122,6 +128,7 @@ class PoolBroker(Broker):  # type: ignore[misc]
             kind.CANCEL: self._on_cancel,
             kind.INITIALIZE: self._on_initialize,
             kind.INITIALIZED: self._on_initialized,
+            kind.FETCH: self._on_fetch,
             kind.RESIZE: self._on_resize,
             kind.PING: self._on_ping,
         }
@@ -138,7 +145,7 @@ class PoolBroker(Broker):  # type: ignore[misc]
 
     def _turn(self) -> bool:
         ready = dict(self._poller.poll(int(1000 * TICK_S)))
-        if 0 in ready and not os.read(0, 1 << 12):
+        if self._driver_pidfd in ready or (0 in ready and not os.read(0, 1 << 12)):
             return False
         if self.task_socket in ready:
             with contextlib.suppress(zmq.Again):
@@ -268,6 +275,11 @@ class PoolBroker(Broker):  # type: ignore[misc]
             self._adjust(host)
         self._tell_hosts()
 
+    def _on_fetch(self, peer: bytes, frames: list[Any]) -> None:
+        path = find_data(self._folder, frames[0].bytes.decode(errors="replace"))
+        data = [] if path is None else [np.memmap(path, mode="r")]
+        self._send(peer, kind.FETCHED, *data)
+
     def _on_ping(self, peer: bytes, frames: list[Any]) -> None:
         self._send(peer, kind.PONG)
 
@@ -293,14 +305,15 @@ class PoolBroker(Broker):  # type: ignore[misc]
         ]
         self._send(self._driver, kind.HOSTS, json.dumps(hosts).encode())
 
-    def _fail(self, message: str, **facts: Any) -> None:
-        told = {"message": message, **facts}
-        self._send(self._driver, kind.FAILED, json.dumps(told).encode())
+    def _fail(self, message: str) -> None:
+        self._send(self._driver, kind.FAILED, message.encode())
 
     # --- hosts
 
     def _start_agent(self, host: _Host) -> None:
         host.retry_at_s = None
+        with contextlib.suppress(FileNotFoundError):  # of a connection that was cut
+            os.unlink(host.place.control)
         is_here = host.place.destination is None
         own = {"folder": str(self._folder) if is_here else None, "stale": host.stale}
         agent = AgentProcess(host.place, {**self._config["agent"], **own})
@@ -344,6 +357,12 @@ class PoolBroker(Broker):  # type: ignore[misc]
 
     def _greet(self, host: _Host, told: dict[str, Any]) -> None:
         host.facts, host.folder, host.stale = told["hello"], told["folder"], []
+        theirs, ours = host.facts["versions"]["scoopsci"], software_versions()["scoopsci"]
+        if theirs != ours:
+            self._give_up(
+                host, f"has scoopsci {theirs}, the driver {ours}; install the same version there"
+            )
+            return
         if host.n_workers is None:
             host.n_workers = told["n_cores"]
         try:
@@ -455,8 +474,10 @@ class PoolBroker(Broker):  # type: ignore[misc]
             return
         self._drop_agent(host)
         if not host.ever_ready:
-            words = agent.tail.decode(errors="replace").strip()
-            self._fail(f"host {host.label} cannot be used: {why}: {words}", host=host.label)
+            words = agent.tail.decode(errors="replace").strip() or "it said nothing"
+            self._give_up(
+                host, f"cannot be used, {why}: {words}\ntry by hand: {host.place.as_typed()}"
+            )
             return
         host.retry_at_s = time.monotonic() + host.retry_s
         host.retry_s = min(2 * host.retry_s, LAST_RETRY_S)
@@ -482,7 +503,7 @@ class PoolBroker(Broker):  # type: ignore[misc]
     def _give_up(self, host: _Host, why: str) -> None:
         if host.agent is not None:
             self._drop_agent(host)
-        self._fail(f"host {host.label} {why}", host=host.label)
+        self._fail(f"host {host.label} {why}")
 
     # --- time
 
@@ -506,10 +527,12 @@ class PoolBroker(Broker):  # type: ignore[misc]
                 worker = self._workers[task.worker]
                 self._lose(key, worker, "timeout", blame=True)
                 self._doom(worker, "its task took too long")
-        if any(worker.ready for worker in self._workers.values()):
+        if not self._tasks or any(worker.ready for worker in self._workers.values()):
             self._alone_since_s = now
         elif now - self._alone_since_s > self._config["workers_timeout_s"]:
-            self._fail(f"the pool has had no worker for {self._config['workers_timeout_s']:g} s")
+            self._alone_since_s = now
+            self._tasks.clear()
+            self._send(self._driver, kind.LONELY)
 
     def _part(self) -> None:
         agents = [host.agent for host in self._hosts if host.agent is not None]

@@ -19,10 +19,12 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
+import numpy.typing as npt
 import zmq
 
 from scoopsci.errors import EngineError, EngineTimeoutError, WorkerLostError
 from scoopsci.pool import messages as kind
+from scoopsci.pool.broadcast import Broadcast
 
 __all__ = ["PoolDriver", "PoolFuture"]
 
@@ -122,12 +124,17 @@ class PoolDriver(Executor):
             stdout=subprocess.DEVNULL,
             start_new_session=True,
         )
-        line = json.dumps({**config, "folder": self._folder, "driver": self._name})
+        own = {"folder": self._folder, "driver": self._name, "driver_pid": os.getpid()}
+        line = json.dumps({**config, **own})
         assert self._broker.stdin is not None
         self._broker.stdin.write(line.encode() + b"\n")
         self._broker.stdin.flush()
         self._thread = threading.Thread(target=self._run, daemon=True, name="pool-driver")
         self._thread.start()
+
+    def broadcast(self, array: npt.ArrayLike) -> Broadcast:
+        """Make an array available to all workers; see `Broadcast`."""
+        return Broadcast.write(array, self._folder)
 
     @property
     def n_workers(self) -> int:
@@ -277,15 +284,18 @@ class PoolDriver(Executor):
     def _end(self) -> None:
         with self._changed:
             self._closing = True
-            error = self._failure or EngineError("the pool has been shut down")
+            self._changed.notify_all()
+        self._fail_all(self._failure or EngineError("the pool has been shut down"))
+        for answer in self._answers.values():
+            answer.set()
+
+    def _fail_all(self, error: EngineError) -> None:
+        with self._changed:
             calls = [*self._sent.values(), *self._waiting.values()]
             self._sent.clear()
             self._waiting.clear()
-            self._changed.notify_all()
         for call in calls:
             call.future.set_exception(error)
-        for answer in self._answers.values():
-            answer.set()
 
     def _turn(self, pidfd: int) -> None:
         self._send()
@@ -352,7 +362,9 @@ class PoolDriver(Executor):
         elif message == kind.INITIALIZED:
             self._check_setup([frame.buffer for frame in frames[1:]])
         elif message == kind.FAILED:
-            raise EngineError(json.loads(frames[1].bytes)["message"])
+            raise EngineError(frames[1].bytes.decode())
+        elif message == kind.LONELY:
+            self._fail_all(EngineError("the pool has had no worker for too long; see its hosts"))
 
     def _lose(self, number: bytes, facts: dict[str, Any]) -> None:
         call = self._sent.pop(number, None)

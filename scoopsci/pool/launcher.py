@@ -57,6 +57,13 @@ class Place:
             return agent
         return [*self._ssh(), "-T", "--", self.destination, "exec " + shlex.join(agent)]
 
+    def as_typed(self) -> str:
+        """Return a command by which a user can look for what is wrong."""
+        agent = [self.python, "-P", "-m", "scoopsci.pool.agent"]
+        port = [] if self.port is None else ["-p", str(self.port)]
+        ssh = [] if self.destination is None else [self.ssh, *port, self.destination]
+        return shlex.join([*ssh, *agent])
+
     def forwarding(self, there: str, here: str) -> list[str]:
         """Return the command that makes a socket here appear there, over the same connection."""
         assert self.destination is not None

@@ -7,6 +7,8 @@ Between a worker and the broker::
     REPLY, sender, number, *frames          its outcome
     INITIALIZE, *frames                     to be run before the first task
     INITIALIZED, *frames                    its outcome
+    FETCH, name                             asks for what is broadcast
+    FETCHED, data                           or nothing, where there is no such thing
 
 Between the driver and the broker::
 
@@ -19,7 +21,8 @@ Between the driver and the broker::
     INITIALIZED, worker, *frames            its outcome
     RESIZE, counts                          workers wanted on each host
     HOSTS, hosts                            what has become of them
-    FAILED, facts                           the pool cannot go on
+    LONELY                                  there has been no worker for too long
+    FAILED, reason                          the pool cannot go on
     PING, PONG                              the broker lives
 
 Facts are JSON. The broker reads nothing else: frames pass through it as they are.
@@ -33,9 +36,12 @@ __all__ = [
     "CANCEL",
     "CANCELLED",
     "FAILED",
+    "FETCH",
+    "FETCHED",
     "HOSTS",
     "INITIALIZE",
     "INITIALIZED",
+    "LONELY",
     "LOST",
     "PING",
     "PONG",
@@ -47,6 +53,7 @@ __all__ = [
 
 CANCEL, CANCELLED = b"X", b"XD"
 INITIALIZE, INITIALIZED = b"IN", b"ID"
-LOST, FAILED = b"L", b"F"
+FETCH, FETCHED = b"FE", b"FD"
+LOST, LONELY, FAILED = b"L", b"LO", b"F"
 RESIZE, HOSTS = b"RS", b"H"
 PING, PONG = b"PI", b"PO"

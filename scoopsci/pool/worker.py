@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -9,7 +10,8 @@ from typing import Any
 import numpy as np
 import zmq
 
-from scoopsci.pool.messages import INITIALIZE, INITIALIZED, REPLY, REQUEST, TASK
+from scoopsci.pool.broadcast import serve_broadcasts
+from scoopsci.pool.messages import FETCH, INITIALIZE, INITIALIZED, REPLY, REQUEST, TASK
 
 __all__ = ["work"]
 
@@ -33,6 +35,13 @@ def work(name: str, socket: str, run: Callable[[Sequence[Any]], Sequence[Any]]) 
     broker.setsockopt(zmq.IDENTITY, name.encode())
     broker.set_hwm(0)
     broker.connect(f"ipc://{socket}")
+
+    def fetch(data: str) -> Any:
+        broker.send_multipart([FETCH, data.encode()])
+        _, *found = broker.recv_multipart(copy=False)
+        return found[0].buffer if found else None
+
+    serve_broadcasts(os.path.dirname(socket), fetch)
     while True:
         broker.send(REQUEST)
         kind, *rest = broker.recv_multipart(copy=False)

@@ -1,0 +1,121 @@
+"""Arrays that are sent to each host once, and memory-mapped by its workers."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import re
+import secrets
+import weakref
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+__all__ = ["Broadcast", "find_data", "serve_broadcasts"]
+
+_NAME = re.compile(r"data-[0-9a-f]{32}")
+
+#: Of this process, where it is a worker: where the files are, and how they are fetched.
+_folder: Path | None = None
+_fetch: Callable[[str], Any] | None = None
+
+
+class Broadcast:
+    """An array that all workers of a pool can read.
+
+    It travels as a mere name; on a worker, `array` is the copy of its host.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        The file, in NumPy's format.
+
+    Attributes
+    ----------
+    array : ndarray
+        Read-only, memory-mapped.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self.array: npt.NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
+
+    @classmethod
+    def write(cls, array: npt.ArrayLike, folder: str | os.PathLike[str]) -> Broadcast:
+        """Write an array into a folder.
+
+        Parameters
+        ----------
+        array : array-like
+            Of any type but objects.
+        folder : path-like
+            Folder of the pool; the file goes when the broadcast is no longer used there.
+
+        Raises
+        ------
+        TypeError
+            If it holds objects.
+        """
+        array = np.asarray(array)
+        if array.dtype.hasobject:
+            raise TypeError(f"an array to broadcast must hold no objects, got {array.dtype}")
+        path = Path(folder) / f"data-{secrets.token_hex(16)}"
+        with path.open("xb") as file:
+            np.save(file, array, allow_pickle=False)
+        broadcast = cls(path)
+        weakref.finalize(broadcast, _remove, path)
+        return broadcast
+
+    def __repr__(self) -> str:
+        return f"<Broadcast of {self.array.shape} {self.array.dtype}>"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _attach, (str(self._path.parent), self._path.name)
+
+
+def _remove(path: Path) -> None:
+    with contextlib.suppress(OSError):
+        path.unlink()
+
+
+def serve_broadcasts(folder: str, fetch: Callable[[str], Any]) -> None:
+    """Let this process, a worker, open what is broadcast.
+
+    Parameters
+    ----------
+    folder : str
+        Folder of the pool on this host.
+    fetch : callable
+        ``fetch(name)`` returns the bytes of a file, or None where there is none.
+    """
+    global _folder, _fetch
+    _folder, _fetch = Path(folder), fetch
+
+
+def find_data(folder: Path, name: str) -> Path | None:
+    """Return the file of a broadcast, or None where a name is not that of one."""
+    path = folder / name
+    return path if _NAME.fullmatch(name) and path.is_file() else None
+
+
+def _attach(home: str, name: str) -> Broadcast:
+    if _folder is None or _fetch is None:
+        return Broadcast(Path(home) / name)
+    path = _folder / name
+    if not path.exists():
+        with (_folder / f"{name}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)  # another worker may be about to fetch it
+            if not path.exists():
+                data = _fetch(name)
+                if data is None:
+                    raise LookupError(
+                        "the array is no longer there; keep what pool.broadcast has returned"
+                    )
+                scratch = _folder / f"{name}.new"
+                scratch.write_bytes(data)
+                scratch.rename(path)
+    return Broadcast(path)
