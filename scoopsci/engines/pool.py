@@ -110,6 +110,7 @@ class Pool(Engine):
         config = {
             "hosts": [_describe(host, python, os.fspath(ssh), host_timeout) for host in hosts],
             "host_timeout_s": host_timeout,
+            "start_timeout_s": start_timeout,
             "workers_timeout_s": LONELY_TIMES * host_timeout,
             "mixed": mixed,
             "initializes": setup is not None,

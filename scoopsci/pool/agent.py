@@ -64,7 +64,8 @@ class Agent:
         self.folder = config["folder"] or tempfile.mkdtemp(prefix="scoopsci-", dir="/tmp")
         self._children: dict[int, _Child] = {}
         self._selector = selectors.DefaultSelector()
-        os.set_blocking(0, False)
+        for descriptor in (0, 1):
+            os.set_blocking(descriptor, False)
         self._selector.register(0, selectors.EVENT_READ)
         self._unread = b""
         self._connected = True
@@ -113,7 +114,7 @@ class Agent:
         self._told_s = time.monotonic()
         try:
             os.write(1, f"{MARK}{json.dumps(facts)}\n".encode())
-        except OSError:
+        except OSError:  # closed, or full: nobody has read for long
             self._connected = False
 
     def _listen(self) -> None:
@@ -172,12 +173,11 @@ class Agent:
 
     def _bury(self, child: _Child) -> None:
         self._selector.unregister(child.pidfd)
+        self._kill(child)  # what it has started; its number is its own until it is waited for
         found = os.waitid(os.P_PIDFD, child.pidfd, os.WEXITED)
         assert found is not None
         del self._children[child.pid]
         os.close(child.pidfd)
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(child.pid, signal.SIGKILL)
         if found.si_code == os.CLD_EXITED:
             how, own = f"exit status {found.si_status}", True
         else:

@@ -15,11 +15,13 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any
 
 import numpy as np
@@ -43,6 +45,9 @@ FIRST_RETRY_S, LAST_RETRY_S = 1.0, 10.0
 
 #: Workers that end so often before they take a task will not start at all.
 N_STARTS = 3
+
+#: Pieces of the hosts' error output that wait to be shown; more are dropped.
+MOST_SHOWN = 1_000
 
 #: Agents get this long to end when the pool does.
 PARTING_S = 5.0
@@ -95,8 +100,8 @@ class PoolBroker(Broker):  # type: ignore[misc]
     Parameters
     ----------
     config : dict
-        ``folder``, ``driver``, ``hosts``, ``host_timeout_s``, ``workers_timeout_s``, ``mixed``,
-        ``initializes`` and, for the agents, ``agent``.
+        ``folder``, ``driver``, ``hosts``, ``host_timeout_s``, ``start_timeout_s``,
+        ``workers_timeout_s``, ``mixed``, ``initializes`` and, for the agents, ``agent``.
     """
 
     def __init__(self, config: dict[str, Any]) -> None:
@@ -119,6 +124,9 @@ class PoolBroker(Broker):  # type: ignore[misc]
         for source in (0, self._driver_pidfd):
             self._poller.register(source, zmq.POLLIN)
         self._readers: dict[int, Callable[[], None]] = {}
+        # The driver's stderr may be a terminal that is held, or a pipe that nobody reads.
+        self._shown: SimpleQueue[bytes] = SimpleQueue()
+        threading.Thread(target=self._write_shown, daemon=True).start()
         self._alone_since_s = time.monotonic()
         self._next_tick_s = 0.0
         self._handlers: dict[bytes, Callable[[bytes, list[Any]], None]] = {
@@ -312,10 +320,9 @@ class PoolBroker(Broker):  # type: ignore[misc]
 
     def _start_agent(self, host: _Host) -> None:
         host.retry_at_s = None
-        with contextlib.suppress(FileNotFoundError):  # of a connection that was cut
-            os.unlink(host.place.control)
         is_here = host.place.destination is None
         own = {"folder": str(self._folder) if is_here else None, "stale": host.stale}
+        host.place = host.place.prepare()
         agent = AgentProcess(host.place, {**self._config["agent"], **own})
         host.agent, host.facts, host.socket = agent, {}, None
         for descriptor, read in ((agent.lines, self._hear), (agent.errors, self._show)):
@@ -326,9 +333,13 @@ class PoolBroker(Broker):  # type: ignore[misc]
         if host.agent is None:
             return
         data = host.agent.read_errors()
-        if data and host.facts:
-            sys.stderr.buffer.write(data)
-            sys.stderr.flush()
+        if data and host.facts and self._shown.qsize() < MOST_SHOWN:
+            self._shown.put(data)
+
+    def _write_shown(self) -> None:
+        with contextlib.suppress(OSError):
+            while data := self._shown.get():
+                os.write(2, data)
 
     def _hear(self, host: _Host) -> None:
         agent = host.agent
@@ -486,6 +497,8 @@ class PoolBroker(Broker):  # type: ignore[misc]
     def _drop_agent(self, host: _Host) -> None:
         agent = host.agent
         assert agent is not None
+        if host.socket is not None:
+            host.place.stop_forwarding(host.socket, self._socket_path)
         host.agent, host.socket, host.forwarding = None, None, None
         if host.folder and host.place.destination is not None:
             host.stale = [host.folder]
@@ -516,8 +529,9 @@ class PoolBroker(Broker):  # type: ignore[misc]
                 continue
             if now - host.agent.asked_s >= HEARTBEAT_S:
                 host.agent.beat()
-            if now - host.agent.heard_s > self._config["host_timeout_s"]:
-                self._lose_host(host, f"it was silent for {self._config['host_timeout_s']:g} s")
+            patience = "host_timeout_s" if host.facts else "start_timeout_s"
+            if now - host.agent.heard_s > self._config[patience]:
+                self._lose_host(host, f"it was silent for {self._config[patience]:g} s")
         for worker in list(self._workers.values()):
             if worker.stopped_s and now - worker.stopped_s > self._config["host_timeout_s"]:
                 for key in list(worker.tasks):
@@ -536,6 +550,9 @@ class PoolBroker(Broker):  # type: ignore[misc]
 
     def _part(self) -> None:
         agents = [host.agent for host in self._hosts if host.agent is not None]
+        for host in self._hosts:
+            if host.socket is not None:
+                host.place.stop_forwarding(host.socket, self._socket_path)
         for agent in agents:
             agent.dismiss()
         deadline_s = time.monotonic() + PARTING_S

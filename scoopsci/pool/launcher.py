@@ -9,7 +9,7 @@ import shlex
 import subprocess
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from scoopsci.pool.agent import MARK
@@ -18,6 +18,9 @@ __all__ = ["AgentProcess", "Place"]
 
 #: ssh gives a connection up after this many unanswered questions.
 N_KEEP_ALIVES = 3
+
+#: Answers of a connection that is open already.
+CHECK_S = 5.0
 
 #: What ssh and the agent have written last, for error messages.
 TAIL_BYTES = 4_000
@@ -37,8 +40,9 @@ class Place:
         The interpreter there.
     ssh : str
         The program.
-    control : str
-        Path for the control socket of the connection.
+    control : str or None
+        Path for the control socket of the connection; None for that of a connection which the
+        user's own configuration keeps open.
     keep_alive_s : float
         Time between questions of ssh to the other side.
     """
@@ -47,8 +51,24 @@ class Place:
     port: int | None
     python: str
     ssh: str
-    control: str
+    control: str | None
     keep_alive_s: float
+
+    def prepare(self) -> Place:
+        """Return the place as it is reached now, ready for a new connection."""
+        if self.destination is None or self.control is None:
+            return self
+        with contextlib.suppress(FileNotFoundError):  # of a connection that was cut
+            os.unlink(self.control)
+        port = [] if self.port is None else ["-p", str(self.port)]
+        check = [self.ssh, *port, "-O", "check", "--", self.destination]
+        with contextlib.suppress(OSError, subprocess.TimeoutExpired):
+            found = subprocess.run(
+                check, stdin=subprocess.DEVNULL, capture_output=True, timeout=CHECK_S, check=False
+            )
+            if found.returncode == 0:
+                return replace(self, control=None)
+        return self
 
     def command(self) -> list[str]:
         """Return the command that starts the agent."""
@@ -69,12 +89,22 @@ class Place:
         assert self.destination is not None
         return [*self._ssh(), "-O", "forward", "-R", f"{there}:{here}", "--", self.destination]
 
+    def stop_forwarding(self, there: str, here: str) -> None:
+        """Take the socket away again, where the connection is the user's and goes on."""
+        if self.destination is not None and self.control is None:
+            cancel = [*self._ssh(), "-O", "cancel", "-R", f"{there}:{here}", "--", self.destination]
+            with contextlib.suppress(OSError, subprocess.TimeoutExpired):
+                subprocess.run(
+                    cancel,
+                    stdin=subprocess.DEVNULL,
+                    capture_output=True,
+                    timeout=CHECK_S,
+                    check=False,
+                )
+
     def _ssh(self) -> list[str]:
-        options = {
+        options: dict[str, str | int] = {
             "BatchMode": "yes",
-            "ControlMaster": "auto",
-            "ControlPath": self.control,
-            "ControlPersist": "no",
             "ServerAliveInterval": max(1, round(self.keep_alive_s)),
             "ServerAliveCountMax": N_KEEP_ALIVES,
             "ConnectTimeout": max(1, round(N_KEEP_ALIVES * self.keep_alive_s)),
@@ -84,6 +114,12 @@ class Place:
             "RemoteCommand": "none",
             "LogLevel": "ERROR",
         }
+        if self.control is not None:
+            options |= {
+                "ControlMaster": "auto",
+                "ControlPath": self.control,
+                "ControlPersist": "no",
+            }
         port = [] if self.port is None else ["-p", str(self.port)]
         return [self.ssh, *port, *(f"-o{name}={value}" for name, value in options.items())]
 
