@@ -6,10 +6,10 @@ import contextlib
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Executor, Future, wait
+from concurrent.futures import Executor, Future
 from pathlib import Path
 from typing import Any
-from weakref import WeakSet, finalize
+from weakref import finalize
 
 import numpy.typing as npt
 
@@ -21,7 +21,7 @@ from scoopsci.engines.threads import VARIABLES
 from scoopsci.errors import EngineError, PoisonTaskError, TaskError, WorkerLostError
 from scoopsci.hosts import Host, read_hostfile
 from scoopsci.pool.broadcast import Broadcast
-from scoopsci.pool.driver import PoolDriver, PoolFuture
+from scoopsci.pool.driver import PoolDriver
 
 __all__ = ["Pool", "open_pool"]
 
@@ -209,70 +209,32 @@ class _Resending(Executor):
     def __init__(self, driver: PoolDriver, poison_after: int) -> None:
         self._driver = driver
         self._poison_after = poison_after
-        self.futures: WeakSet[Future[Any]] = WeakSet()
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
-        (frames,) = args
-        future = _Attempts(self._driver, frames, self._poison_after, kwargs.get("timeout"))
-        self.futures.add(future)
-        return future
+        return self._driver.send(*args, judge=_Losses(self._poison_after).judge, **kwargs)
 
 
-class _Attempts(Future[Any]):
-    """A task, sent as often as it takes."""
+class _Losses:
+    """The losses of one task, and what they come to."""
 
-    def __init__(
-        self,
-        driver: PoolDriver,
-        frames: Sequence[Any],
-        poison_after: int,
-        timeout: float | None,
-    ) -> None:
-        super().__init__()
-        self._driver, self._frames, self._poison_after = driver, frames, poison_after
-        self._timeout = timeout
+    def __init__(self, poison_after: int) -> None:
+        self._poison_after = poison_after
         self._n_deaths = self._n_losses = 0
-        self._attempt: PoolFuture
-        self._send()
 
-    def cancel(self, *, kill: bool = False) -> bool:
-        return self._attempt.cancel(kill=kill)
-
-    def _send(self) -> None:
-        self._attempt = self._driver.send(self._frames, timeout=self._timeout)
-        self._attempt.add_done_callback(self._settle)
-
-    def _settle(self, attempt: Future[Any]) -> None:
-        if attempt.cancelled():
-            super().cancel()
-            self.set_running_or_notify_cancel()
-            return
-        error = attempt.exception()
-        if error is None:
-            self.set_result(attempt.result())
-        elif isinstance(error, WorkerLostError):
-            self._send_again(error)
-        else:
-            self.set_exception(error)
-
-    def _send_again(self, error: WorkerLostError) -> None:
+    def judge(self, error: WorkerLostError) -> EngineError | TaskError | None:
+        """Return what ends the task, or None where it is to be sent again."""
         self._n_losses += 1
         self._n_deaths += bool(error.by_task)
-        if self._n_deaths >= self._poison_after:
-            poison = PoisonTaskError(
-                f"the task ended its worker {self._n_deaths} times and is not sent again; look "
-                f"for what ends the process there (memory, a C extension, os._exit): {error}",
-                host=error.host,
-            )
-            poison.__cause__ = error
-            self.set_exception(poison)
-        elif self._n_losses >= LOSSES_PER_DEATH * self._poison_after:
-            self.set_exception(error)
-        else:
-            try:
-                self._send()
-            except (EngineError, RuntimeError) as failure:
-                self.set_exception(failure)
+        if self._n_deaths < self._poison_after:
+            spent = self._n_losses >= LOSSES_PER_DEATH * self._poison_after
+            return error if spent else None
+        poison = PoisonTaskError(
+            f"the task ended its worker {self._n_deaths} times and is not sent again; look for "
+            f"what ends the process there (memory, a C extension, os._exit): {error}",
+            host=error.host,
+        )
+        poison.__cause__ = error
+        return poison
 
 
 @contextlib.contextmanager
@@ -281,7 +243,6 @@ def _carry(driver: PoolDriver, poison_after: int) -> Iterator[tuple[Executor, in
     with users_modules:
         try:
             yield executor, driver.n_workers
-            wait(list(executor.futures))
             driver.finish()
         finally:
             driver.shutdown()

@@ -38,8 +38,11 @@ class _OneThread:
         with self._lock:
             self._n_tasks += 1
             if self._n_tasks == 1:
-                self._limiter = _find_libraries(len(sys.modules)).limit(limits=1)
-                self._limiter.__enter__()
+                libraries = _find_libraries(len(sys.modules))
+                # To limit and to restore costs ten times as much as to look.
+                if any(library.num_threads != 1 for library in libraries.lib_controllers):
+                    self._limiter = libraries.limit(limits=1)
+                    self._limiter.__enter__()
 
     def __exit__(
         self,
@@ -49,8 +52,9 @@ class _OneThread:
     ) -> None:
         with self._lock:
             self._n_tasks -= 1
-            if self._n_tasks == 0:
+            if self._n_tasks == 0 and self._limiter is not None:
                 self._limiter.__exit__(None, None, None)
+                self._limiter = None
 
 
 @lru_cache(maxsize=1)

@@ -171,6 +171,8 @@ class PoolBroker(Broker):  # type: ignore[misc]
 
     def _receive(self, frames: list[Any]) -> None:
         peer = frames[0].bytes
+        if peer == kind.SENDING + self._driver:
+            peer = self._driver
         known = peer == self._driver or peer in self._workers
         handler = self._handlers.get(frames[1].bytes) if known and len(frames) > 1 else None
         if handler is not None:

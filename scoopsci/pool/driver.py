@@ -12,7 +12,6 @@ import sys
 import tempfile
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, Future, wait
 from contextlib import suppress
@@ -22,7 +21,7 @@ from typing import Any
 import numpy.typing as npt
 import zmq
 
-from scoopsci.errors import EngineError, EngineTimeoutError, WorkerLostError
+from scoopsci.errors import EngineError, EngineTimeoutError, TaskError, WorkerLostError
 from scoopsci.pool import messages as kind
 from scoopsci.pool.broadcast import Broadcast
 
@@ -71,12 +70,14 @@ class _Call:
     future: PoolFuture
     frames: Sequence[Any]
     timeout_s: float | None
+    judge: Callable[[WorkerLostError], EngineError | TaskError | None] | None
 
 
 class PoolDriver(Executor):
     """Starts a broker, and is an executor on its workers.
 
-    A task that is lost with its worker ends with a `WorkerLostError`; nothing is sent twice.
+    A task that is lost with its worker ends with a `WorkerLostError`, unless it comes with a judge
+    who has it sent again.
 
     Parameters
     ----------
@@ -106,9 +107,6 @@ class PoolDriver(Executor):
             host["place"]["control"] = f"{self._folder}/ssh{number}"
         self._waiting: dict[bytes, _Call] = {}
         self._sent: dict[bytes, _Call] = {}
-        self._outbox: deque[list[Any]] = deque()
-        if setup is not None:
-            self._outbox.append([kind.INITIALIZE, *setup])
         self._check_setup = check_setup
         self._answers: dict[bytes, threading.Event] = {}
         self._numbers = itertools.count()
@@ -116,8 +114,6 @@ class PoolDriver(Executor):
         self._closing = self._is_shut_down = False
         self._failure: EngineError | None = None
         self._wake_read, self._wake_write = os.pipe()
-        os.set_blocking(self._wake_read, False)
-        os.set_blocking(self._wake_write, False)
         self._broker = subprocess.Popen(
             [sys.executable, "-P", "-m", "scoopsci.pool.broker"],
             stdin=subprocess.PIPE,
@@ -129,8 +125,26 @@ class PoolDriver(Executor):
         assert self._broker.stdin is not None
         self._broker.stdin.write(line.encode() + b"\n")
         self._broker.stdin.flush()
+        self._context = zmq.Context()
+        # Any thread sends at once, under the lock: to wake another one for it would take longer.
+        self._out = self._connect(kind.SENDING + self._name.encode())
+        if setup is not None:
+            self._post(kind.INITIALIZE, *setup)
         self._thread = threading.Thread(target=self._run, daemon=True, name="pool-driver")
         self._thread.start()
+
+    def _connect(self, name: bytes) -> zmq.Socket[bytes]:
+        connection = self._context.socket(zmq.DEALER)
+        connection.setsockopt(zmq.IDENTITY, name)
+        connection.setsockopt(zmq.RECONNECT_IVL, 5)
+        connection.set_hwm(0)
+        connection.connect(f"ipc://{self._folder}/broker")
+        return connection
+
+    def _post(self, *frames: Any) -> None:
+        with self._changed:
+            if not self._closing:
+                self._out.send_multipart(frames, copy=False)
 
     def broadcast(self, array: npt.ArrayLike) -> Broadcast:
         """Make an array available to all workers; see `Broadcast`."""
@@ -172,7 +186,13 @@ class PoolDriver(Executor):
         """Send the arguments to the function that the workers run, which is `fn`; see `send`."""
         return self.send(*args, **kwargs)
 
-    def send(self, frames: Sequence[Any], *, timeout: float | None = None) -> PoolFuture:
+    def send(
+        self,
+        frames: Sequence[Any],
+        *,
+        timeout: float | None = None,
+        judge: Callable[[WorkerLostError], EngineError | TaskError | None] | None = None,
+    ) -> PoolFuture:
         """Send a task.
 
         Parameters
@@ -181,6 +201,8 @@ class PoolDriver(Executor):
             For the function that the workers run.
         timeout : float, optional
             Seconds after which the worker that runs it is ended.
+        judge : callable, optional
+            Told of each loss; it returns the error to end with, or None to send the task again.
 
         Returns
         -------
@@ -193,13 +215,23 @@ class PoolDriver(Executor):
             If the pool has failed, or has been shut down.
         """
         number = next(self._numbers).to_bytes(8, "big")
-        call = _Call(PoolFuture(self, number), frames, timeout)
+        call = _Call(PoolFuture(self, number), frames, timeout, judge)
         with self._changed:
             if self._closing:
                 raise self._failure or RuntimeError("the pool has been shut down")
             self._waiting[number] = call
-        self._wake()
+            self._send_waiting()
         return call.future
+
+    def _send_waiting(self) -> None:
+        limit = N_AHEAD * max(1, self.n_workers)
+        while self._waiting and len(self._sent) < limit:
+            number = next(iter(self._waiting))
+            self._sent[number] = call = self._waiting.pop(number)
+            timeout = b"" if call.timeout_s is None else str(call.timeout_s).encode()
+            self._post(kind.TASK, number, timeout, *call.frames)
+            if call.judge is None:
+                call.frames = ()
 
     def take_back(self, number: bytes, *, kill: bool) -> bool:
         """Cancel a task if it has not started, or end its worker."""
@@ -209,19 +241,17 @@ class PoolDriver(Executor):
                 if threading.current_thread() is self._thread:
                     return False  # of a callback: there is nobody else to hear the answer
                 answer = self._answers.setdefault(number, threading.Event())
-                self._outbox.append([kind.CANCEL, number, b"1" if kill else b"0"])
+                self._post(kind.CANCEL, number, b"1" if kill else b"0")
         if call is not None:
             _cancel(call.future)
             return True
-        self._wake()
         answer.wait(BROKER_SILENCE_S)
         call = self._sent.get(number)
         return call is None or call.future.cancelled()
 
     def resize(self, counts: Sequence[int]) -> None:
         """Change the number of workers on each host."""
-        self._outbox.append([kind.RESIZE, json.dumps(counts).encode()])
-        self._wake()
+        self._post(kind.RESIZE, json.dumps(counts).encode())
 
     def finish(self) -> None:
         """Wait until every task has ended."""
@@ -234,7 +264,7 @@ class PoolDriver(Executor):
             if self._is_shut_down:
                 return
             self._is_shut_down = True
-        self._wake()
+            os.write(self._wake_write, b"!")
         self._thread.join(timeout=10)
         assert self._broker.stdin is not None
         with suppress(OSError):
@@ -244,29 +274,18 @@ class PoolDriver(Executor):
         except subprocess.TimeoutExpired:
             self._broker.kill()
             self._broker.wait()
-        with self._changed:
-            os.close(self._wake_read)
-            os.close(self._wake_write)
+        os.close(self._wake_read)
+        os.close(self._wake_write)
         shutil.rmtree(self._folder, ignore_errors=True)
 
     # --- the thread
 
-    def _wake(self) -> None:
-        with self._changed, suppress(OSError):  # a full pipe wakes, too
-            if not self._is_shut_down or self._thread.is_alive():
-                os.write(self._wake_write, b"!")
-
     def _run(self) -> None:
-        context = zmq.Context()
         pidfd = os.pidfd_open(self._broker.pid)
         try:
-            self._socket = context.socket(zmq.DEALER)
-            self._socket.setsockopt(zmq.IDENTITY, self._name.encode())
-            self._socket.setsockopt(zmq.RECONNECT_IVL, 5)
-            self._socket.set_hwm(0)
-            self._socket.connect(f"ipc://{self._folder}/broker")
+            self._in = self._connect(self._name.encode())
             self._poller = zmq.Poller()
-            for source in (self._socket, self._wake_read, pidfd):
+            for source in (self._in, self._wake_read, pidfd):
                 self._poller.register(source, zmq.POLLIN)
             self._heard_s = self._asked_s = time.monotonic()
             while not self._closing:
@@ -278,7 +297,7 @@ class PoolDriver(Executor):
             self._failure.__cause__ = error
         finally:
             self._end()
-            context.destroy(linger=0)
+            self._context.destroy(linger=0)
             os.close(pidfd)
 
     def _end(self) -> None:
@@ -298,16 +317,11 @@ class PoolDriver(Executor):
             call.future.set_exception(error)
 
     def _turn(self, pidfd: int) -> None:
-        self._send()
         ready = dict(self._poller.poll(int(1000 * TICK_S)))
-        if self._wake_read in ready:
-            with suppress(BlockingIOError):
-                while os.read(self._wake_read, 4096):
-                    pass
-        if self._socket in ready:
+        if self._in in ready:
             with suppress(zmq.Again):
                 while True:
-                    self._receive(self._socket.recv_multipart(zmq.NOBLOCK, copy=False))
+                    self._receive(self._in.recv_multipart(zmq.NOBLOCK, copy=False))
         if pidfd in ready:
             raise EngineError(
                 f"the broker of the pool ended with status {self._broker.wait()}; open a new pool"
@@ -323,41 +337,27 @@ class PoolDriver(Executor):
                     "new pool"
                 )
             self._asked_s = now
-            self._socket.send(kind.PING)
-
-    def _send(self) -> None:
-        while self._outbox:
-            self._socket.send_multipart(self._outbox.popleft())
-        limit = N_AHEAD * max(1, self.n_workers)
-        while self._waiting and len(self._sent) < limit:
-            with self._changed:
-                if not self._waiting:
-                    return
-                number = next(iter(self._waiting))
-                call = self._waiting.pop(number)
-                self._sent[number] = call
-            timeout = b"" if call.timeout_s is None else str(call.timeout_s).encode()
-            self._socket.send_multipart([kind.TASK, number, timeout, *call.frames], copy=False)
-            call.frames = ()
+            self._post(kind.PING)
 
     def _receive(self, frames: list[Any]) -> None:
         self._heard_s = time.monotonic()
         message = frames[0].bytes
         if message == kind.REPLY:
-            call = self._sent.pop(frames[1].bytes, None)
+            call = self._take(frames[1].bytes)
             if call is not None:
                 call.future.set_result([frame.buffer for frame in frames[2:]])
         elif message == kind.LOST:
             self._lose(frames[1].bytes, json.loads(frames[2].bytes))
         elif message == kind.CANCELLED:
             number = frames[1].bytes
-            if frames[2].bytes == b"1" and (call := self._sent.pop(number, None)) is not None:
+            if frames[2].bytes == b"1" and (call := self._take(number)) is not None:
                 _cancel(call.future)
             if number in self._answers:
                 self._answers.pop(number).set()
         elif message == kind.HOSTS:
             with self._changed:
                 self.hosts = json.loads(frames[1].bytes)
+                self._send_waiting()
                 self._changed.notify_all()
         elif message == kind.INITIALIZED:
             self._check_setup([frame.buffer for frame in frames[1:]])
@@ -366,24 +366,38 @@ class PoolDriver(Executor):
         elif message == kind.LONELY:
             self._fail_all(EngineError("the pool has had no worker for too long; see its hosts"))
 
+    def _take(self, number: bytes) -> _Call | None:
+        """Return a call whose outcome is there, and let another one follow."""
+        with self._changed:
+            call = self._sent.pop(number, None)
+            self._send_waiting()
+        return call
+
     def _lose(self, number: bytes, facts: dict[str, Any]) -> None:
-        call = self._sent.pop(number, None)
+        call = self._sent.get(number)
         if call is None:
             return
         where = f"worker {facts['pid']} on host {facts['host']}"
-        error: EngineError
+        verdict: Exception | None
         if facts["why"] == "timeout":
-            error = EngineTimeoutError(
-                f"a task took longer than its timeout of {call.timeout_s:g} s, and {where} was "
-                "ended; allow it more time"
-            )
+            late = f"a task took longer than its timeout of {call.timeout_s:g} s, and {where} was"
+            verdict = EngineTimeoutError(f"{late} ended; allow it more time")
         else:
-            error = WorkerLostError(
+            verdict = lost = WorkerLostError(
                 f"{where} {facts['why']} while it held the task",
                 host=facts["host"],
                 by_task=facts["blame"],
             )
-        call.future.set_exception(error)
+            if call.judge is not None:
+                verdict = call.judge(lost)
+        if verdict is not None:
+            self._take(number)
+            call.future.set_exception(verdict)
+            return
+        with self._changed:
+            del self._sent[number]
+            self._waiting = {number: call, **self._waiting}
+            self._send_waiting()
 
 
 def _is_complete(host: dict[str, Any]) -> bool:

@@ -10,7 +10,7 @@ Between a worker and the broker::
     FETCH, name                             asks for what is broadcast
     FETCHED, data                           or nothing, where there is no such thing
 
-Between the driver and the broker::
+Between the driver, which sends on one connection and hears on another, and the broker::
 
     TASK, number, timeout, *frames          seconds as text, or nothing
     REPLY, number, *frames                  the outcome
@@ -48,6 +48,7 @@ __all__ = [
     "REPLY",
     "REQUEST",
     "RESIZE",
+    "SENDING",
     "TASK",
 ]
 
@@ -57,3 +58,6 @@ FETCH, FETCHED = b"FE", b"FD"
 LOST, LONELY, FAILED = b"L", b"LO", b"F"
 RESIZE, HOSTS = b"RS", b"H"
 PING, PONG = b"PI", b"PO"
+
+#: Before the driver's name: its connection for sending.
+SENDING = b">"
