@@ -62,6 +62,10 @@ class _Task:
     worker: bytes | None = None
     deadline_s: float | None = None
 
+    @property
+    def key(self) -> bytes:
+        return self.sender + self.number
+
 
 @dataclass
 class _Worker:
@@ -73,7 +77,7 @@ class _Worker:
     doomed: str | None = None
     retires: bool = False
     n_requests: int = 0
-    tasks: set[tuple[bytes, bytes]] = field(default_factory=set)
+    tasks: set[bytes] = field(default_factory=set)
 
 
 @dataclass(eq=False)
@@ -110,7 +114,8 @@ class PoolBroker(Broker):  # type: ignore[misc]
         self._socket_path = str(self._folder / "broker")
         super().__init__(tSock=f"ipc://{self._socket_path}", mSock=f"ipc://{self._folder}/info")
         self._driver = config["driver"].encode()
-        self._tasks: dict[tuple[bytes, bytes], _Task] = {}
+        self._driver_out = kind.SENDING + self._driver
+        self._tasks: dict[bytes, _Task] = {}
         self._workers: dict[bytes, _Worker] = {}
         self._initialize: list[Any] | None = None
         self._uninitialized: list[bytes] = []
@@ -129,7 +134,7 @@ class PoolBroker(Broker):  # type: ignore[misc]
         threading.Thread(target=self._write_shown, daemon=True).start()
         self._alone_since_s = time.monotonic()
         self._next_tick_s = 0.0
-        self._handlers: dict[bytes, Callable[[bytes, list[Any]], None]] = {
+        self._handlers: dict[bytes, Callable[[bytes, bytes, list[Any]], None]] = {
             kind.TASK: self._on_task,
             kind.REQUEST: self._on_request,
             kind.REPLY: self._on_reply,
@@ -171,13 +176,15 @@ class PoolBroker(Broker):  # type: ignore[misc]
 
     def _receive(self, frames: list[Any]) -> None:
         peer = frames[0].bytes
-        if peer == kind.SENDING + self._driver:
+        if peer == self._driver_out:
             peer = self._driver
-        known = peer == self._driver or peer in self._workers
-        handler = self._handlers.get(frames[1].bytes) if known and len(frames) > 1 else None
-        if handler is not None:
-            with contextlib.suppress(IndexError):  # too short a message
-                handler(peer, frames[2:])
+        elif peer not in self._workers:
+            return
+        if len(frames) > 1:
+            head = frames[1].bytes
+            handler = self._handlers.get(head[:2])
+            if handler is not None:
+                handler(peer, head[2:], frames[2:])
 
     def _send(self, peer: bytes, *frames: Any) -> bool:
         """Send a message; tell whether the peer is there."""
@@ -189,14 +196,14 @@ class PoolBroker(Broker):  # type: ignore[misc]
             return False
         return True
 
-    def _on_task(self, peer: bytes, frames: list[Any]) -> None:
-        number, timeout = frames[0].bytes, frames[1].bytes
-        task = _Task(peer, number, float(timeout) if timeout else None, frames[2:])
-        self._tasks[peer, number] = task
+    def _on_task(self, peer: bytes, rest: bytes, frames: list[Any]) -> None:
+        number, timeout = rest[: kind.NUMBER_BYTES], rest[kind.NUMBER_BYTES :]
+        task = _Task(peer, number, float(timeout) if timeout else None, frames)
+        self._tasks[peer + number] = task
         self.unassigned_tasks.append(task)
         self._assign()
 
-    def _on_request(self, peer: bytes, frames: list[Any]) -> None:
+    def _on_request(self, peer: bytes, rest: bytes, frames: list[Any]) -> None:
         worker = self._workers.get(peer)
         if worker is None or worker.doomed:
             return
@@ -224,7 +231,7 @@ class PoolBroker(Broker):  # type: ignore[misc]
     def _assign(self) -> None:
         while self.unassigned_tasks and self.available_workers:
             task: _Task = self.unassigned_tasks[0]
-            if self._tasks.get((task.sender, task.number)) is not task:
+            if self._tasks.get(task.key) is not task:
                 self.unassigned_tasks.popleft()  # cancelled meanwhile
                 continue
             worker = self._workers.get(self.available_workers.popleft())
@@ -233,73 +240,74 @@ class PoolBroker(Broker):  # type: ignore[misc]
             if worker.stopped_s is not None:
                 worker.n_requests += 1  # until it goes on
                 continue
-            if not self._send(worker.name, kind.TASK, task.sender, task.number, *task.frames):
+            if not self._send(worker.name, kind.TASK + task.key, *task.frames):
                 continue
             self.unassigned_tasks.popleft()
             task.frames = []
             task.worker = worker.name
-            worker.tasks.add((task.sender, task.number))
+            worker.tasks.add(task.key)
             if task.timeout_s is not None:
                 task.deadline_s = time.monotonic() + task.timeout_s
 
-    def _on_reply(self, peer: bytes, frames: list[Any]) -> None:
-        sender, number = frames[0].bytes, frames[1].bytes
-        task = self._tasks.get((sender, number))
+    def _on_reply(self, peer: bytes, key: bytes, frames: list[Any]) -> None:
         worker = self._workers.get(peer)
-        if worker is not None:
-            worker.tasks.discard((sender, number))
-            if worker.retires:
-                self._retire(worker)
-        if task is None or task.worker != peer:
-            return  # late: it has been given up
-        del self._tasks[sender, number]
-        self._send(sender, kind.REPLY, number, *frames[2:])
+        if worker is None:
+            return
+        worker.tasks.discard(key)
+        task = self._tasks.get(key)
+        if task is not None and task.worker == peer:  # or it is late, and has been given up
+            del self._tasks[key]
+            self._send(task.sender, kind.REPLY + task.number, *frames)
+        if worker.retires:
+            self._retire(worker)
+        self._on_request(peer, b"", [])
 
-    def _on_cancel(self, peer: bytes, frames: list[Any]) -> None:
-        number, force = frames[0].bytes, frames[1].bytes == b"1"
-        task = self._tasks.get((peer, number))
+    def _on_cancel(self, peer: bytes, rest: bytes, frames: list[Any]) -> None:
+        number, force = rest[: kind.NUMBER_BYTES], rest[kind.NUMBER_BYTES :] == b"1"
+        task = self._tasks.get(peer + number)
         taken = task is not None and (task.worker is None or force)
         if task is not None and taken:
             if task.worker is not None:
                 self._doom(self._workers[task.worker], "cancelled")
-            del self._tasks[peer, number]
-        self._send(peer, kind.CANCELLED, number, b"1" if taken else b"0")
+            del self._tasks[task.key]
+        self._send(peer, kind.CANCELLED + number + (b"1" if taken else b"0"))
 
-    def _on_initialize(self, peer: bytes, frames: list[Any]) -> None:
+    def _on_initialize(self, peer: bytes, rest: bytes, frames: list[Any]) -> None:
         if peer == self._driver:
             self._initialize = frames
             self._set_up_workers()
 
-    def _on_initialized(self, peer: bytes, frames: list[Any]) -> None:
+    def _on_initialized(self, peer: bytes, rest: bytes, frames: list[Any]) -> None:
         worker = self._workers.get(peer)
         if worker is not None and not worker.ready:
             self._send(self._driver, kind.INITIALIZED, *frames)
             self._note_ready(worker)
+            self._on_request(peer, b"", [])
 
-    def _on_resize(self, peer: bytes, frames: list[Any]) -> None:
+    def _on_resize(self, peer: bytes, rest: bytes, frames: list[Any]) -> None:
         if peer != self._driver:
             return
-        counts = json.loads(frames[0].bytes)
+        counts = json.loads(rest)
         for host, n_workers in zip(self._hosts, counts, strict=True):
             host.n_workers = n_workers
             self._adjust(host)
         self._tell_hosts()
 
-    def _on_fetch(self, peer: bytes, frames: list[Any]) -> None:
-        path = find_data(self._folder, frames[0].bytes.decode(errors="replace"))
+    def _on_fetch(self, peer: bytes, rest: bytes, frames: list[Any]) -> None:
+        path = find_data(self._folder, rest.decode(errors="replace"))
         data = [] if path is None else [np.memmap(path, mode="r")]
         self._send(peer, kind.FETCHED, *data)
 
-    def _on_ping(self, peer: bytes, frames: list[Any]) -> None:
+    def _on_ping(self, peer: bytes, rest: bytes, frames: list[Any]) -> None:
         self._send(peer, kind.PONG)
 
-    def _lose(self, key: tuple[bytes, bytes], worker: _Worker, why: str, *, blame: bool) -> None:
+    def _lose(self, key: bytes, worker: _Worker, why: str, *, blame: bool) -> None:
         task = self._tasks.get(key)
         if task is None or task.worker != worker.name:
             return
         del self._tasks[key]
         facts = {"host": worker.host.label, "pid": worker.pid, "why": why, "blame": blame}
-        self._send(task.sender, kind.LOST, task.number, json.dumps(facts).encode())
+        self._send(task.sender, kind.LOST + task.number + json.dumps(facts).encode())
 
     def _tell_hosts(self) -> None:
         hosts = [
@@ -313,10 +321,10 @@ class PoolBroker(Broker):  # type: ignore[misc]
             }
             for host in self._hosts
         ]
-        self._send(self._driver, kind.HOSTS, json.dumps(hosts).encode())
+        self._send(self._driver, kind.HOSTS + json.dumps(hosts).encode())
 
     def _fail(self, message: str) -> None:
-        self._send(self._driver, kind.FAILED, message.encode())
+        self._send(self._driver, kind.FAILED + message.encode())
 
     # --- hosts
 

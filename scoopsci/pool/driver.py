@@ -214,7 +214,7 @@ class PoolDriver(Executor):
         EngineError, RuntimeError
             If the pool has failed, or has been shut down.
         """
-        number = next(self._numbers).to_bytes(8, "big")
+        number = next(self._numbers).to_bytes(kind.NUMBER_BYTES, "big")
         call = _Call(PoolFuture(self, number), frames, timeout, judge)
         with self._changed:
             if self._closing:
@@ -229,7 +229,7 @@ class PoolDriver(Executor):
             number = next(iter(self._waiting))
             self._sent[number] = call = self._waiting.pop(number)
             timeout = b"" if call.timeout_s is None else str(call.timeout_s).encode()
-            self._post(kind.TASK, number, timeout, *call.frames)
+            self._post(kind.TASK + number + timeout, *call.frames)
             if call.judge is None:
                 call.frames = ()
 
@@ -241,7 +241,7 @@ class PoolDriver(Executor):
                 if threading.current_thread() is self._thread:
                     return False  # of a callback: there is nobody else to hear the answer
                 answer = self._answers.setdefault(number, threading.Event())
-                self._post(kind.CANCEL, number, b"1" if kill else b"0")
+                self._post(kind.CANCEL + number + (b"1" if kill else b"0"))
         if call is not None:
             _cancel(call.future)
             return True
@@ -251,7 +251,7 @@ class PoolDriver(Executor):
 
     def resize(self, counts: Sequence[int]) -> None:
         """Change the number of workers on each host."""
-        self._post(kind.RESIZE, json.dumps(counts).encode())
+        self._post(kind.RESIZE + json.dumps(counts).encode())
 
     def finish(self) -> None:
         """Wait until every task has ended."""
@@ -341,28 +341,29 @@ class PoolDriver(Executor):
 
     def _receive(self, frames: list[Any]) -> None:
         self._heard_s = time.monotonic()
-        message = frames[0].bytes
+        head = frames[0].bytes
+        message, rest = head[:2], head[2:]
+        number, details = rest[: kind.NUMBER_BYTES], rest[kind.NUMBER_BYTES :]
         if message == kind.REPLY:
-            call = self._take(frames[1].bytes)
+            call = self._take(number)
             if call is not None:
-                call.future.set_result([frame.buffer for frame in frames[2:]])
+                call.future.set_result([frame.buffer for frame in frames[1:]])
         elif message == kind.LOST:
-            self._lose(frames[1].bytes, json.loads(frames[2].bytes))
+            self._lose(number, json.loads(details))
         elif message == kind.CANCELLED:
-            number = frames[1].bytes
-            if frames[2].bytes == b"1" and (call := self._take(number)) is not None:
+            if details == b"1" and (call := self._take(number)) is not None:
                 _cancel(call.future)
             if number in self._answers:
                 self._answers.pop(number).set()
         elif message == kind.HOSTS:
             with self._changed:
-                self.hosts = json.loads(frames[1].bytes)
+                self.hosts = json.loads(rest)
                 self._send_waiting()
                 self._changed.notify_all()
         elif message == kind.INITIALIZED:
             self._check_setup([frame.buffer for frame in frames[1:]])
         elif message == kind.FAILED:
-            raise EngineError(frames[1].bytes.decode())
+            raise EngineError(rest.decode())
         elif message == kind.LONELY:
             self._fail_all(EngineError("the pool has had no worker for too long; see its hosts"))
 

@@ -1,36 +1,41 @@
-"""What passes over the broker's socket: frames, the first of which names the kind of a message.
+"""What passes over the broker's socket.
 
-Between a worker and the broker::
+The first frame of a message, its head, names the kind in two bytes, and mostly a task::
 
-    REQUEST                                 the worker takes a task
-    TASK, sender, number, *frames           here it is
-    REPLY, sender, number, *frames          its outcome
-    INITIALIZE, *frames                     to be run before the first task
-    INITIALIZED, *frames                    its outcome
-    FETCH, name                             asks for what is broadcast
-    FETCHED, data                           or nothing, where there is no such thing
+    kind task details
+
+A task is named by its sender, a name of 32 bytes, and a number of 8. Between a worker and the
+broker::
+
+    REQUEST                      the worker takes a task
+    TASK sender number, *frames  here it is
+    REPLY sender number, *frames its outcome; and the worker takes another one
+    INITIALIZE, *frames          to be run before the first task
+    INITIALIZED, *frames         its outcome
+    FETCH name                   asks for what is broadcast
+    FETCHED, data                or nothing, where there is no such thing
 
 Between the driver, which sends on one connection and hears on another, and the broker::
 
-    TASK, number, timeout, *frames          seconds as text, or nothing
-    REPLY, number, *frames                  the outcome
-    LOST, number, facts                     there is none: the worker ended, say
-    CANCEL, number, force                   asks whether a task can be taken back
-    CANCELLED, number, taken                the answer
-    INITIALIZE, *frames                     for every worker
-    INITIALIZED, worker, *frames            its outcome
-    RESIZE, counts                          workers wanted on each host
-    HOSTS, hosts                            what has become of them
-    LONELY                                  there has been no worker for too long
-    FAILED, reason                          the pool cannot go on
-    PING, PONG                              the broker lives
+    TASK number timeout, *frames seconds as text, or nothing
+    REPLY number, *frames        the outcome
+    LOST number facts            there is none: the worker ended, say
+    CANCEL number force          asks whether a task can be taken back
+    CANCELLED number taken       the answer
+    INITIALIZE, *frames          for every worker
+    INITIALIZED, *frames         its outcome
+    RESIZE counts                workers wanted on each host
+    HOSTS hosts                  what has become of them
+    LONELY                       there has been no worker for too long
+    FAILED reason                the pool cannot go on
+    PING, PONG                   the broker lives
 
-Facts are JSON. The broker reads nothing else: frames pass through it as they are.
+Facts, counts and hosts are JSON. The broker reads heads alone: frames pass through it as they are.
 """
 
 from __future__ import annotations
 
-from scoop.broker.brokerzmq import REPLY, REQUEST, TASK
+from scoop.broker import brokerzmq
 
 __all__ = [
     "CANCEL",
@@ -43,6 +48,8 @@ __all__ = [
     "INITIALIZED",
     "LONELY",
     "LOST",
+    "NAME_BYTES",
+    "NUMBER_BYTES",
     "PING",
     "PONG",
     "REPLY",
@@ -52,12 +59,17 @@ __all__ = [
     "TASK",
 ]
 
-CANCEL, CANCELLED = b"X", b"XD"
+TASK, REQUEST, REPLY = (
+    kind.ljust(2) for kind in (brokerzmq.TASK, brokerzmq.REQUEST, brokerzmq.REPLY)
+)
+CANCEL, CANCELLED = b"CA", b"CD"
 INITIALIZE, INITIALIZED = b"IN", b"ID"
 FETCH, FETCHED = b"FE", b"FD"
-LOST, LONELY, FAILED = b"L", b"LO", b"F"
-RESIZE, HOSTS = b"RS", b"H"
+LOST, LONELY, FAILED = b"LS", b"LO", b"FA"
+RESIZE, HOSTS = b"RS", b"HO"
 PING, PONG = b"PI", b"PO"
+
+NAME_BYTES, NUMBER_BYTES = 32, 8
 
 #: Before the driver's name: its connection for sending.
 SENDING = b">"

@@ -37,21 +37,18 @@ def work(name: str, socket: str, run: Callable[[Sequence[Any]], Sequence[Any]]) 
     broker.connect(f"ipc://{socket}")
 
     def fetch(data: str) -> Any:
-        broker.send_multipart([FETCH, data.encode()])
+        broker.send(FETCH + data.encode())
         _, *found = broker.recv_multipart(copy=False)
         return found[0].buffer if found else None
 
     serve_broadcasts(os.path.dirname(socket), fetch)
+    broker.send(REQUEST)
     while True:
-        broker.send(REQUEST)
-        kind, *rest = broker.recv_multipart(copy=False)
-        if kind.bytes == TASK:
-            sender, number, *frames = rest
-            head = [REPLY, sender.bytes, number.bytes]
-        elif kind.bytes == INITIALIZE:
-            frames, head = rest, [INITIALIZED]
-        else:
+        head, *frames = broker.recv_multipart(copy=False)
+        kind, task = head.bytes[:2], head.bytes[2:]
+        if kind not in (TASK, INITIALIZE):
             continue
         outcome = run([frame.buffer for frame in frames])
-        broker.send_multipart([*head, *outcome], copy=False)
-        del rest, frames, outcome  # or they would stay in memory until the next task
+        answer = REPLY if kind == TASK else INITIALIZED
+        broker.send_multipart([answer + task, *outcome], copy=False)
+        del frames, outcome  # or they would stay in memory until the next task
