@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 import re
+from pathlib import Path
+from typing import Any
 
 import pytest
 
+import scoopsci
 from benchmarks.__main__ import BENCHMARKS
 from benchmarks.form import RESULTS, put_table, read_table
 from tests.conftest import REPOSITORY
@@ -14,6 +17,7 @@ from tests.conftest import REPOSITORY
 README = (REPOSITORY / "README.md").read_text("utf-8")
 
 
+CELLS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 TABLES = re.findall(r"<!-- table: benchmarks/results/(\w+)\.json -->", README)
 
 
@@ -35,12 +39,19 @@ def test_results_are_of_at_least_nine_rounds(name: str) -> None:
 
 
 def test_cell_runs_and_is_right() -> None:
-    (cell,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
-    *statements, expression = cell.strip().splitlines()
+    *statements, expression = CELLS[0].strip().splitlines()
     names: dict[str, object] = {}
     exec("\n".join(statements), names)
     result = eval(expression.replace("seed=1", "seed=1, engine='serial'"), names)
     assert abs(result.value - 8 * 3.141592653589793**2 / 15) < 5 * result.standard_error
+
+
+def test_pool_of_the_readme_opens(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "hostfile").write_text("localhost 2\n")
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, Any] = {"scoopsci": scoopsci, "simulate": abs, "parameters": range(4)}
+    exec(CELLS[1], names)
+    assert names["pool"].n_workers == 2
 
 
 @pytest.mark.parametrize("target", re.findall(r"\]\(([^)]+)\)", README))
