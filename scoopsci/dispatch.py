@@ -118,7 +118,7 @@ class Dispatch(Generic[P]):
         self.n_lost = 0
         self.n_retried = 0
         self.n_recalled = 0
-        self.workers = Workers(mixed=options.mixed)
+        self.workers = Workers(mixed=options.mixed or engine.mixed)
         for facts in ledger.find_numerics() if ledger is not None else ():
             self.workers.compare(facts)
 

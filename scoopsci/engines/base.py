@@ -134,11 +134,15 @@ class Engine(Executor):
         Yields the executor that carries the frames, and its number of workers.
     plain : bool
         Give it frames of plain bytes: it may pickle them by an older protocol than 5.
+    mixed : bool
+        Whether its user accepts hosts that compute differently in the last bit.
 
     Attributes
     ----------
     name : str
         Name of the engine.
+    mixed : bool
+        As given.
     """
 
     def __init__(
@@ -147,8 +151,10 @@ class Engine(Executor):
         carrier: AbstractContextManager[tuple[Executor, int]],
         *,
         plain: bool = False,
+        mixed: bool = False,
     ) -> None:
         self.name = name
+        self.mixed = mixed
         self._plain = plain
         self._carrier = carrier
         self._executor, self._n_workers = carrier.__enter__()

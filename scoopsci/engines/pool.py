@@ -38,7 +38,26 @@ HERE = ("localhost", "127.0.0.1", "::1")
 LEASE_TIMES = 2
 
 
-class Pool(Engine):
+class _PoolEngine(Engine):
+    """An engine whose number of workers is the pool's at the time."""
+
+    _driver: PoolDriver
+
+    @property
+    def n_workers(self) -> int:
+        """Number of workers."""
+        return self._driver.n_workers
+
+
+class _RunsEngine(_PoolEngine):
+    """The engine for runs, which send lost blocks again by themselves."""
+
+    def __init__(self, driver: PoolDriver, *, mixed: bool) -> None:
+        self._driver = driver
+        super().__init__("pool", contextlib.nullcontext((driver, driver.n_workers)), mixed=mixed)
+
+
+class Pool(_PoolEngine):
     """Workers on this machine or on those of a hostfile, from any program or notebook.
 
     It is a `concurrent.futures.Executor`, whose ``map`` also fits libraries that ask for an object
@@ -106,6 +125,8 @@ class Pool(Engine):
         check_seconds("host_timeout", host_timeout)
         check_seconds("start_timeout", start_timeout)
         hosts = _spread(n_workers, None if hostfile is None else read_hostfile(hostfile))
+        if initializer is not None and not callable(initializer):
+            raise TypeError(f"initializer must be callable, got {initializer!r}")
         setup = None if initializer is None else pack(initializer, tuple(initargs), {})
         config = {
             "hosts": [_describe(host, python, os.fspath(ssh), host_timeout) for host in hosts],
@@ -129,13 +150,8 @@ class Pool(Engine):
         except BaseException:
             self._driver.shutdown()
             raise
-        super().__init__("pool", _carry(self._driver, poison_after))
+        super().__init__("pool", _carry(self._driver, poison_after), mixed=mixed)
         finalize(self, self._driver.shutdown)
-
-    @property
-    def n_workers(self) -> int:
-        """Number of workers."""
-        return self._driver.n_workers
 
     @property
     def hosts(self) -> list[dict[str, Any]]:
@@ -144,7 +160,7 @@ class Pool(Engine):
 
     def for_runs(self) -> Engine:
         """Return the engine that reports a lost task rather than send it again."""
-        return Engine("pool", contextlib.nullcontext((self._driver, self.n_workers)))
+        return _RunsEngine(self._driver, mixed=self.mixed)
 
     def submit_within(
         self, timeout: float, fn: Callable[..., Any], /, *args: Any, **kwargs: Any
@@ -266,7 +282,8 @@ def open_pool(
     tuple of Executor, int
         The executor, which reports lost tasks, and its number of workers.
     """
-    with Pool(n_workers, hostfile=hostfile, **options) as pool:
+    # Each run compares the hosts itself, and knows whether it may be mixed.
+    with Pool(n_workers, hostfile=hostfile, **{"mixed": True, **options}) as pool:
         yield pool._driver, pool.n_workers
 
 
