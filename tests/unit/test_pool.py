@@ -34,7 +34,7 @@ def test_workers_are_dealt_out_to_hosts(
 
 
 def test_more_workers_than_the_hostfile_allows() -> None:
-    with pytest.raises(ValueError, match=r"n_workers must be at most 6, .* got 7; raise its counts"):
+    with pytest.raises(ValueError, match=r"must be at most 6, .* got 7; raise its counts"):
         _spread(7, HOSTS[:2])
 
 
