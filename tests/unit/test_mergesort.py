@@ -120,7 +120,7 @@ def dtypes() -> dict[str, Array]:
         "padded records": padded,
         "nested records": nested,
         **{f"swapped {code}": normal.astype(f">{code}") for code in ("i2", "f4", "f8", "c16")},
-        "swapped dates": dates.astype(">M8[ms]"),
+        "swapped dates": dates.astype(">M8[s]"),
         "swapped U": few.astype(">U4"),
         "strided": normal[::3],
         "backwards": zeros[::-1],
