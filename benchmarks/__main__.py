@@ -7,7 +7,7 @@ import json
 import tempfile
 from pathlib import Path
 
-from benchmarks import calls, mapreduce, mergesort, pi, road
+from benchmarks import calls, mapreduce, mergesort, pi, road, roundtrip
 from benchmarks.form import README, RESULTS, Benchmark, put_table, read_table, write_results
 
 BENCHMARKS: dict[str, Benchmark] = {
@@ -15,6 +15,7 @@ BENCHMARKS: dict[str, Benchmark] = {
     "calls": calls,
     "mapreduce": mapreduce,
     "mergesort": mergesort,
+    "roundtrip": roundtrip,
     "road": road,
 }
 
