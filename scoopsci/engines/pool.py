@@ -31,6 +31,9 @@ LOSSES_PER_DEATH = 10
 #: A pool without a worker for so long, in times of host_timeout, gives up.
 LONELY_TIMES = 4
 
+#: Variables that limit the threads of a worker.
+THREADS = (*VARIABLES, "NUMBA_NUM_THREADS", "SCOOPSCI_THREADS")
+
 #: Hosts of these names need no SSH.
 HERE = ("localhost", "127.0.0.1", "::1")
 
@@ -71,6 +74,9 @@ class Pool(_PoolEngine):
         The hosts; without one, this machine.
     worker_memory : int, optional
         Bytes of memory that a worker may take; one that takes more is ended.
+    threads_per_worker : int
+        Threads of linear algebra and of numba. With more than one, the last bits of a result follow
+        their number.
     initializer : callable, optional
         Called with `initargs` on each worker before its first task.
     initargs : sequence
@@ -108,6 +114,7 @@ class Pool(_PoolEngine):
         *,
         hostfile: str | os.PathLike[str] | None = None,
         worker_memory: int | None = None,
+        threads_per_worker: int = 1,
         initializer: Callable[..., object] | None = None,
         initargs: Sequence[Any] = (),
         poison_after: int = 3,
@@ -121,6 +128,7 @@ class Pool(_PoolEngine):
             check_count("n_workers", n_workers)
         if worker_memory is not None:
             check_count("worker_memory", worker_memory)
+        check_count("threads_per_worker", threads_per_worker)
         check_count("poison_after", poison_after)
         check_seconds("host_timeout", host_timeout)
         check_seconds("start_timeout", start_timeout)
@@ -135,9 +143,9 @@ class Pool(_PoolEngine):
             "workers_timeout_s": LONELY_TIMES * host_timeout,
             "mixed": mixed,
             "initializes": setup is not None,
+            "variables": dict.fromkeys(THREADS, str(threads_per_worker)),
             "agent": {
                 "python": sys.version_info[:2],
-                "variables": dict.fromkeys((*VARIABLES, "NUMBA_NUM_THREADS"), "1"),
                 "run": f"{run_payload.__module__}:{run_payload.__name__}",
                 "path": [os.path.abspath(entry) for entry in sys.path if _is_users(entry)],
                 "lease_s": LEASE_TIMES * host_timeout,

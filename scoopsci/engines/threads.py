@@ -18,12 +18,15 @@ from threadpoolctl import ThreadpoolController
 
 __all__ = ["limit_libraries_to_come", "one_thread"]
 
+#: Set for workers that may use more threads: then the bits follow their number.
+LIMIT = int(os.environ.get("SCOOPSCI_THREADS", "1"))
+
 VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "BLIS_NUM_THREADS")
 
 
 def limit_libraries_to_come() -> None:
     """Limit the libraries that this process has yet to load; for processes that only work."""
-    os.environ.update(dict.fromkeys(VARIABLES, "1"))
+    os.environ.update(dict.fromkeys(VARIABLES, str(LIMIT)))
 
 
 class _OneThread:
@@ -40,8 +43,8 @@ class _OneThread:
             if self._n_tasks == 1:
                 libraries = _find_libraries(len(sys.modules))
                 # To limit and to restore costs ten times as much as to look.
-                if any(library.num_threads != 1 for library in libraries.lib_controllers):
-                    self._limiter = libraries.limit(limits=1)
+                if any(library.num_threads != LIMIT for library in libraries.lib_controllers):
+                    self._limiter = libraries.limit(limits=LIMIT)
                     self._limiter.__enter__()
 
     def __exit__(

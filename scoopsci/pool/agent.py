@@ -52,8 +52,8 @@ class Agent:
     Parameters
     ----------
     config : dict
-        The broker's first line: ``python``, ``variables``, ``run``, ``path``, ``folder``,
-        ``lease_s``, ``memory_bytes`` and ``stale``.
+        The broker's first line: ``python``, ``run``, ``path``, ``folder``, ``lease_s``,
+        ``memory_bytes`` and ``stale``.
     """
 
     def __init__(self, config: dict[str, Any]) -> None:
@@ -219,7 +219,6 @@ def main() -> None:
     if config["python"] != list(sys.version_info[:2]):
         os.write(1, f"{MARK}{json.dumps({'other_python': sys.version.split()[0]})}\n".encode())
         return
-    os.environ.update(config["variables"])  # before the libraries are loaded that read them
     Agent(config).run()
 
 

@@ -105,7 +105,8 @@ class PoolBroker(Broker):  # type: ignore[misc]
     ----------
     config : dict
         ``folder``, ``driver``, ``hosts``, ``host_timeout_s``, ``start_timeout_s``,
-        ``workers_timeout_s``, ``mixed``, ``initializes`` and, for the agents, ``agent``.
+        ``workers_timeout_s``, ``mixed``, ``initializes`` and, for the agents, ``variables`` and
+        ``agent``.
     """
 
     def __init__(self, config: dict[str, Any]) -> None:
@@ -119,6 +120,7 @@ class PoolBroker(Broker):  # type: ignore[misc]
         self._workers: dict[bytes, _Worker] = {}
         self._initialize: list[Any] | None = None
         self._uninitialized: list[bytes] = []
+        self._failure: str | None = None
         self._hosts = [_Host(host["label"], Place(**host["place"]), host["n_workers"])
                        for host in config["hosts"]]  # fmt: skip
         self._numerics = Workers(mixed=config["mixed"])
@@ -324,6 +326,7 @@ class PoolBroker(Broker):  # type: ignore[misc]
         self._send(self._driver, kind.HOSTS + json.dumps(hosts).encode())
 
     def _fail(self, message: str) -> None:
+        self._failure = message
         self._send(self._driver, kind.FAILED + message.encode())
 
     # --- hosts
@@ -333,7 +336,8 @@ class PoolBroker(Broker):  # type: ignore[misc]
         is_here = host.place.destination is None
         own = {"folder": str(self._folder) if is_here else None, "stale": host.stale}
         host.place = host.place.prepare()
-        agent = AgentProcess(host.place, {**self._config["agent"], **own})
+        config = {**self._config["agent"], **own}
+        agent = AgentProcess(host.place, self._config["variables"], config)
         host.agent, host.facts, host.socket = agent, {}, None
         for descriptor, read in ((agent.lines, self._hear), (agent.errors, self._show)):
             self._poller.register(descriptor, zmq.POLLIN)
@@ -493,9 +497,9 @@ class PoolBroker(Broker):  # type: ignore[misc]
         agent = host.agent
         if agent is None:
             return
+        words = "" if host.ever_ready else agent.read_last_words()
         self._drop_agent(host)
         if not host.ever_ready:
-            words = agent.tail.decode(errors="replace").strip() or "it said nothing"
             self._give_up(
                 host, f"cannot be used, {why}: {words}\ntry by hand: {host.place.as_typed()}"
             )
@@ -532,6 +536,8 @@ class PoolBroker(Broker):  # type: ignore[misc]
 
     def _tick(self) -> None:
         now = time.monotonic()
+        if self._failure is not None:  # the driver may not have been there to hear it
+            self._fail(self._failure)
         for host in self._hosts:
             if host.agent is None:
                 if host.retry_at_s is not None and now >= host.retry_at_s:

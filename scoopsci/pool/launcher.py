@@ -5,10 +5,11 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import select
 import shlex
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -21,6 +22,9 @@ N_KEEP_ALIVES = 3
 
 #: Answers of a connection that is open already.
 CHECK_S = 5.0
+
+#: Output may be on its way when its writer ends.
+LAST_WORDS_S = 0.5
 
 #: What ssh and the agent have written last, for error messages.
 TAIL_BYTES = 4_000
@@ -70,9 +74,11 @@ class Place:
                 return replace(self, control=None)
         return self
 
-    def command(self) -> list[str]:
-        """Return the command that starts the agent."""
-        agent = [self.python, "-P", "-m", "scoopsci.pool.agent"]
+    def command(self, variables: Mapping[str, str]) -> list[str]:
+        """Return the command that starts the agent, in an environment with some variables."""
+        # For libraries that read them as they are loaded, which is before the agent's first line.
+        setting = ["env", *(f"{name}={value}" for name, value in variables.items())]
+        agent = [*setting, self.python, "-P", "-m", "scoopsci.pool.agent"]
         if self.destination is None:
             return agent
         return [*self._ssh(), "-T", "--", self.destination, "exec " + shlex.join(agent)]
@@ -131,13 +137,15 @@ class AgentProcess:
     ----------
     place : Place
         Where.
+    variables : mapping of str
+        For its environment.
     config : dict
         Its first line.
     """
 
-    def __init__(self, place: Place, config: dict[str, Any]) -> None:
+    def __init__(self, place: Place, variables: Mapping[str, str], config: dict[str, Any]) -> None:
         self._process = subprocess.Popen(
-            place.command(),
+            place.command(variables),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -189,6 +197,16 @@ class AgentProcess:
         data = self._read(self.errors)
         self.tail = (self.tail + data)[-TAIL_BYTES:]
         return data
+
+    def read_last_words(self) -> str:
+        """Return what it has written last, waiting a moment for an end of it."""
+        deadline_s = time.monotonic() + LAST_WORDS_S
+        poll = select.poll()
+        poll.register(self.errors, select.POLLIN)
+        while (left_s := deadline_s - time.monotonic()) > 0 and poll.poll(1000 * left_s):
+            if not self.read_errors():
+                break
+        return self.tail.decode(errors="replace").strip() or "it said nothing"
 
     def _read(self, descriptor: int) -> bytes:
         try:
