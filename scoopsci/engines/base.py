@@ -34,6 +34,7 @@ from scoopsci.engines.payload import (
 from scoopsci.errors import (
     EngineError,
     EngineUnavailableError,
+    ScoopsciError,
     WorkerLostError,
 )
 
@@ -110,8 +111,9 @@ class TaskFuture(Future[Any]):
 
 
 def _as_engine_error(error: BaseException) -> BaseException:
-    # Whatever a task raises travels in frames: this is the carrier's own failure.
-    if isinstance(error, EngineError):
+    # Whatever a task raises travels in frames: this is the carrier's own failure, or its word that
+    # the task is poison.
+    if isinstance(error, ScoopsciError):
         return error
     if isinstance(error, BrokenExecutor):
         failure: EngineError = WorkerLostError(f"a worker ended while it held the task: {error}")
