@@ -37,6 +37,10 @@ THREADS = (*VARIABLES, "NUMBA_NUM_THREADS", "SCOOPSCI_THREADS")
 #: Hosts of these names need no SSH.
 HERE = ("localhost", "127.0.0.1", "::1")
 
+#: Agent and broker tell each other that they live so often, and no seldomer than so many times in
+#: host_timeout: a late word is not yet silence.
+HEARTBEAT_S, BEATS_PER_TIMEOUT = 2.0, 4
+
 #: Agents without a word from the broker for so long, in times of host_timeout, end.
 LEASE_TIMES = 2
 
@@ -148,6 +152,7 @@ class Pool(_PoolEngine):
                 "python": sys.version_info[:2],
                 "run": f"{run_payload.__module__}:{run_payload.__name__}",
                 "path": [os.path.abspath(entry) for entry in sys.path if _is_users(entry)],
+                "heartbeat_s": min(HEARTBEAT_S, host_timeout / BEATS_PER_TIMEOUT),
                 "lease_s": LEASE_TIMES * host_timeout,
                 "memory_bytes": worker_memory,
             },

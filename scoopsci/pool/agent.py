@@ -30,7 +30,6 @@ __all__ = ["main"]
 MARK = "scoopsci: "
 
 TICK_S = 0.25
-HEARTBEAT_S = 2.0
 PR_SET_PDEATHSIG = 1
 
 #: Whoever sends these to a worker comes from outside: a task that fails raises other signals.
@@ -52,8 +51,8 @@ class Agent:
     Parameters
     ----------
     config : dict
-        The broker's first line: ``python``, ``run``, ``path``, ``folder``, ``lease_s``,
-        ``memory_bytes`` and ``stale``.
+        The broker's first line: ``python``, ``run``, ``path``, ``folder``,
+        ``heartbeat_s``, ``lease_s``, ``memory_bytes`` and ``stale``.
     """
 
     def __init__(self, config: dict[str, Any]) -> None:
@@ -105,7 +104,7 @@ class Agent:
         now = time.monotonic()
         if now - self._heard_s > self._config["lease_s"]:
             self._connected = False
-        if now - self._told_s > HEARTBEAT_S:
+        if now - self._told_s >= self._config["heartbeat_s"]:
             self._tell(alive=True)
         for child in self._children.values():
             self._look_at(child)

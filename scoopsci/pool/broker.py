@@ -38,7 +38,6 @@ from scoopsci.workers import Workers
 __all__ = ["PoolBroker", "main"]
 
 TICK_S = 0.25
-HEARTBEAT_S = 2.0
 
 #: A lost host is tried again after so long, and after twice the time if that fails.
 FIRST_RETRY_S, LAST_RETRY_S = 1.0, 10.0
@@ -543,7 +542,7 @@ class PoolBroker(Broker):  # type: ignore[misc]
                 if host.retry_at_s is not None and now >= host.retry_at_s:
                     self._start_agent(host)
                 continue
-            if now - host.agent.asked_s >= HEARTBEAT_S:
+            if now - host.agent.asked_s >= self._config["agent"]["heartbeat_s"]:
                 host.agent.beat()
             patience = "host_timeout_s" if host.facts else "start_timeout_s"
             if now - host.agent.heard_s > self._config[patience]:
