@@ -556,7 +556,8 @@ class PoolBroker(Broker):  # type: ignore[misc]
                 worker = self._workers[task.worker]
                 self._lose(key, worker, "timeout", blame=True)
                 self._doom(worker, "its task took too long")
-        if not self._tasks or any(worker.ready for worker in self._workers.values()):
+        able = (worker.ready and worker.stopped_s is None for worker in self._workers.values())
+        if not self._tasks or any(able):
             self._alone_since_s = now
         elif now - self._alone_since_s > self._config["workers_timeout_s"]:
             self._alone_since_s = now
