@@ -92,7 +92,7 @@ class Failure:
         """Return the error to raise in the driver, with the exception as its cause."""
         try:
             cause = pickle.loads(self.cause)
-        except Exception:  # of a class that cannot be rebuilt here: its words remain
+        except (Exception, SystemExit):  # of a class that cannot be rebuilt here
             cause = RuntimeError(self.summary)
         which = "task" if block is None else f"block {block}"
         where = f" on host {self.host}, process {self.pid}" if self.host else ""
@@ -198,11 +198,11 @@ def pack(
     }
     try:
         return [pickle.dumps(header), *dump((fn, args, kwargs))]
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # what travels must not end the driver
         raise not_pickled(error) from error
 
 
-def not_pickled(error: Exception) -> TaskError:
+def not_pickled(error: BaseException) -> TaskError:
     """Return the error of a call that cannot be pickled: no worker has seen it."""
     failure = Failure.of(error, "pickling the task")
     return replace(failure, host=None, pid=None, traceback="").as_error()
@@ -316,6 +316,6 @@ def unpack(frames: Sequence[Buffer]) -> tuple[Any, dict[str, Any]]:
         raise failure.as_error()
     try:
         return _load(frames[1:]), report
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         lost = Failure.of(error, "unpickling the result")
         raise replace(lost, host=report["host"], pid=report["pid"]).as_error() from error

@@ -55,7 +55,7 @@ class Shared:
         self._token = token = _origin + secrets.token_bytes(8)
         try:
             frames = [pickle.PickleBuffer(as_plain(frame)) for frame in dump(value)]
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise not_pickled(error) from error
         self.n_bytes = count_bytes(frames)
         self.is_small = self.n_bytes <= SMALL_BYTES
