@@ -73,11 +73,13 @@ class TaskFuture(Future[Any]):
         **how
             On a pool, ``kill=True`` also ends a worker that runs it.
         """
-        return self._carried.cancel(**how) if self._carried is not None else super().cancel()
+        carried = self._carried  # another thread forgets it when the task ends
+        return carried.cancel(**how) if carried is not None else super().cancel()
 
     def running(self) -> bool:
         """Tell whether the task has started and not ended."""
-        return not self.done() and self._carried is not None and self._carried.running()
+        carried = self._carried
+        return not self.done() and carried is not None and carried.running()
 
     def _follow(self, carried: Future[list[Buffer]], cost: dict[str, Any]) -> None:
         self._carried, self._cost = carried, cost

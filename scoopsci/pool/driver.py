@@ -62,7 +62,8 @@ class PoolFuture(Future[Any]):
         """
         if self.done():
             return self.cancelled()
-        return self._driver.take_back(self._number, kill=kill)
+        self._driver.take_back(self._number, kill=kill)
+        return self.cancelled()  # it may just have ended
 
 
 @dataclass
@@ -233,21 +234,19 @@ class PoolDriver(Executor):
             if call.judge is None:
                 call.frames = ()
 
-    def take_back(self, number: bytes, *, kill: bool) -> bool:
+    def take_back(self, number: bytes, *, kill: bool) -> None:
         """Cancel a task if it has not started, or end its worker."""
         with self._changed:
             call = self._waiting.pop(number, None)
             if call is None:
                 if threading.current_thread() is self._thread:
-                    return False  # of a callback: there is nobody else to hear the answer
+                    return  # of a callback: there is nobody else to hear the answer
                 answer = self._answers.setdefault(number, threading.Event())
                 self._post(kind.CANCEL + number + (b"1" if kill else b"0"))
         if call is not None:
             _cancel(call.future)
-            return True
+            return
         answer.wait(BROKER_SILENCE_S)
-        call = self._sent.get(number)
-        return call is None or call.future.cancelled()
 
     def resize(self, counts: Sequence[int]) -> None:
         """Change the number of workers on each host."""
