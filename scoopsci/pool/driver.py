@@ -264,6 +264,12 @@ class PoolDriver(Executor):
                 return
             self._is_shut_down = True
             os.write(self._wake_write, b"!")
+        if threading.current_thread() is self._thread:  # a callback, which has to return first
+            threading.Thread(target=self._clean_up, name="pool-end").start()
+        else:
+            self._clean_up()
+
+    def _clean_up(self) -> None:
         self._thread.join(timeout=10)
         assert self._broker.stdin is not None
         with suppress(OSError):
