@@ -67,7 +67,7 @@ class Broadcast:
         with path.open("xb") as file:
             np.save(file, array, allow_pickle=False)
         broadcast = cls(path)
-        weakref.finalize(broadcast, _remove, path)
+        weakref.finalize(broadcast, _remove, path, os.getpid())
         return broadcast
 
     def __repr__(self) -> str:
@@ -77,7 +77,9 @@ class Broadcast:
         return _attach, (str(self._path.parent), self._path.name)
 
 
-def _remove(path: Path) -> None:
+def _remove(path: Path, owner: int) -> None:
+    if os.getpid() != owner:  # but a child that it has forked
+        return
     with contextlib.suppress(OSError):
         path.unlink()
 

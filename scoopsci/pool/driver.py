@@ -121,7 +121,8 @@ class PoolDriver(Executor):
             stdout=subprocess.DEVNULL,
             start_new_session=True,
         )
-        own = {"folder": self._folder, "driver": self._name, "driver_pid": os.getpid()}
+        self._pid = os.getpid()
+        own = {"folder": self._folder, "driver": self._name, "driver_pid": self._pid}
         line = json.dumps({**config, **own})
         assert self._broker.stdin is not None
         self._broker.stdin.write(line.encode() + b"\n")
@@ -258,6 +259,8 @@ class PoolDriver(Executor):
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """End the broker, and with it all agents and workers."""
+        if os.getpid() != self._pid:  # in a child that the driver has forked, it is not ours
+            return
         with self._changed:
             self._closing = True
             if self._is_shut_down:
