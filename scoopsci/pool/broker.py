@@ -119,7 +119,6 @@ class PoolBroker(Broker):  # type: ignore[misc]
         self._workers: dict[bytes, _Worker] = {}
         self._initialize: list[Any] | None = None
         self._uninitialized: list[bytes] = []
-        self._failure: str | None = None
         self._hosts = [_Host(host["label"], Place(**host["place"]), host["n_workers"])
                        for host in config["hosts"]]  # fmt: skip
         self._numerics = Workers(mixed=config["mixed"])
@@ -133,6 +132,7 @@ class PoolBroker(Broker):  # type: ignore[misc]
         # The driver's stderr may be a terminal that is held, or a pipe that nobody reads.
         self._shown: SimpleQueue[bytes] = SimpleQueue()
         threading.Thread(target=self._write_shown, daemon=True).start()
+        self._untold: list[list[Any]] = []
         self._alone_since_s = time.monotonic()
         self._next_tick_s = 0.0
         self._handlers: dict[bytes, Callable[[bytes, bytes, list[Any]], None]] = {
@@ -281,7 +281,7 @@ class PoolBroker(Broker):  # type: ignore[misc]
     def _on_initialized(self, peer: bytes, rest: bytes, frames: list[Any]) -> None:
         worker = self._workers.get(peer)
         if worker is not None and not worker.ready:
-            self._send(self._driver, kind.INITIALIZED, *frames)
+            self._tell_driver(kind.INITIALIZED, *frames)
             self._note_ready(worker)
             self._on_request(peer, b"", [])
 
@@ -322,11 +322,19 @@ class PoolBroker(Broker):  # type: ignore[misc]
             }
             for host in self._hosts
         ]
-        self._send(self._driver, kind.HOSTS + json.dumps(hosts).encode())
+        self._tell_driver(kind.HOSTS + json.dumps(hosts).encode())
 
     def _fail(self, message: str) -> None:
-        self._failure = message
-        self._send(self._driver, kind.FAILED + message.encode())
+        self._tell_driver(kind.FAILED + message.encode())
+
+    def _tell_driver(self, *frames: Any) -> None:
+        # A host may fail before the driver has connected.
+        self._untold.append([*frames])
+        self._tell_again()
+
+    def _tell_again(self) -> None:
+        while self._untold and self._send(self._driver, *self._untold[0]):
+            self._untold.pop(0)
 
     # --- hosts
 
@@ -496,11 +504,13 @@ class PoolBroker(Broker):  # type: ignore[misc]
         agent = host.agent
         if agent is None:
             return
-        words = "" if host.ever_ready else agent.read_last_words()
+        words = "" if host.ever_ready else agent.last_words()
         self._drop_agent(host)
         if not host.ever_ready:
             self._give_up(
-                host, f"cannot be used, {why}: {words}\ntry by hand: {host.place.as_typed()}"
+                host,
+                f"cannot be used, {why}: {words or 'it said nothing'}\n"
+                f"{host.place.find_remedy(words)}try by hand: {host.place.as_typed()}",
             )
             return
         host.retry_at_s = time.monotonic() + host.retry_s
@@ -535,8 +545,7 @@ class PoolBroker(Broker):  # type: ignore[misc]
 
     def _tick(self) -> None:
         now = time.monotonic()
-        if self._failure is not None:  # the driver may not have been there to hear it
-            self._fail(self._failure)
+        self._tell_again()
         for host in self._hosts:
             if host.agent is None:
                 if host.retry_at_s is not None and now >= host.retry_at_s:
@@ -562,7 +571,7 @@ class PoolBroker(Broker):  # type: ignore[misc]
         elif now - self._alone_since_s > self._config["workers_timeout_s"]:
             self._alone_since_s = now
             self._tasks.clear()
-            self._send(self._driver, kind.LONELY)
+            self._tell_driver(kind.LONELY)
 
     def _part(self) -> None:
         agents = [host.agent for host in self._hosts if host.agent is not None]

@@ -23,11 +23,11 @@ N_KEEP_ALIVES = 3
 #: Answers of a connection that is open already.
 CHECK_S = 5.0
 
-#: Output may be on its way when its writer ends.
-LAST_WORDS_S = 0.5
-
 #: What ssh and the agent have written last, for error messages.
 TAIL_BYTES = 4_000
+
+#: Standard error may come a little later than the end of standard output.
+LAST_WORDS_S = 1.0
 
 
 @dataclass(frozen=True)
@@ -89,6 +89,14 @@ class Place:
         port = [] if self.port is None else ["-p", str(self.port)]
         ssh = [] if self.destination is None else [self.ssh, *port, self.destination]
         return shlex.join([*ssh, *agent])
+
+    def find_remedy(self, words: str) -> str:
+        """Return what to do about an agent that said some words and did not start, if it shows."""
+        if "scoopsci" in words and "No module named" in words:
+            return f"install scoopsci there, for {self.python}, or name another one by python=\n"
+        if self.python in words and ("No such file" in words or "not found" in words):
+            return "name the interpreter there by python=\n"
+        return ""
 
     def forwarding(self, there: str, here: str) -> list[str]:
         """Return the command that makes a socket here appear there, over the same connection."""
@@ -198,16 +206,6 @@ class AgentProcess:
         self.tail = (self.tail + data)[-TAIL_BYTES:]
         return data
 
-    def read_last_words(self) -> str:
-        """Return what it has written last, waiting a moment for an end of it."""
-        deadline_s = time.monotonic() + LAST_WORDS_S
-        poll = select.poll()
-        poll.register(self.errors, select.POLLIN)
-        while (left_s := deadline_s - time.monotonic()) > 0 and poll.poll(1000 * left_s):
-            if not self.read_errors():
-                break
-        return self.tail.decode(errors="replace").strip() or "it said nothing"
-
     def _read(self, descriptor: int) -> bytes:
         try:
             data = os.read(descriptor, 1 << 16)
@@ -215,6 +213,16 @@ class AgentProcess:
             return b""
         self.ended |= not data
         return data
+
+    def last_words(self) -> str:
+        """Return what has been written last, once an ended connection had time to give it out."""
+        deadline_s = time.monotonic() + LAST_WORDS_S
+        while self.ended and (left_s := deadline_s - time.monotonic()) > 0:
+            if not select.select([self.errors], [], [], left_s)[0]:
+                break
+            if not self.read_errors():
+                break
+        return self.tail.decode(errors="replace").strip()
 
     def status(self) -> int | None:
         """Return the exit status, or None while it runs."""
