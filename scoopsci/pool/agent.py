@@ -59,6 +59,7 @@ class Agent:
         self._config = config
         for folder in config["stale"]:
             shutil.rmtree(folder, ignore_errors=True)
+        self._parent = os.getppid()
         self._own_folder = config["folder"] is None
         self.folder = config["folder"] or tempfile.mkdtemp(prefix="scoopsci-", dir="/tmp")
         self._children: dict[int, _Child] = {}
@@ -104,10 +105,18 @@ class Agent:
         now = time.monotonic()
         if now - self._heard_s > self._config["lease_s"]:
             self._connected = False
+            self._hang_up()
         if now - self._told_s >= self._config["heartbeat_s"]:
             self._tell(alive=True)
         for child in self._children.values():
             self._look_at(child)
+
+    def _hang_up(self) -> None:
+        """End the session of sshd, which may not notice for hours that its link is cut."""
+        with contextlib.suppress(OSError):
+            name = Path(f"/proc/{self._parent}/comm").read_text()
+            if name.startswith("sshd") and os.getppid() == self._parent > 1:
+                os.kill(self._parent, signal.SIGTERM)
 
     def _tell(self, **facts: Any) -> None:
         self._told_s = time.monotonic()
