@@ -64,7 +64,7 @@ class Broadcast:
         if array.dtype.hasobject:
             raise TypeError(f"an array to broadcast must hold no objects, got {array.dtype}")
         path = Path(folder) / f"data-{secrets.token_hex(16)}"
-        with path.open("xb") as file:
+        with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
             np.save(file, array, allow_pickle=False)
         broadcast = cls(path)
         weakref.finalize(broadcast, _remove, path, os.getpid())
