@@ -105,14 +105,15 @@ class Agent:
         now = time.monotonic()
         if now - self._heard_s > self._config["lease_s"]:
             self._connected = False
-            self._hang_up()
+            if self._config["hangs_up"]:
+                self._hang_up()
         if now - self._told_s >= self._config["heartbeat_s"]:
             self._tell(alive=True)
         for child in self._children.values():
             self._look_at(child)
 
     def _hang_up(self) -> None:
-        """End the session of sshd, which may not notice for hours that its link is cut."""
+        """End our connection's sshd, which may not notice for hours that its link is cut."""
         with contextlib.suppress(OSError):
             name = Path(f"/proc/{self._parent}/comm").read_text()
             if name.startswith("sshd") and os.getppid() == self._parent > 1:

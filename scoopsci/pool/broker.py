@@ -343,12 +343,24 @@ class PoolBroker(Broker):  # type: ignore[misc]
         is_here = host.place.destination is None
         own = {"folder": str(self._folder) if is_here else None, "stale": host.stale}
         host.place = host.place.prepare()
-        config = {**self._config["agent"], **own}
-        agent = AgentProcess(host.place, self._config["variables"], config)
+        config = {**self._config["agent"], **own, "hangs_up": host.place.control is not None}
+        try:
+            agent = AgentProcess(host.place, self._config["variables"], config)
+        except OSError as error:
+            self._note_no_process(host, error)
+            return
         host.agent, host.facts, host.socket = agent, {}, None
         for descriptor, read in ((agent.lines, self._hear), (agent.errors, self._show)):
             self._poller.register(descriptor, zmq.POLLIN)
             self._readers[descriptor] = partial(read, host)
+
+    def _note_no_process(self, host: _Host, error: OSError) -> None:
+        if host.ever_ready:
+            self._retry_later(host)  # this machine may have run out of processes or memory
+        else:
+            self._give_up(
+                host, f"cannot be used: {error}; name the program that reaches it by ssh="
+            )
 
     def _show(self, host: _Host) -> None:
         if host.agent is None:
@@ -513,9 +525,12 @@ class PoolBroker(Broker):  # type: ignore[misc]
                 f"{host.place.find_remedy(words)}try by hand: {host.place.as_typed()}",
             )
             return
+        self._retry_later(host)
+        self._tell_hosts()
+
+    def _retry_later(self, host: _Host) -> None:
         host.retry_at_s = time.monotonic() + host.retry_s
         host.retry_s = min(2 * host.retry_s, LAST_RETRY_S)
-        self._tell_hosts()
 
     def _drop_agent(self, host: _Host) -> None:
         agent = host.agent
