@@ -81,7 +81,9 @@ class Place:
         agent = [*setting, self.python, "-P", "-m", "scoopsci.pool.agent"]
         if self.destination is None:
             return agent
-        return [*self._ssh(), "-T", "--", self.destination, "exec " + shlex.join(agent)]
+        # Forwardings of the user's own configuration are for other connections: they would listen.
+        options = ["-T", "-oClearAllForwardings=yes"]
+        return [*self._ssh(), *options, "--", self.destination, "exec " + shlex.join(agent)]
 
     def as_typed(self) -> str:
         """Return a command by which a user can look for what is wrong."""
@@ -101,7 +103,8 @@ class Place:
     def forwarding(self, there: str, here: str) -> list[str]:
         """Return the command that makes a socket here appear there, over the same connection."""
         assert self.destination is not None
-        return [*self._ssh(), "-O", "forward", "-R", f"{there}:{here}", "--", self.destination]
+        forward = ["-F", "none", "-O", "forward", "-R", f"{there}:{here}"]
+        return [*self._ssh(), *forward, "--", self.destination]
 
     def stop_forwarding(self, there: str, here: str) -> None:
         """Take the socket away again, where the connection is the user's and goes on."""
