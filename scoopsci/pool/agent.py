@@ -52,7 +52,7 @@ class Agent:
     ----------
     config : dict
         The broker's first line: ``python``, ``run``, ``path``, ``folder``,
-        ``heartbeat_s``, ``lease_s``, ``memory_bytes`` and ``stale``.
+        ``heartbeat_s``, ``lease_s``, ``hangs_up``, ``memory_bytes`` and ``stale``.
     """
 
     def __init__(self, config: dict[str, Any]) -> None:
