@@ -608,7 +608,11 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    PoolBroker(json.loads(sys.stdin.buffer.readline())).run()
+    config = json.loads(sys.stdin.buffer.readline())
+    try:
+        PoolBroker(config).run()
+    finally:  # the driver may have gone before there was a broker
+        shutil.rmtree(config["folder"], ignore_errors=True)
 
 
 if __name__ == "__main__":
