@@ -187,8 +187,15 @@ def interrupt_twice(driver: subprocess.Popen[str]) -> None:
 WAYS: list[Callable[[subprocess.Popen[str]], None]] = [kill, terminate, interrupt, interrupt_twice]
 
 
-@pytest.mark.parametrize("end", WAYS)
-@pytest.mark.parametrize("program", PROGRAMS)
+#: Each program and each way at least once, the other pairs where there is time.
+ENDS = [
+    pytest.param(program, end, marks=[] if program == "plain" or end is kill else pytest.mark.slow)
+    for program in PROGRAMS
+    for end in WAYS
+]
+
+
+@pytest.mark.parametrize(("program", "end"), ENDS)
 def test_nothing_is_left_of_a_driver(
     end: Callable[[subprocess.Popen[str]], None], program: str, place: Path
 ) -> None:
