@@ -123,7 +123,7 @@ with scoopsci.Pool(2) as pool:
 
 BY_SUBMIT = """
 with scoopsci.Pool(2) as pool:
-    futures = [pool.submit(visit, item) for item in range(100_000)]
+    futures = [pool.submit(visit, item) for item in range(5_000)]
     futures[20].result()
     print("runs", flush=True)
     futures[-1].result()
