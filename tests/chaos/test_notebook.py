@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import signal
 import threading
 import time
@@ -121,11 +120,11 @@ def test_an_interrupt_ends_the_cell_and_not_the_pool(notebook: Notebook, tmp_pat
 
 def test_a_restart_in_mid_run_leaves_nothing(notebook: Notebook) -> None:
     notebook.run("import scoopsci, time; pool = scoopsci.Pool(2)")
-    folder = notebook.run("print(pool._driver._folder)")
-    assert re.fullmatch(r"/tmp/scoopsci-\w+", folder)
+    folder = Path(notebook.run("print(pool._driver._folder)"))
+    assert folder.is_dir()
     notebook.run("futures = [pool.submit(time.sleep, 1000) for _ in range(4)]")
     before = notebook.processes()
     assert len(before) == 5
     run_sync(notebook.client.km.restart_kernel)(now=True)
     wait_for_ends(before)
-    assert not Path(folder).exists()
+    assert not folder.exists()
