@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import os
+import re
 import secrets
 import shutil
 import subprocess
@@ -37,6 +38,9 @@ N_AHEAD = 2
 
 #: Addresses of UNIX sockets end at 107 bytes, and sockets of ssh take 17 of them while they open.
 LONGEST_FOLDER = 60
+
+#: In other names of folders ssh would see its own signs: blanks, %h, ${HOME}, here:there.
+PLAIN_FOLDER = re.compile(r"[\w./+=@-]+", re.ASCII)
 
 
 class PoolFuture(Future[Any]):
@@ -421,7 +425,7 @@ def _cancel(future: PoolFuture) -> None:
 def _make_folder() -> str:
     for parent in (None, "/tmp"):
         folder = tempfile.mkdtemp(prefix="scoopsci-", dir=parent)
-        if len(os.fsencode(folder)) <= LONGEST_FOLDER:
+        if len(os.fsencode(folder)) <= LONGEST_FOLDER and PLAIN_FOLDER.fullmatch(folder):
             break
         os.rmdir(folder)
     return folder
