@@ -16,6 +16,7 @@ import psutil
 import pytest
 
 from scoopsci import open_engine
+from tests.lan import Lan, missing_parts
 
 REPOSITORY = Path(__file__).parent.parent
 
@@ -178,3 +179,11 @@ def require(missing: list[str]) -> None:
     if os.environ.get("SCOOPSCI_REQUIRE_ALL") == "1":
         pytest.fail(reason)
     pytest.skip(reason)
+
+
+@pytest.fixture(scope="session")
+def lan() -> Iterator[Lan]:
+    """Start three hosts with an sshd each, and end them whatever happens."""
+    require(missing_parts())
+    with Lan.start() as network:
+        yield network

@@ -173,7 +173,9 @@ Host *
 """
 
 _IDLE = re.compile(r"^unshare .*--kill-child|^sshd: .*\[listener\]")
-_PROGRAMS = {"hostname", "ip", "nsenter", "setpriv", "ssh", "ssh-keygen", "sshd", "unshare"}
+_PROGRAMS = {
+    "hostname", "ip", "nsenter", "setpriv", "ssh", "ssh-keygen", "sshd", "tc", "unshare",
+}  # fmt: skip
 _RIGHTS = {
     "the right to make namespaces": "true",
     "bridges and cables in the kernel": "ip link add type bridge && ip link add type veth",
@@ -363,6 +365,30 @@ class Lan:
         """Bring a host up again; of its former life only its key remains."""
         self._launch(next(h for h in self.hosts if h.name == host))
         self._await(host, "Server listening", self._launched[host])
+
+    def unplug(self, host: str) -> None:
+        """Take a host's cable out; nobody is told."""
+        self.run(["ip", "link", "set", host, "down"], check=True)
+
+    def lose_packets(self, host: str, *, from_host: bool) -> None:
+        """Lose whatever goes to a host, or comes from it, and let the other direction be."""
+        self._queue(host, ["pfifo", "limit", "0"], from_host)
+
+    def slow_down(self, host: str, *, rate: str) -> None:
+        """Let the link of a host carry so much in each direction, as in ``1mbit``."""
+        for from_host in (False, True):
+            queue = ["tbf", "rate", rate, "burst", "16kb", "latency", "400ms"]
+            self._queue(host, queue, from_host)
+
+    def mend(self, host: str) -> None:
+        """Make a link as it was."""
+        self.run(["ip", "link", "set", host, "up"], check=True)
+        for machine, card in (("laptop", host), (host, "eth0")):
+            self.run(["tc", "qdisc", "delete", "dev", card, "root"], host=machine)
+
+    def _queue(self, host: str, queue: list[str], from_host: bool) -> None:
+        machine, card = (host, "eth0") if from_host else ("laptop", host)
+        self.run(["tc", "qdisc", "add", "dev", card, "root", *queue], host=machine, check=True)
 
     def _start_laptop(self) -> None:
         (self.folder / "laptop.log").touch()

@@ -1,0 +1,219 @@
+"""Hosts, links, agents and drivers that fail in mid-run."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any
+
+import pytest
+
+from tests import pool_console
+from tests.lan import Lan
+from tests.pools import (
+    GENEROUS_S,
+    HOST_TIMEOUT_S,
+    LEASE_S,
+    MACHINES,
+    NODES,
+    OpenPool,
+    becomes,
+    check_nothing_left,
+    processes_on,
+    serial_sum,
+    signal_on,
+)
+
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(240)]
+
+#: A result of 1 MB takes 8 s at 1 Mbit/s.
+QUEUED = "what the agent says waits behind results, and the broker sees those only once complete"
+
+#: Six workers need about 6 s for it.
+N_ITEMS, PAUSE_S = 360, 0.1
+
+
+@pytest.fixture(autouse=True)
+def mended(lan: Lan) -> Iterator[None]:
+    """Start each test with nothing of another's left, and leave the links as they were."""
+    try:
+        yield
+    finally:
+        for name in NODES:
+            lan.mend(name)
+    check_nothing_left(lan, within_s=30 + LEASE_S)
+
+
+def in_mid_run(
+    lan: Lan, strike: Callable[[OpenPool, list[dict[str, Any]]], None], **options: Any
+) -> list[dict[str, Any]]:
+    """Strike during a run, and see that its bits, and those of the next, are the serial ones."""
+    options = {"host_timeout": HOST_TIMEOUT_S, **options}
+    with OpenPool(lan, **options) as pool:
+        hosts = pool.hear()
+        pool.say("sum", N_ITEMS, PAUSE_S)
+        time.sleep(1.0)  # into the run
+        strike(pool, hosts)
+        assert pool.hear() == serial_sum(N_ITEMS)
+        now: list[dict[str, Any]] = pool.ask("hosts")
+        pool.check_bits()
+    return now
+
+
+def named(hosts: list[dict[str, Any]], name: str) -> dict[str, Any]:
+    return next(host for host in hosts if host["name"] == name)
+
+
+def test_a_link_that_goes_down_for_good(lan: Lan) -> None:
+    hosts = in_mid_run(lan, lambda *_: lan.unplug("node3"))
+    assert named(hosts, "node3")["connected"] is False
+    # The host finds out by itself.
+    check_nothing_left(lan, within_s=30 + LEASE_S)
+
+
+def is_complete(pool: OpenPool, name: str) -> bool:
+    return len(named(pool.ask("hosts"), name)["workers"]) == 2
+
+
+@pytest.mark.slow
+def test_a_link_that_is_down_for_30_s(lan: Lan) -> None:
+    with OpenPool(lan, host_timeout=HOST_TIMEOUT_S) as pool:
+        before = named(pool.hear(), "node3")
+        pool.say("sum", N_ITEMS, PAUSE_S)
+        time.sleep(1.0)
+        lan.unplug("node3")
+        assert pool.hear() == serial_sum(N_ITEMS)
+        time.sleep(30.0)
+        lan.mend("node3")
+        assert becomes(partial(is_complete, pool, "node3"))
+        after = named(pool.ask("hosts"), "node3")
+        assert not {before["agent"], *before["workers"]} & {after["agent"], *after["workers"]}
+        assert pool.ask("sum", N_ITEMS, PAUSE_S) == serial_sum(N_ITEMS)
+        pool.check_bits()
+        folders = list((lan.root("node3") / "tmp").glob("scoopsci-*"))
+        assert len(folders) == 1, folders
+
+
+@pytest.mark.parametrize(
+    "from_host", [True, pytest.param(False, marks=pytest.mark.slow)], ids=["from", "to"]
+)
+def test_a_black_hole(lan: Lan, from_host: bool) -> None:
+    hosts = in_mid_run(lan, lambda *_: lan.lose_packets("node2", from_host=from_host))
+    assert named(hosts, "node2")["connected"] is False
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "host_timeout",
+    [
+        pytest.param(HOST_TIMEOUT_S, marks=pytest.mark.xfail(reason=QUEUED, strict=False)),
+        15.0,
+    ],
+)
+def test_a_slow_link_is_no_loss(lan: Lan, host_timeout: float) -> None:
+    with OpenPool(lan, host_timeout=host_timeout) as pool:
+        before = pool.hear()
+        lan.slow_down("node2", rate="1mbit")
+        pool.say("hash", 12, 1_000_000)
+        assert pool.hear(200) == pool_console.find_hash(12, 1_000_000, "serial")
+        assert [host["agent"] for host in pool.ask("hosts")] == [h["agent"] for h in before]
+        assert [host["workers"] for host in pool.ask("hosts")] == [h["workers"] for h in before]
+
+
+def test_an_agent_that_is_killed(lan: Lan) -> None:
+    def kill(pool: OpenPool, hosts: list[dict[str, Any]]) -> None:
+        signal_on(lan, "node1", named(hosts, "node1")["agent"], signal.SIGKILL)
+        old = named(hosts, "node1")["agent"]
+        assert becomes(lambda: agents(lan, "node1") - {old, *named(hosts, "node1")["workers"]})
+
+    hosts = in_mid_run(lan, kill)
+    assert named(hosts, "node1")["connected"] is True
+    assert len(named(hosts, "node1")["workers"]) == 2
+
+
+def agents(lan: Lan, machine: str) -> set[int]:
+    return set(processes_on(lan, machine, "scoopsci.pool.agent"))
+
+
+def test_an_ssh_that_is_killed(lan: Lan) -> None:
+    def kill(pool: OpenPool, hosts: list[dict[str, Any]]) -> None:
+        (pid,) = (pid for pid, said in processes_on(lan, "laptop", "ssh").items()
+                  if "pool.agent" in said and " node2 " in said)  # fmt: skip
+        signal_on(lan, "laptop", pid, signal.SIGKILL)
+        old = {named(hosts, "node2")["agent"], *named(hosts, "node2")["workers"]}
+        assert becomes(lambda: agents(lan, "node2") - old)
+
+    hosts = in_mid_run(lan, kill)
+    assert named(hosts, "node2")["connected"] is True
+    assert len(named(hosts, "node2")["workers"]) == 2
+
+
+@pytest.mark.parametrize("sign", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
+def test_a_driver_that_ends(lan: Lan, sign: signal.Signals) -> None:
+    with OpenPool(lan, ["127.0.0.1 1", *(f"{name} 2" for name in NODES)]) as pool:
+        pool.hear()
+        pool.check_bits()
+        pool.say("sum", N_ITEMS, PAUSE_S)
+        time.sleep(1.0)
+        pool.process.send_signal(sign)
+        pool.process.wait(GENEROUS_S)
+        check_nothing_left(lan, within_s=30.0)
+
+
+@pytest.mark.slow
+def test_a_driver_and_a_link_that_end_together(lan: Lan) -> None:
+    with OpenPool(lan, host_timeout=HOST_TIMEOUT_S) as pool:
+        pool.hear()
+        pool.check_bits()
+        pool.say("sum", N_ITEMS, PAUSE_S)
+        time.sleep(1.0)
+        lan.unplug("node1")
+        pool.process.send_signal(signal.SIGKILL)
+        pool.process.wait(GENEROUS_S)
+        check_nothing_left(lan, within_s=30 + LEASE_S)
+
+
+def test_a_worker_that_is_stopped(lan: Lan) -> None:
+    stopped: list[int] = []
+
+    def stop(pool: OpenPool, hosts: list[dict[str, Any]]) -> None:
+        stopped.append(named(hosts, "node2")["workers"][0])
+        signal_on(lan, "node2", stopped[0], signal.SIGSTOP)
+
+    hosts = in_mid_run(lan, stop)
+    assert named(hosts, "node2")["connected"] is True
+
+
+@pytest.mark.slow
+def test_a_worker_that_is_stopped_for_30_s(lan: Lan) -> None:
+    with OpenPool(lan, host_timeout=HOST_TIMEOUT_S) as pool:
+        worker = named(pool.hear(), "node2")["workers"][0]
+        pool.say("map", 120, 0.2)
+        time.sleep(1.0)
+        signal_on(lan, "node2", worker, signal.SIGSTOP)
+        expected = [pool_console.linger(i, 0.0).hex() for i in range(120)]
+        assert pool.hear() == expected
+        time.sleep(30.0)
+        signal_on(lan, "node2", worker, signal.SIGCONT)
+        assert pool.ask("map", 120, 0.02) == expected
+        assert pool.ask("sum", N_ITEMS, PAUSE_S) == serial_sum(N_ITEMS)
+        assert worker in named(pool.ask("hosts"), "node2")["workers"]
+
+
+@pytest.mark.slow
+def test_every_host_loses_power_once(lan: Lan) -> None:
+    with OpenPool(lan, host_timeout=HOST_TIMEOUT_S) as pool:
+        pool.hear()
+        for name in NODES:
+            pool.say("sum", N_ITEMS, PAUSE_S)
+            time.sleep(1.0)
+            lan.power_off(name)
+            try:
+                assert pool.hear() == serial_sum(N_ITEMS)
+            finally:
+                lan.power_on(name)
+            assert becomes(partial(is_complete, pool, name))
+        pool.check_bits()
+    check_nothing_left(lan, MACHINES)

@@ -1,0 +1,172 @@
+"""A program that opens a pool and does with it what its standard input says.
+
+It answers each line, the name of a function below and its arguments as JSON, with a line.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+import operator
+import os
+import sys
+import time
+from concurrent.futures import Executor
+from typing import Any
+
+import numpy as np
+
+import scoopsci
+from scoopsci import Pool
+from scoopsci.pool.broadcast import Broadcast
+
+N_POINTS = 5_000_000
+N_NUMBERS = 20_000
+
+
+def make_numbers() -> np.ndarray:
+    """Return numbers of mixed magnitude: their sum has other bits for every order."""
+    numbers: np.ndarray = np.exp(20.0 * np.random.default_rng(1).standard_normal(N_NUMBERS))
+    return numbers
+
+
+def draw(rng: np.random.Generator, size: int) -> Any:
+    return rng.standard_normal(size)
+
+
+def linger(index: int, pause_s: float) -> float:
+    """Return a number whose sums depend on their order, after a while."""
+    time.sleep(pause_s)
+    return float(np.exp(20.0 * np.random.default_rng(index).standard_normal()))
+
+
+def fill(index: int, n_bytes: int) -> Any:
+    return np.random.default_rng(index).bytes(n_bytes)
+
+
+def look_at(data: Broadcast) -> tuple[int, float]:
+    time.sleep(0.05)
+    return os.getpid(), float(data.array.sum())
+
+
+def mark_worker(mark: str) -> None:
+    os.environ["POOL_CONSOLE"] = mark
+
+
+def find_initialized(_: int) -> str:
+    time.sleep(0.02)
+    return os.environ.get("POOL_CONSOLE", "")
+
+
+def work_with_module(value: int) -> Any:
+    """Use a module that lies beside the program, and nowhere on the hosts."""
+    return beside_console.work(value)  # type: ignore[name-defined] # noqa: F821
+
+
+def find_bits(engine: str | Executor) -> dict[str, Any]:
+    """Return the exact results of a run of each kind."""
+    run: dict[str, Any] = {"engine": engine}
+    numbers = make_numbers()
+    total = scoopsci.map_reduce(float, operator.add, numbers, chunk_target_s=0.001, **run)
+    return {
+        "pi": scoopsci.pi(N_POINTS, seed=7, **run).receipt["result"],
+        "sum": total.hex(),
+        "mean": float(scoopsci.estimate(draw, 500_000, seed=3, **run).value).hex(),
+    }
+
+
+def find_sum(n_items: int, pause_s: float, engine: str | Executor) -> str:
+    """Return the bits of a sum to which every item takes a while."""
+    fn = functools.partial(linger, pause_s=pause_s)
+    run: dict[str, Any] = {"engine": engine, "chunk_target_s": 4 * pause_s or 0.01}
+    return float(scoopsci.map_reduce(fn, operator.add, range(n_items), **run)).hex()
+
+
+def find_hash(n_items: int, n_bytes: int, engine: str | Executor) -> str:
+    """Return a hash of large results."""
+    digest = hashlib.sha256()
+    for data in scoopsci.map(
+        functools.partial(fill, n_bytes=n_bytes), range(n_items), engine=engine
+    ):
+        digest.update(data)
+    return digest.hexdigest()
+
+
+class Console:
+    """What can be asked of the program."""
+
+    def __init__(self, pool: Pool) -> None:
+        self.pool = pool
+
+    def hosts(self) -> Any:
+        return self.pool.hosts
+
+    def bits(self) -> Any:
+        return find_bits(self.pool)
+
+    def pi(self) -> Any:
+        return scoopsci.pi(N_POINTS, seed=7, engine=self.pool, mixed=True).receipt["result"]
+
+    def sum(self, n_items: int, pause_s: float) -> Any:
+        return find_sum(n_items, pause_s, self.pool)
+
+    def map(self, n_items: int, pause_s: float) -> Any:
+        """Return the numbers of plain calls, which the pool itself sends again."""
+        fn = functools.partial(linger, pause_s=pause_s)
+        return [number.hex() for number in self.pool.map(fn, range(n_items))]
+
+    def hash(self, n_items: int, n_bytes: int) -> Any:
+        return find_hash(n_items, n_bytes, self.pool)
+
+    def mixed(self) -> Any:
+        return scoopsci.pi(N_POINTS, seed=7, engine=self.pool, mixed=True).receipt["run"]["mixed"]
+
+    def resize(self, n_workers: int) -> Any:
+        self.pool.resize(n_workers)
+
+    def broadcast(self, n_items: int, n_tasks: int) -> Any:
+        """Send an array, and return its sums as tasks have seen it; it is kept."""
+        self.kept = self.pool.broadcast(np.arange(n_items, dtype=np.float64))
+        seen = list(self.pool.map(look_at, [self.kept] * n_tasks))
+        return {"pids": sorted({pid for pid, _ in seen}), "sums": sorted({s for _, s in seen})}
+
+    def initialized(self, n_tasks: int) -> Any:
+        return sorted(set(self.pool.map(find_initialized, range(n_tasks))))
+
+    def echo(self, words: list[str]) -> Any:
+        return list(self.pool.map(str.upper, words))
+
+    def beside(self) -> Any:
+        return list(self.pool.map(work_with_module, range(8)))
+
+
+def answer(console: Console, question: str, *args: Any) -> dict[str, Any]:
+    try:
+        return {"answer": getattr(console, question)(*args)}
+    except Exception as error:
+        return {"error": type(error).__name__, "message": str(error)}
+
+
+def tell(**facts: Any) -> None:
+    print(json.dumps(facts), flush=True)
+
+
+def main(options: dict[str, Any]) -> None:
+    if "mark" in options:
+        options |= {"initializer": mark_worker, "initargs": (options.pop("mark"),)}
+    try:
+        pool = Pool(**options)
+    except Exception as error:
+        tell(error=type(error).__name__, message=str(error))
+        return
+    with pool:
+        console = Console(pool)
+        tell(answer=pool.hosts)
+        for line in sys.stdin:
+            question, *args = json.loads(line)
+            tell(**answer(console, question, *args))
+
+
+if __name__ == "__main__":
+    main(json.loads(sys.argv[1]))
