@@ -19,6 +19,7 @@ from tests.pools import (
     MACHINES,
     NODES,
     OpenPool,
+    PoolError,
     becomes,
     check_nothing_left,
     processes_on,
@@ -131,6 +132,18 @@ def test_an_agent_that_is_killed(lan: Lan) -> None:
     hosts = in_mid_run(lan, kill)
     assert named(hosts, "node1")["connected"] is True
     assert len(named(hosts, "node1")["workers"]) == 2
+
+
+def test_a_broker_that_is_killed(lan: Lan) -> None:
+    with OpenPool(lan) as pool:
+        pool.hear()
+        pool.say("sum", N_ITEMS, PAUSE_S)
+        time.sleep(1.0)
+        (pid,) = processes_on(lan, "laptop", "scoopsci.pool.broker")
+        signal_on(lan, "laptop", pid, signal.SIGKILL)
+        with pytest.raises(PoolError, match="EngineError: the broker of the pool ended"):
+            pool.hear()
+    check_nothing_left(lan, within_s=30.0)
 
 
 def agents(lan: Lan, machine: str) -> set[int]:
