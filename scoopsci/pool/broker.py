@@ -343,7 +343,7 @@ class PoolBroker(Broker):  # type: ignore[misc]
         is_here = host.place.destination is None
         own = {"folder": str(self._folder) if is_here else None, "stale": host.stale}
         host.place = host.place.prepare()
-        config = {**self._config["agent"], **own, "hangs_up": host.place.control is not None}
+        config = {**self._config["agent"], **own, "hangs_up": host.place.users_control is None}
         try:
             agent = AgentProcess(host.place, self._config["variables"], config)
         except OSError as error:

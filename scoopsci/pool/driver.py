@@ -109,7 +109,7 @@ class PoolDriver(Executor):
         self._name = secrets.token_hex(16)
         self._folder = _make_folder()
         for number, host in enumerate(config["hosts"]):
-            host["place"]["control"] = f"{self._folder}/ssh{number}"
+            host["place"]["own_control"] = f"{self._folder}/ssh{number}"
         self._waiting: dict[bytes, _Call] = {}
         self._sent: dict[bytes, _Call] = {}
         self._check_setup = check_setup

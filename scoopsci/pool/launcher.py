@@ -44,35 +44,37 @@ class Place:
         The interpreter there.
     ssh : str
         The program.
-    control : str or None
-        Path for the control socket of the connection; None for that of a connection which the
-        user's own configuration keeps open.
+    own_control : str
+        Path for the control socket of a connection of our own.
     keep_alive_s : float
         Time between questions of ssh to the other side.
+    users_control : str or None
+        Path of the control socket of a connection that the user's configuration keeps open.
     """
 
     destination: str | None
     port: int | None
     python: str
     ssh: str
-    control: str | None
+    own_control: str
     keep_alive_s: float
+    users_control: str | None = None
 
     def prepare(self) -> Place:
         """Return the place as it is reached now, ready for a new connection."""
-        if self.destination is None or self.control is None:
+        if self.destination is None:
             return self
         with contextlib.suppress(FileNotFoundError):  # of a connection that was cut
-            os.unlink(self.control)
+            os.unlink(self.own_control)
         port = [] if self.port is None else ["-p", str(self.port)]
-        check = [self.ssh, *port, "-O", "check", "--", self.destination]
-        with contextlib.suppress(OSError, subprocess.TimeoutExpired):
-            found = subprocess.run(
-                check, stdin=subprocess.DEVNULL, capture_output=True, timeout=CHECK_S, check=False
-            )
-            if found.returncode == 0:
-                return replace(self, control=None)
-        return self
+        ssh = [self.ssh, *port]
+        if _run_briefly([*ssh, "-O", "check", "--", self.destination]) is not None:
+            configured = _run_briefly([*ssh, "-G", "--", self.destination]) or ""
+            for line in configured.splitlines():
+                name, _, value = line.partition(" ")
+                if name == "controlpath":
+                    return replace(self, users_control=value)
+        return replace(self, users_control=None)
 
     def command(self, variables: Mapping[str, str]) -> list[str]:
         """Return the command that starts the agent, in an environment with some variables."""
@@ -108,20 +110,16 @@ class Place:
 
     def stop_forwarding(self, there: str, here: str) -> None:
         """Take the socket away again, where the connection is the user's and goes on."""
-        if self.destination is not None and self.control is None:
-            cancel = [*self._ssh(), "-O", "cancel", "-R", f"{there}:{here}", "--", self.destination]
-            with contextlib.suppress(OSError, subprocess.TimeoutExpired):
-                subprocess.run(
-                    cancel,
-                    stdin=subprocess.DEVNULL,
-                    capture_output=True,
-                    timeout=CHECK_S,
-                    check=False,
-                )
+        if self.destination is not None and self.users_control is not None:
+            cancel = ["-F", "none", "-O", "cancel", "-R", f"{there}:{here}"]
+            _run_briefly([*self._ssh(), *cancel, "--", self.destination])
 
     def _ssh(self) -> list[str]:
         options: dict[str, str | int] = {
             "BatchMode": "yes",
+            "ControlMaster": "auto" if self.users_control is None else "no",
+            "ControlPath": self.users_control or self.own_control,
+            "ControlPersist": "no",
             "ServerAliveInterval": max(1, round(self.keep_alive_s)),
             "ServerAliveCountMax": N_KEEP_ALIVES,
             "ConnectTimeout": max(1, round(N_KEEP_ALIVES * self.keep_alive_s)),
@@ -131,14 +129,19 @@ class Place:
             "RemoteCommand": "none",
             "LogLevel": "ERROR",
         }
-        if self.control is not None:
-            options |= {
-                "ControlMaster": "auto",
-                "ControlPath": self.control,
-                "ControlPersist": "no",
-            }
         port = [] if self.port is None else ["-p", str(self.port)]
         return [self.ssh, *port, *(f"-o{name}={value}" for name, value in options.items())]
+
+
+def _run_briefly(command: list[str]) -> str | None:
+    """Return what a command writes, or None where it fails."""
+    try:
+        done = subprocess.run(
+            command, stdin=subprocess.DEVNULL, capture_output=True, timeout=CHECK_S, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return None if done.returncode else done.stdout.decode(errors="replace")
 
 
 class AgentProcess:
