@@ -28,7 +28,7 @@ N_LEAST = 60  # results in the ledger when the driver is killed
 
 
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("n", [1, 3])
+@pytest.mark.parametrize("n", [pytest.param(1, marks=pytest.mark.slow), 3])
 def test_same_bits_under_scoop(run_scoop: RunScoop, tmp_path: Path, n: int) -> None:
     report = tmp_path / "report"
     done = run_scoop("-q", BITS, report, n=n, timeout=500)

@@ -44,7 +44,13 @@ def launch(
 
 
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("names", [NODES, ("127.0.0.1", "node1", "node2")], ids=lambda n: n[0])
+@pytest.mark.parametrize(
+    "names",
+    [
+        pytest.param(NODES, marks=pytest.mark.slow, id="node1"),
+        pytest.param(("127.0.0.1", "node1", "node2"), id="127.0.0.1"),
+    ],
+)
 def test_same_bits_on_three_hosts(lan: Lan, names: tuple[str, ...]) -> None:
     program = lan.share("map_program.py", Path(map_program.__file__).read_text())
     report = SCRIPTS / "report.json"

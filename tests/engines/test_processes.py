@@ -25,6 +25,7 @@ def draw_slowly(rng: np.random.Generator, size: int) -> np.ndarray:
 class TestProcesses(WorkersContract):
     name = "processes"
 
+    @pytest.mark.slow
     def test_the_poison_of_one_run_is_not_blamed_on_another(self, engine: Engine) -> None:
         with ThreadPoolExecutor(2) as threads:
             guilty = threads.submit(estimate, die, 10, seed=1, engine=engine)

@@ -13,7 +13,7 @@ from tests.conftest import RunScoop
 CONTRACT = Path(__file__).with_name("scoop_contract.py")
 
 
-@pytest.mark.parametrize("n", [1, 2])
+@pytest.mark.parametrize("n", [pytest.param(1, marks=pytest.mark.slow), 2])
 def test_contract_inside_scoop(run_scoop: RunScoop, tmp_path: Path, n: int) -> None:
     status = tmp_path / "status"
     arguments = ("-q", "-p", "no:cacheprovider")

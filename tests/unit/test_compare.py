@@ -104,7 +104,10 @@ def test_more_workers_than_work() -> None:
 
 @pytest.mark.parametrize(
     ("task_seconds", "n_tasks", "advice"),
-    [(1e-6, 500, "run it serially: "), (0.01, 900, "use processes: ")],
+    [
+        (1e-6, 500, "run it serially: "),
+        pytest.param(0.01, 900, "use processes: ", marks=pytest.mark.slow),
+    ],
 )
 def test_length_of_a_task_decides(task_seconds: float, n_tasks: int, advice: str) -> None:
     found = compare(
