@@ -11,6 +11,7 @@ import subprocess
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from scoopsci.pool.agent import MARK
@@ -144,6 +145,14 @@ def _run_briefly(command: list[str]) -> str | None:
     return None if done.returncode else done.stdout.decode(errors="replace")
 
 
+def _read_json(text: str) -> dict[str, Any] | None:
+    try:
+        found = json.loads(text)
+    except ValueError:
+        return None
+    return found if isinstance(found, dict) else None
+
+
 class AgentProcess:
     """One started agent: lines of JSON to it, and from it.
 
@@ -171,6 +180,8 @@ class AgentProcess:
         for descriptor in (self._orders, self.lines, self.errors):
             os.set_blocking(descriptor, False)
         self._unsent = b""
+        self._is_remote = place.destination is not None
+        self._n_told_bytes = self._n_read = 0
         self._unread = b""
         self.tail = b""
         self.started_s = self.heard_s = self.asked_s = time.monotonic()
@@ -192,7 +203,9 @@ class AgentProcess:
 
     def _flush(self) -> None:
         with contextlib.suppress(BlockingIOError, BrokenPipeError):
-            self._unsent = self._unsent[os.write(self._orders, self._unsent) :]
+            n_bytes = os.write(self._orders, self._unsent)
+            self._unsent = self._unsent[n_bytes:]
+            self._n_told_bytes += n_bytes
 
     def listen(self) -> Iterator[dict[str, Any]]:
         """Yield what the agent has told since the last call."""
@@ -201,8 +214,9 @@ class AgentProcess:
         for line in lines:
             self.heard_s = time.monotonic()
             _, mark, facts = line.decode(errors="replace").partition(MARK)
-            if mark:
-                yield json.loads(facts)
+            told = _read_json(facts) if mark else None
+            if told is not None:
+                yield told
             else:  # of a login shell
                 self.tail = (self.tail + line + b"\n")[-TAIL_BYTES:]
 
@@ -234,13 +248,27 @@ class AgentProcess:
         """Return the exit status, or None while it runs."""
         return self._process.poll()
 
+    def last_life_s(self) -> float:
+        """Return when the other side has last been heard, on the clock `time.monotonic`.
+
+        Results that come over a slow link hold the agent's words up: what ssh reads counts, too,
+        but for our own orders.
+        """
+        if self._is_remote:
+            with contextlib.suppress(OSError, ValueError):
+                counts = Path(f"/proc/{self._process.pid}/io").read_text("ascii")
+                n_read = int(counts.split()[1]) - self._n_told_bytes
+                if n_read > self._n_read:
+                    self._n_read, self.heard_s = n_read, time.monotonic()
+        return self.heard_s
+
     def dismiss(self) -> None:
         """End the connection, and thereby the agent and its workers."""
         with contextlib.suppress(OSError):
             self._streams[0].close()
 
-    def end(self, timeout_s: float) -> None:
-        """Wait until it has ended, and make it."""
+    def end(self, timeout_s: float) -> int:
+        """Wait until it has ended, or make it; return its exit status."""
         self.dismiss()
         try:
             self._process.wait(timeout_s)
@@ -249,3 +277,4 @@ class AgentProcess:
             self._process.wait()
         for stream in self._streams:
             stream.close()
+        return self._process.returncode

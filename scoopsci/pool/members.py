@@ -1,0 +1,71 @@
+"""The members of a pool, as its broker sees them."""
+
+from __future__ import annotations
+
+import subprocess
+from dataclasses import dataclass, field
+from typing import Any
+
+from scoopsci.pool.launcher import AgentProcess, Place
+
+__all__ = ["FIRST_RETRY_S", "Host", "Worker"]
+
+#: A lost host is tried again after so long at first.
+FIRST_RETRY_S = 1.0
+
+
+@dataclass
+class Worker:
+    """A worker, from the order to start it to its end.
+
+    Attributes
+    ----------
+    name : bytes
+        Its name at the broker.
+    host : Host
+        Where it runs.
+    pid : int or None
+        Its process, once that is known.
+    ready : bool
+        Whether it has asked for a task.
+    stopped_s : float or None
+        Since when it has been stopped, by a signal.
+    doomed : str or None
+        Why it is being ended.
+    retires : bool
+        Whether it is to end once it has no task.
+    n_requests : int
+        Tasks that it asked for before it was stopped.
+    tasks : set of bytes
+        Keys of the tasks that it has.
+    """
+
+    name: bytes
+    host: Host
+    pid: int | None = None
+    ready: bool = False
+    stopped_s: float | None = None
+    doomed: str | None = None
+    retires: bool = False
+    n_requests: int = 0
+    tasks: set[bytes] = field(default_factory=set)
+
+
+@dataclass(eq=False)
+class Host:
+    """A host, and its agent while there is one."""
+
+    label: str
+    place: Place
+    n_workers: int | None
+    agent: AgentProcess | None = None
+    folder: str | None = None
+    stale: list[str] = field(default_factory=list)
+    socket: str | None = None
+    facts: dict[str, Any] = field(default_factory=dict)
+    workers: dict[bytes, Worker] = field(default_factory=dict)
+    n_bad_starts: int = 0
+    retry_s: float = FIRST_RETRY_S
+    retry_at_s: float | None = None
+    forwarding: subprocess.Popen[bytes] | None = None
+    ever_ready: bool = False
