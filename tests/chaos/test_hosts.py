@@ -30,8 +30,6 @@ from tests.pools import (
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(240)]
 
 #: A result of 1 MB takes 8 s at 1 Mbit/s.
-QUEUED = "what the agent says waits behind results, and the broker sees those only once complete"
-
 #: Six workers need about 6 s for it.
 N_ITEMS, PAUSE_S = 360, 0.1
 
@@ -107,18 +105,14 @@ def test_a_black_hole(lan: Lan, from_host: bool) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "host_timeout",
-    [
-        pytest.param(HOST_TIMEOUT_S, marks=pytest.mark.xfail(reason=QUEUED, strict=False)),
-        15.0,
-    ],
+    ("host_timeout", "n_bytes"), [(HOST_TIMEOUT_S, 1_000_000), (15.0, 3_000_000)]
 )
-def test_a_slow_link_is_no_loss(lan: Lan, host_timeout: float) -> None:
+def test_a_slow_link_is_no_loss(lan: Lan, host_timeout: float, n_bytes: int) -> None:
     with OpenPool(lan, host_timeout=host_timeout) as pool:
         before = pool.hear()
         lan.slow_down("node2", rate="1mbit")
-        pool.say("hash", 12, 1_000_000)
-        assert pool.hear(200) == pool_console.find_hash(12, 1_000_000, "serial")
+        pool.say("hash", 6, n_bytes)
+        assert pool.hear(400) == pool_console.find_hash(6, n_bytes, "serial")
         assert [host["agent"] for host in pool.ask("hosts")] == [h["agent"] for h in before]
         assert [host["workers"] for host in pool.ask("hosts")] == [h["workers"] for h in before]
 
@@ -132,6 +126,13 @@ def test_an_agent_that_is_killed(lan: Lan) -> None:
     hosts = in_mid_run(lan, kill)
     assert named(hosts, "node1")["connected"] is True
     assert len(named(hosts, "node1")["workers"]) == 2
+
+
+def test_an_agent_that_is_killed_at_the_end(lan: Lan) -> None:
+    with OpenPool(lan) as pool:
+        old = named(pool.hear(), "node1")["agent"]
+        signal_on(lan, "node1", old, signal.SIGKILL)
+    check_nothing_left(lan, within_s=30.0)
 
 
 def test_a_broker_that_is_killed(lan: Lan) -> None:
