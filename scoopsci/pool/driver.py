@@ -112,6 +112,7 @@ class PoolDriver(Executor):
             host["place"]["own_control"] = f"{self._folder}/ssh{number}"
         self._waiting: dict[bytes, _Call] = {}
         self._sent: dict[bytes, _Call] = {}
+        self._most_sent = N_AHEAD
         self._check_setup = check_setup
         self._answers: dict[bytes, threading.Event] = {}
         self._numbers = itertools.count()
@@ -230,8 +231,7 @@ class PoolDriver(Executor):
         return call.future
 
     def _send_waiting(self) -> None:
-        limit = N_AHEAD * max(1, self.n_workers)
-        while self._waiting and len(self._sent) < limit:
+        while self._waiting and len(self._sent) < self._most_sent:
             number = next(iter(self._waiting))
             self._sent[number] = call = self._waiting.pop(number)
             timeout = b"" if call.timeout_s is None else str(call.timeout_s).encode()
@@ -370,6 +370,7 @@ class PoolDriver(Executor):
         elif message == kind.HOSTS:
             with self._changed:
                 self.hosts = json.loads(rest)
+                self._most_sent = N_AHEAD * max(1, self.n_workers)
                 self._send_waiting()
                 self._changed.notify_all()
         elif message == kind.INITIALIZED:
