@@ -14,6 +14,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+import zmq
 
 from scoopsci import open_engine
 from tests.lan import Lan, missing_parts
@@ -58,7 +59,12 @@ def _descriptors() -> set[str]:
 
 @pytest.fixture(scope="session", autouse=True)
 def once_for_each_process() -> None:
-    """Let loky open what stays open for the life of a process that has used it."""
+    """Let loky and pyzmq open what stays open for the life of a process that has used them."""
+    with zmq.Context() as context, context.socket(zmq.PAIR) as one, context.socket(zmq.PAIR) as two:
+        one.bind("inproc://once")
+        two.connect("inproc://once")
+        one.send(bytes(1 << 20), copy=False)  # it has a thread that frees such buffers
+        two.recv()
     with contextlib.suppress(RuntimeError), open_engine("processes", n_workers=1) as engine:
         engine.submit(int).result(60)
         raise RuntimeError
