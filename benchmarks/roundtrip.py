@@ -29,7 +29,7 @@ RoundTrip = Callable[[], object]
 
 
 def measure(*, quick: bool) -> dict[str, Any]:
-    n_tasks = 300 if quick else 3_000
+    n_tasks = 100 if quick else 1_000
     present = [way for way, package in PEERS.items() if importlib.util.find_spec(package)]
     ways = {way: partial(run, way, n_tasks) for way in (OURS, STANDARD, *present)}
     rounds = interleave(ways, count_rounds(quick=quick))

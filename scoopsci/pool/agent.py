@@ -86,6 +86,7 @@ class Agent:
                 hello={**process_facts(), "versions": software_versions()},
                 folder=self.folder,
                 n_cores=len(os.sched_getaffinity(0)),
+                memory_bytes=_read_process(os.getpid())[1],
             )
             while self._connected:
                 self._turn()
@@ -203,17 +204,23 @@ class Agent:
     def _look_at(self, child: _Child) -> None:
         """Notice a worker that has been stopped, or that takes more memory than it may."""
         try:
-            stat = Path(f"/proc/{child.pid}/stat").read_text("ascii", "replace")
+            state, n_bytes = _read_process(child.pid)
         except OSError:
             return  # it has just ended
-        fields = stat[stat.rindex(")") + 2 :].split()
-        if (fields[0] == "T") != child.stopped:
+        if (state == "T") != child.stopped:
             child.stopped = not child.stopped
             self._tell(stopped=child.name, now=child.stopped)
         limit = self._config["memory_bytes"]
-        if limit is not None and int(fields[21]) * os.sysconf("SC_PAGESIZE") > limit:
+        if limit is not None and n_bytes > limit:
             child.ended_for = "memory"
             self._kill(child)
+
+
+def _read_process(pid: int) -> tuple[str, int]:
+    """Return the state of a process, one letter, and the memory that it takes."""
+    stat = Path(f"/proc/{pid}/stat").read_text("ascii", "replace")
+    fields = stat[stat.rindex(")") + 2 :].split()
+    return fields[0], int(fields[21]) * os.sysconf("SC_PAGESIZE")
 
 
 def main() -> None:

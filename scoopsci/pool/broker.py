@@ -155,6 +155,7 @@ class PoolBroker(Broker):  # type: ignore[misc]
         if worker is None or worker.doomed:
             return
         if not worker.ready:
+            worker.pid = int(rest)
             if self._config["initializes"]:
                 self._uninitialized.append(peer)
                 self._set_up_workers()

@@ -7,7 +7,7 @@ The first frame of a message, its head, names the kind in two bytes, and mostly 
 A task is named by its sender, a name of 32 bytes, and a number of 8. Between a worker and the
 broker::
 
-    REQUEST                      the worker takes a task
+    REQUEST pid                  the worker takes a task
     TASK sender number, *frames  here it is
     REPLY sender number, *frames its outcome; and the worker takes another one
     INITIALIZE, *frames          to be run before the first task

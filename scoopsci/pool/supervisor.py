@@ -247,6 +247,14 @@ class Supervisor:
                 host, f"has scoopsci {theirs}, the driver {ours}; install the same version there"
             )
             return
+        limit = self._config["agent"]["memory_bytes"]
+        if limit is not None and told["memory_bytes"] >= limit:
+            self._give_up(
+                host,
+                f"has workers that take {told['memory_bytes']} bytes from their start, and "
+                f"worker_memory={limit}; allow them more",
+            )
+            return
         if host.n_workers is None:
             host.n_workers = told["n_cores"]
         try:

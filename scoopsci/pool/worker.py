@@ -42,7 +42,7 @@ def work(name: str, socket: str, run: Callable[[Sequence[Any]], Sequence[Any]]) 
         return found[0].buffer if found else None
 
     serve_broadcasts(os.path.dirname(socket), fetch)
-    broker.send(REQUEST)
+    broker.send(REQUEST + str(os.getpid()).encode())
     while True:
         head, *frames = broker.recv_multipart(copy=False)
         kind, task = head.bytes[:2], head.bytes[2:]

@@ -42,8 +42,12 @@ ONE_BY_ONE = 1e-9  # a chunk target so short that every chunk is one item
 GENEROUS_S = 60.0
 
 SERIAL: Any = {"engine": "serial"}
-PROCESSES: Any = {"engine": "processes", "n_workers": 2}
-both = pytest.mark.parametrize("run", [SERIAL, PROCESSES], ids=["serial", "processes"])
+PROCESSES: Any = {}  # with an engine that is open while the tests of this file run
+OWN: Any = {"engine": "processes", "n_workers": 2}  # for what leaves tasks behind
+both, both_alone = (
+    pytest.mark.parametrize("run", [SERIAL, processes], ids=["serial", "processes"])
+    for processes in (PROCESSES, OWN)
+)
 
 #: Each as call(fn, iterable, **run), for what holds for all of them; fn must return numbers.
 CALLS: dict[str, Callable[..., Any]] = {
@@ -56,6 +60,13 @@ CALLS: dict[str, Callable[..., Any]] = {
     ),
 }
 all_calls = pytest.mark.parametrize("call", CALLS.values(), ids=list(CALLS))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def open_processes() -> Iterator[None]:
+    with scoopsci.open_engine("processes", n_workers=2) as engine:
+        PROCESSES["engine"] = engine
+        yield
 
 
 def pair(fn: Callable[..., Any], *arguments: Any) -> list[tuple[int, Any]]:
@@ -786,18 +797,18 @@ class TestErrors:
 
     def test_poison_is_named(self) -> None:
         with pytest.raises(PoisonTaskError) as caught:
-            list(scoopsci.map(die, range(6), poison_after=1, **PROCESSES))
+            list(scoopsci.map(die, range(6), poison_after=1, **OWN))
         assert caught.value.block == 4
 
     def test_poison_in_its_place(self) -> None:
-        found: list[Any] = list(scoopsci.map(die, range(30), on_error="return", **PROCESSES))
+        found: list[Any] = list(scoopsci.map(die, range(30), on_error="return", **OWN))
         assert [isinstance(result, PoisonTaskError) for result in found] == [
             item == 4 for item in range(30)
         ]
         assert found[4].block == 4
         assert found[:4] + found[5:] == [*range(4), *range(5, 30)]
 
-    @both
+    @both_alone
     @all_calls
     def test_time_is_up(self, run: Any, call: Any) -> None:
         def sleep(item: int) -> int:
@@ -812,7 +823,7 @@ class TestErrors:
             time.sleep(GENEROUS_S)
             return item
 
-        results = scoopsci.map(sleep, range(3), timeout=0.2, on_error="return", **PROCESSES)
+        results = scoopsci.map(sleep, range(3), timeout=0.2, on_error="return", **OWN)
         with pytest.raises(EngineTimeoutError) as caught:
             next(results)
         assert isinstance(caught.value, EngineError)
@@ -919,8 +930,8 @@ class TestReceipts:
         assert json.loads(json.dumps(receipt)) == receipt
         assert receipt["options"]["n_items"] == 100
         done = receipt["run"]
-        assert done["engine"] == run["engine"]
-        assert done["n_workers"] == run.get("n_workers", 1)
+        assert done["engine"] == ("serial" if run is SERIAL else "processes")
+        assert done["n_workers"] == (1 if run is SERIAL else 2)
         assert sum(worker["n_blocks"] for worker in done["workers"]) == 100
         assert set(done["times"]) == {
             "start_up_s", "serialising_s", "computing_s", "returning_s", "waiting_s"
@@ -995,9 +1006,7 @@ class TestNested:
     def test_runs_serially_with_the_same_results(self, run: Any) -> None:
         def nest(item: int) -> tuple[str, list[int], int]:
             receipts: list[dict[str, Any]] = []
-            found = list(
-                scoopsci.map(pow, range(9), [item] * 9, receipt=receipts.append, **PROCESSES)
-            )
+            found = list(scoopsci.map(pow, range(9), [item] * 9, receipt=receipts.append, **OWN))
             total = scoopsci.map_reduce(abs, operator.add, found, engine="processes")
             return receipts[0]["run"]["engine"], found, total
 
