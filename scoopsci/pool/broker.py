@@ -64,7 +64,6 @@ class PoolBroker(Broker):  # type: ignore[misc]
         self._socket_path = str(self._folder / "broker")
         super().__init__(tSock=f"ipc://{self._socket_path}", mSock=f"ipc://{self._folder}/info")
         self._driver = config["driver"].encode()
-        self._driver_out = kind.SENDING + self._driver
         self._tasks: dict[bytes, _Task] = {}
         self._initialize: list[Any] | None = None
         self._uninitialized: list[bytes] = []
@@ -122,11 +121,7 @@ class PoolBroker(Broker):  # type: ignore[misc]
 
     def _receive(self, frames: list[Any]) -> None:
         peer = frames[0].bytes
-        if peer == self._driver_out:
-            peer = self._driver
-        elif peer not in self._workers:
-            return
-        if len(frames) > 1:
+        if (peer == self._driver or peer in self._workers) and len(frames) > 1:
             head = frames[1].bytes
             handler = self._handlers.get(head[:2])
             if handler is not None:

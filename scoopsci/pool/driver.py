@@ -13,6 +13,7 @@ import sys
 import tempfile
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, Future, wait
 from contextlib import suppress
@@ -119,7 +120,13 @@ class PoolDriver(Executor):
         self._changed = threading.Condition()
         self._closing = self._is_shut_down = False
         self._failure: EngineError | None = None
+        # Ctrl-C may strike the main thread between the frames of a message: only ours sends.
+        self._outbox: deque[list[Any]] = deque()
+        if setup is not None:
+            self._outbox.append([kind.INITIALIZE, *setup])
         self._wake_read, self._wake_write = os.pipe()
+        for descriptor in (self._wake_read, self._wake_write):
+            os.set_blocking(descriptor, False)
         self._broker = subprocess.Popen(
             [sys.executable, "-P", "-m", "scoopsci.pool.broker"],
             stdin=subprocess.PIPE,
@@ -132,26 +139,8 @@ class PoolDriver(Executor):
         assert self._broker.stdin is not None
         self._broker.stdin.write(line.encode() + b"\n")
         self._broker.stdin.flush()
-        self._context = zmq.Context()
-        # Any thread sends at once, under the lock: to wake another one for it would take longer.
-        self._out = self._connect(kind.SENDING + self._name.encode())
-        if setup is not None:
-            self._post(kind.INITIALIZE, *setup)
         self._thread = threading.Thread(target=self._run, daemon=True, name="pool-driver")
         self._thread.start()
-
-    def _connect(self, name: bytes) -> zmq.Socket[bytes]:
-        connection = self._context.socket(zmq.DEALER)
-        connection.setsockopt(zmq.IDENTITY, name)
-        connection.setsockopt(zmq.RECONNECT_IVL, 5)
-        connection.set_hwm(0)
-        connection.connect(f"ipc://{self._folder}/broker")
-        return connection
-
-    def _post(self, *frames: Any) -> None:
-        with self._changed:
-            if not self._closing:
-                self._out.send_multipart(frames, copy=False)
 
     def broadcast(self, array: npt.ArrayLike) -> Broadcast:
         """Make an array available to all workers; see `Broadcast`."""
@@ -227,17 +216,8 @@ class PoolDriver(Executor):
             if self._closing:
                 raise self._failure or RuntimeError("the pool has been shut down")
             self._waiting[number] = call
-            self._send_waiting()
+            self._wake()
         return call.future
-
-    def _send_waiting(self) -> None:
-        while self._waiting and len(self._sent) < self._most_sent:
-            number = next(iter(self._waiting))
-            self._sent[number] = call = self._waiting.pop(number)
-            timeout = b"" if call.timeout_s is None else str(call.timeout_s).encode()
-            self._post(kind.TASK + number + timeout, *call.frames)
-            if call.judge is None:
-                call.frames = ()
 
     def take_back(self, number: bytes, *, kill: bool) -> None:
         """Cancel a task if it has not started, or end its worker."""
@@ -266,11 +246,11 @@ class PoolDriver(Executor):
         if os.getpid() != self._pid:  # in a child that the driver has forked, it is not ours
             return
         with self._changed:
-            self._closing = True
             if self._is_shut_down:
                 return
             self._is_shut_down = True
-            os.write(self._wake_write, b"!")
+            self._wake()
+            self._closing = True
         if threading.current_thread() is self._thread:  # a callback, which has to return first
             threading.Thread(target=self._clean_up, name="pool-end").start()
         else:
@@ -290,14 +270,28 @@ class PoolDriver(Executor):
         os.close(self._wake_write)
         shutil.rmtree(self._folder, ignore_errors=True)
 
+    def _post(self, message: bytes) -> None:
+        self._outbox.append([message])
+        self._wake()
+
+    def _wake(self) -> None:
+        with self._changed, suppress(BlockingIOError):  # a full pipe wakes, too
+            if not self._closing:
+                os.write(self._wake_write, b"!")
+
     # --- the thread
 
     def _run(self) -> None:
+        context = zmq.Context()
         pidfd = os.pidfd_open(self._broker.pid)
         try:
-            self._in = self._connect(self._name.encode())
+            self._socket = context.socket(zmq.DEALER)
+            self._socket.setsockopt(zmq.IDENTITY, self._name.encode())
+            self._socket.setsockopt(zmq.RECONNECT_IVL, 5)
+            self._socket.set_hwm(0)
+            self._socket.connect(f"ipc://{self._folder}/broker")
             self._poller = zmq.Poller()
-            for source in (self._in, self._wake_read, pidfd):
+            for source in (self._socket, self._wake_read, pidfd):
                 self._poller.register(source, zmq.POLLIN)
             self._heard_s = self._asked_s = time.monotonic()
             while not self._closing:
@@ -309,7 +303,7 @@ class PoolDriver(Executor):
             self._failure.__cause__ = error
         finally:
             self._end()
-            self._context.destroy(linger=0)
+            context.destroy(linger=0)
             os.close(pidfd)
 
     def _end(self) -> None:
@@ -329,16 +323,34 @@ class PoolDriver(Executor):
             call.future.set_exception(error)
 
     def _turn(self, pidfd: int) -> None:
+        self._send()
         ready = dict(self._poller.poll(int(1000 * TICK_S)))
-        if self._in in ready:
+        if self._wake_read in ready:
+            os.read(self._wake_read, 1 << 12)
+        if self._socket in ready:
             with suppress(zmq.Again):
                 while True:
-                    self._receive(self._in.recv_multipart(zmq.NOBLOCK, copy=False))
+                    self._receive(self._socket.recv_multipart(zmq.NOBLOCK, copy=False))
         if pidfd in ready:
             raise EngineError(
                 f"the broker of the pool ended with status {self._broker.wait()}; open a new pool"
             )
         self._look_after_broker()
+
+    def _send(self) -> None:
+        while self._outbox:
+            self._socket.send_multipart(self._outbox.popleft())
+        while len(self._sent) < self._most_sent:
+            with self._changed:
+                if not self._waiting:
+                    return
+                number = next(iter(self._waiting))
+                self._sent[number] = call = self._waiting.pop(number)
+            timeout = b"" if call.timeout_s is None else str(call.timeout_s).encode()
+            message = [kind.TASK + number + timeout, *call.frames]
+            self._socket.send_multipart(message, copy=False)
+            if call.judge is None:
+                call.frames = ()
 
     def _look_after_broker(self) -> None:
         now = time.monotonic()
@@ -371,7 +383,6 @@ class PoolDriver(Executor):
             with self._changed:
                 self.hosts = json.loads(rest)
                 self._most_sent = N_AHEAD * max(1, self.n_workers)
-                self._send_waiting()
                 self._changed.notify_all()
         elif message == kind.INITIALIZED:
             self._check_setup([frame.buffer for frame in frames[1:]])
@@ -381,11 +392,9 @@ class PoolDriver(Executor):
             self._fail_all(EngineError("the pool has had no worker for too long; see its hosts"))
 
     def _take(self, number: bytes) -> _Call | None:
-        """Return a call whose outcome is there, and let another one follow."""
+        """Return a call whose outcome is there."""
         with self._changed:
-            call = self._sent.pop(number, None)
-            self._send_waiting()
-        return call
+            return self._sent.pop(number, None)
 
     def _lose(self, number: bytes, facts: dict[str, Any]) -> None:
         call = self._sent.get(number)
@@ -411,7 +420,6 @@ class PoolDriver(Executor):
         with self._changed:
             del self._sent[number]
             self._waiting = {number: call, **self._waiting}
-            self._send_waiting()
 
 
 def _is_complete(host: dict[str, Any]) -> bool:

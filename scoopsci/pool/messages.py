@@ -15,7 +15,7 @@ broker::
     FETCH name                   asks for what is broadcast
     FETCHED, data                or nothing, where there is no such thing
 
-Between the driver, which sends on one connection and hears on another, and the broker::
+Between the driver and the broker::
 
     TASK number timeout, *frames seconds as text, or nothing
     REPLY number, *frames        the outcome
@@ -55,7 +55,6 @@ __all__ = [
     "REPLY",
     "REQUEST",
     "RESIZE",
-    "SENDING",
     "TASK",
 ]
 
@@ -70,6 +69,3 @@ RESIZE, HOSTS = b"RS", b"HO"
 PING, PONG = b"PI", b"PO"
 
 NAME_BYTES, NUMBER_BYTES = 32, 8
-
-#: Before the driver's name: its connection for sending.
-SENDING = b">"
