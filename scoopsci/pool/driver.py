@@ -117,7 +117,9 @@ class PoolDriver(Executor):
         self._check_setup = check_setup
         self._answers: dict[bytes, threading.Event] = {}
         self._numbers = itertools.count()
-        self._changed = threading.Condition()
+        # Taken directly where Ctrl-C may strike: a condition can be left locked by it.
+        self._lock = threading.RLock()
+        self._changed = threading.Condition(self._lock)
         self._closing = self._is_shut_down = False
         self._failure: EngineError | None = None
         # Ctrl-C may strike the main thread between the frames of a message: only ours sends.
@@ -212,7 +214,7 @@ class PoolDriver(Executor):
         """
         number = next(self._numbers).to_bytes(kind.NUMBER_BYTES, "big")
         call = _Call(PoolFuture(self, number), frames, timeout, judge)
-        with self._changed:
+        with self._lock:
             if self._closing:
                 raise self._failure or RuntimeError("the pool has been shut down")
             self._waiting[number] = call
@@ -221,7 +223,7 @@ class PoolDriver(Executor):
 
     def take_back(self, number: bytes, *, kill: bool) -> None:
         """Cancel a task if it has not started, or end its worker."""
-        with self._changed:
+        with self._lock:
             call = self._waiting.pop(number, None)
             if call is None:
                 if threading.current_thread() is self._thread:
@@ -245,7 +247,7 @@ class PoolDriver(Executor):
         """End the broker, and with it all agents and workers."""
         if os.getpid() != self._pid:  # in a child that the driver has forked, it is not ours
             return
-        with self._changed:
+        with self._lock:
             if self._is_shut_down:
                 return
             self._is_shut_down = True
@@ -275,7 +277,7 @@ class PoolDriver(Executor):
         self._wake()
 
     def _wake(self) -> None:
-        with self._changed, suppress(BlockingIOError):  # a full pipe wakes, too
+        with self._lock, suppress(BlockingIOError):  # a full pipe wakes, too
             if not self._closing:
                 os.write(self._wake_write, b"!")
 
@@ -315,7 +317,7 @@ class PoolDriver(Executor):
             answer.set()
 
     def _fail_all(self, error: EngineError) -> None:
-        with self._changed:
+        with self._lock:
             calls = [*self._sent.values(), *self._waiting.values()]
             self._sent.clear()
             self._waiting.clear()
@@ -341,7 +343,7 @@ class PoolDriver(Executor):
         while self._outbox:
             self._socket.send_multipart(self._outbox.popleft())
         while len(self._sent) < self._most_sent:
-            with self._changed:
+            with self._lock:
                 if not self._waiting:
                     return
                 number = next(iter(self._waiting))
@@ -393,7 +395,7 @@ class PoolDriver(Executor):
 
     def _take(self, number: bytes) -> _Call | None:
         """Return a call whose outcome is there."""
-        with self._changed:
+        with self._lock:
             return self._sent.pop(number, None)
 
     def _lose(self, number: bytes, facts: dict[str, Any]) -> None:
@@ -417,7 +419,7 @@ class PoolDriver(Executor):
             self._take(number)
             call.future.set_exception(verdict)
             return
-        with self._changed:
+        with self._lock:
             del self._sent[number]
             self._waiting = {number: call, **self._waiting}
 
