@@ -48,14 +48,18 @@ def nothing_is_left(place: Path) -> bool:
     "how", [signal.SIGKILL, signal.SIGTERM, pytest.param(signal.SIGSTOP, marks=pytest.mark.slow)]
 )
 def test_the_end_of_the_broker(how: signal.Signals, tmp_path: Path) -> None:
-    def run() -> list[float]:
-        return list(scoopsci.map(invert, range(10_000), engine=pool))
+    def idle(item: int) -> int:
+        time.sleep(GENEROUS_S)
+        return item
+
+    def run() -> list[int]:
+        return list(scoopsci.map(idle, range(100), engine=pool))
 
     never = tmp_path / "never"
     with ThreadPoolExecutor(1) as thread, Pool(2) as pool:
         futures = [pool.submit(touch_and_wait, tmp_path / "pid", never)]
         read_pid(tmp_path / "pid")
-        futures += [pool.submit(touch_and_wait, never, never) for _ in range(20)]
+        futures += [pool.submit(touch_and_wait, tmp_path / "other", never) for _ in range(20)]
         mapping = thread.submit(run)
         workers = [psutil.Process(pid) for pid in workers_of(pool)]
         broker = find_broker()
