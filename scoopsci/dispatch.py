@@ -31,7 +31,7 @@ from scoopsci.errors import (
     WorkerLostError,
 )
 from scoopsci.ledger import Ledger
-from scoopsci.options import DispatchOptions
+from scoopsci.options import LOSSES_PER_DEATH, DispatchOptions
 from scoopsci.reporting import Progress
 from scoopsci.workers import Workers
 
@@ -42,9 +42,6 @@ P = TypeVar("P")
 #: A lost chunk is sent again in so many parts, and these as single blocks if they are lost, too:
 #: a chunk of 100,000 tiny blocks must not become 100,000 tasks.
 LOST_PARTS = 32
-
-#: Several runs may share an engine, and the poison of one take the other's tasks along.
-LOSSES_PER_DEATH = 10
 
 #: A chunk may be this many times the longest one measured so far: first timings are rough.
 CHUNK_GROWTH = 32
@@ -327,14 +324,7 @@ class Dispatch(Generic[P]):
         chunk.n_losses += 1
         chunk.n_deaths += by_task
         if chunk.n_deaths >= self._options.poison_after:
-            poison = PoisonTaskError(
-                f"block {chunk.start} ended its worker {chunk.n_deaths} times, running alone, and "
-                "is not sent again; look for what ends the process there (memory, a C extension, "
-                f"os._exit): {error}",
-                block=chunk.start,
-                host=error.host,
-            )
-            poison.__cause__ = error
+            poison = PoisonTaskError.of_deaths(chunk.n_deaths, error, block=chunk.start)
             yield self._give_up(chunk, poison)
         elif chunk.n_losses >= LOSSES_PER_DEATH * self._options.poison_after:
             raise EngineError(

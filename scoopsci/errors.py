@@ -17,6 +17,7 @@ Wrong arguments are plain `ValueError` or `TypeError`; everything else is in thi
 from __future__ import annotations
 
 from concurrent.futures import BrokenExecutor
+from typing import Self
 
 __all__ = [
     "EngineError",
@@ -137,6 +138,19 @@ class TaskError(ScoopsciError):
 
 class PoisonTaskError(TaskError):
     """A block ended its worker so often that it is not sent again."""
+
+    @classmethod
+    def of_deaths(cls, n_deaths: int, error: WorkerLostError, *, block: int | None = None) -> Self:
+        """Return the error of a block, or of a task, that has ended so many workers."""
+        what = "the task" if block is None else f"block {block}"
+        poison = cls(
+            f"{what} ended its worker {n_deaths} times, running alone, and is not sent again; look "
+            f"for what ends the process there (memory, a C extension, os._exit): {error}",
+            block=block,
+            host=error.host,
+        )
+        poison.__cause__ = error
+        return poison
 
 
 class HostfileError(ScoopsciError, ValueError):

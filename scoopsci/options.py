@@ -16,6 +16,10 @@ __all__ = ["CHUNK_TARGET_S", "DispatchOptions", "RunOptions", "refuse_ledger", "
 #: chunks end together, and far below the 2 s after which SCOOP begins to ask after a task.
 CHUNK_TARGET_S = 0.1
 
+#: A task may be lost so often for each death that makes it poison: workers also die of what comes
+#: from outside, and of other tasks where several runs share an engine.
+LOSSES_PER_DEATH = 10
+
 #: Options that choose the engine, with their defaults.
 WHERE = {"engine": "auto", "n_workers": None, "hostfile": None}
 

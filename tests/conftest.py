@@ -5,12 +5,14 @@ from __future__ import annotations
 import contextlib
 import gc
 import os
+import signal
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -159,6 +161,37 @@ def wait_for_ends(processes: Iterable[psutil.Process]) -> None:
         if time.monotonic() > deadline:
             pytest.fail(f"still running: {left}")
         time.sleep(0.05)
+
+
+def becomes(state: Callable[[], object], within_s: float = 60.0) -> bool:
+    """Wait until something holds, and tell whether it came to that."""
+    deadline = time.monotonic() + within_s
+    while not state():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.05)
+    return True
+
+
+def end_in_mid_run(
+    driver: subprocess.Popen[Any],
+    number: signal.Signals,
+    find: Callable[[int], list[psutil.Process]],
+    *,
+    within_s: float = 60.0,
+) -> None:
+    """Signal a driver once its processes are found, and fail if they outlive it."""
+    try:
+        deadline = time.monotonic() + within_s
+        while not (found := find(driver.pid)):
+            assert time.monotonic() < deadline, "no run has started"
+            time.sleep(0.02)
+        driver.send_signal(number)
+        driver.wait(timeout=30)
+    finally:
+        driver.kill()
+        driver.wait()
+    wait_for_ends(found)
 
 
 def _members(session: int) -> list[psutil.Process]:

@@ -32,6 +32,12 @@ PYTHON = ENVIRONMENT / "bin" / "python"
 WORK = SHARED / "work"
 SCRIPTS = SHARED / "scripts"
 
+#: What makes laptop compute as the hosts do, whose logins bring no such variables.
+PLAIN = [
+    f"--unset={name}"
+    for name in ("NPY_DISABLE_CPU_FEATURES", "OPENBLAS_CORETYPE", "GLIBC_TUNABLES")
+]
+
 _START_TIMEOUT_S = 30.0
 _BUILD_TIMEOUT_S = 120.0
 _STOP_TIMEOUT_S = 15.0

@@ -8,14 +8,14 @@ import json
 import select
 import signal
 import subprocess
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from tests import pool_console
-from tests.lan import PYTHON, REPOSITORY, Lan, LanProcess
+from tests.conftest import becomes
+from tests.lan import PLAIN, PYTHON, REPOSITORY, Lan, LanProcess
 
 NODES = ("node1", "node2", "node3")
 MACHINES = ("laptop", *NODES)
@@ -24,12 +24,6 @@ TWO_EACH = tuple([f"{name} 2" for name in NODES])
 #: Of each machine, a folder of its own; what a pool writes elsewhere is in these, too.
 SCRATCH = Path("/srv/scratch")
 FOLDERS = (SCRATCH, Path("/tmp"), Path("/var/tmp"), Path("/dev/shm"))
-
-#: What makes laptop compute as the hosts do, whose logins bring no such variables.
-PLAIN = [
-    f"--unset={name}"
-    for name in ("NPY_DISABLE_CPU_FEATURES", "OPENBLAS_CORETYPE", "GLIBC_TUNABLES")
-]
 
 #: A host is given up after so long, so that tests need not take long.
 HOST_TIMEOUT_S = 4.0
@@ -47,16 +41,6 @@ def serial_bits() -> dict[str, Any]:
 def serial_sum(n_items: int) -> str:
     """Return the bits of a sum, whose pauses change nothing."""
     return pool_console.find_sum(n_items, 0.0, "serial")
-
-
-def becomes(state: Callable[[], object], within_s: float = GENEROUS_S) -> bool:
-    """Wait until something holds."""
-    deadline = time.monotonic() + within_s
-    while not state():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.05)
-    return True
 
 
 def write_hosts(lan: Lan, hosts: Sequence[str], name: str = "hosts-of-pool") -> Path:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import contextlib
 import logging
 import sys
-import threading
 from collections.abc import Iterable, Iterator
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any, TextIO
+
+from scoopsci.engines.counted import CountedContext
 
 __all__ = ["Output", "capture_output", "replay_output"]
 
@@ -100,31 +101,24 @@ class _TaskLogHandler(logging.Handler):
                 self.handleError(record)
 
 
-class _Capture:
+class _Capture(CountedContext):
     """The stand-ins for this process's streams, in place while any task runs."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._n_tasks = 0
+        super().__init__()
         self._streams: dict[str, _TaskStream] = {}
 
-    def start(self) -> None:
-        with self._lock:
-            self._n_tasks += 1
-            if self._n_tasks == 1:
-                for name in ("stdout", "stderr"):
-                    self._streams[name] = _TaskStream(getattr(sys, name))
-                    setattr(sys, name, self._streams[name])
+    def _begin(self) -> None:
+        for name in ("stdout", "stderr"):
+            self._streams[name] = _TaskStream(getattr(sys, name))
+            setattr(sys, name, self._streams[name])
 
-    def stop(self) -> None:
-        with self._lock:
-            self._n_tasks -= 1
-            if self._n_tasks == 0:
-                for name, stand_in in self._streams.items():
-                    # A task may have put a stream of its own there; that one stays.
-                    if getattr(sys, name) is stand_in:
-                        setattr(sys, name, stand_in.stream)
-                self._streams.clear()
+    def _finish(self) -> None:
+        for name, stand_in in self._streams.items():
+            # A task may have put a stream of its own there; that one stays.
+            if getattr(sys, name) is stand_in:
+                setattr(sys, name, stand_in.stream)
+        self._streams.clear()
 
 
 _capture = _Capture()
@@ -147,15 +141,14 @@ def capture_output(log_level: int | None) -> Iterator[Output]:
     """
     output = Output()
     token = _output.set(output)
-    _capture.start()
     try:
-        if log_level is None:
-            yield output
-        else:
-            with _log_to_output(log_level):
+        with _capture:
+            if log_level is None:
                 yield output
+            else:
+                with _log_to_output(log_level):
+                    yield output
     finally:
-        _capture.stop()
         _output.reset(token)
 
 

@@ -20,13 +20,11 @@ from scoopsci.engines.payload import pack, run_payload, unpack
 from scoopsci.engines.threads import VARIABLES
 from scoopsci.errors import EngineError, PoisonTaskError, TaskError, WorkerLostError
 from scoopsci.hosts import Host, read_hostfile
+from scoopsci.options import LOSSES_PER_DEATH
 from scoopsci.pool.broadcast import Broadcast
 from scoopsci.pool.driver import PoolDriver
 
 __all__ = ["Pool", "open_pool"]
-
-#: Workers also die of what comes from outside, which says nothing about the task.
-LOSSES_PER_DEATH = 10
 
 #: A pool without a worker for so long, in times of host_timeout, gives up.
 LONELY_TIMES = 4
@@ -225,8 +223,7 @@ class Pool(_PoolEngine):
             On all hosts together.
         """
         check_count("n_workers", n_workers)
-        n_hosts = len(self.hosts)
-        self._driver.resize([(n_workers + n_hosts - 1 - i) // n_hosts for i in range(n_hosts)])
+        self._driver.resize(_deal(n_workers, [None] * len(self.hosts)))
 
     def __reduce__(self) -> Any:
         raise TypeError("a pool cannot be sent to a worker; inside a task, use engine='serial'")
@@ -257,13 +254,7 @@ class _Losses:
         if self._n_deaths < self._poison_after:
             spent = self._n_losses >= LOSSES_PER_DEATH * self._poison_after
             return error if spent else None
-        poison = PoisonTaskError(
-            f"the task ended its worker {self._n_deaths} times and is not sent again; look for "
-            f"what ends the process there (memory, a C extension, os._exit): {error}",
-            host=error.host,
-        )
-        poison.__cause__ = error
-        return poison
+        return PoisonTaskError.of_deaths(self._n_deaths, error)
 
 
 @contextlib.contextmanager
@@ -315,28 +306,32 @@ def _spread(n_workers: int | None, hosts: list[Host] | None) -> list[Host]:
         return [Host("localhost", n_workers=n_workers)]
     if n_workers is None:
         return hosts
-    counts = [0] * len(hosts)
-    while sum(counts) < n_workers:
-        before = sum(counts)
-        for i, host in enumerate(hosts):
-            if sum(counts) < n_workers and counts[i] < (host.n_workers or n_workers):
-                counts[i] += 1
-        if sum(counts) == before:
-            raise ValueError(
-                f"n_workers must be at most {before}, which is what the hostfile allows, got "
-                f"{n_workers}; raise its counts"
-            )
+    counts = _deal(n_workers, [host.n_workers for host in hosts])
+    if sum(counts) < n_workers:
+        raise ValueError(
+            f"n_workers must be at most {sum(counts)}, which is what the hostfile allows, got "
+            f"{n_workers}; raise its counts"
+        )
     return [
         Host(host.name, host.user, host.port, n) for host, n in zip(hosts, counts, strict=True) if n
     ]
 
 
+def _deal(n_workers: int, limits: Sequence[int | None]) -> list[int]:
+    """Deal workers out one after the other, to none more than its limit."""
+    counts = [0] * len(limits)
+    while (before := sum(counts)) < n_workers:
+        for i, limit in enumerate(limits):
+            counts[i] += sum(counts) < n_workers and counts[i] < (limit or n_workers)
+        if sum(counts) == before:
+            break
+    return counts
+
+
 def _describe(
     host: Host, python: str | os.PathLike[str] | None, ssh: str, host_timeout: float
 ) -> dict[str, Any]:
-    is_here = (
-        host.name in ("localhost", "127.0.0.1", "::1") and host.user is None and host.port is None
-    )
+    is_here = host.ssh_destination in HERE and host.port is None
     return {
         "label": host.name,
         "n_workers": host.n_workers,

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import os
 import sys
-import threading
 from functools import lru_cache
-from types import TracebackType
 from typing import Any
 
 from threadpoolctl import ThreadpoolController
+
+from scoopsci.engines.counted import CountedContext
 
 __all__ = ["limit_libraries_to_come", "one_thread"]
 
@@ -29,35 +29,22 @@ def limit_libraries_to_come() -> None:
     os.environ.update(dict.fromkeys(VARIABLES, str(LIMIT)))
 
 
-class _OneThread:
-    """Limits the libraries that are loaded, from the first task to enter to the last to leave."""
+class _OneThread(CountedContext):
+    """Limits the libraries that are loaded."""
 
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._n_tasks = 0
-        self._limiter: Any = None
+    _limiter: Any = None
 
-    def __enter__(self) -> None:
-        with self._lock:
-            self._n_tasks += 1
-            if self._n_tasks == 1:
-                libraries = _find_libraries(len(sys.modules))
-                # To limit and to restore costs ten times as much as to look.
-                if any(library.num_threads != LIMIT for library in libraries.lib_controllers):
-                    self._limiter = libraries.limit(limits=LIMIT)
-                    self._limiter.__enter__()
+    def _begin(self) -> None:
+        libraries = _find_libraries(len(sys.modules))
+        # To limit and to restore costs ten times as much as to look.
+        if any(library.num_threads != LIMIT for library in libraries.lib_controllers):
+            self._limiter = libraries.limit(limits=LIMIT)
+            self._limiter.__enter__()
 
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc_value: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        with self._lock:
-            self._n_tasks -= 1
-            if self._n_tasks == 0 and self._limiter is not None:
-                self._limiter.__exit__(None, None, None)
-                self._limiter = None
+    def _finish(self) -> None:
+        if self._limiter is not None:
+            self._limiter.__exit__(None, None, None)
+            self._limiter = None
 
 
 @lru_cache(maxsize=1)

@@ -18,6 +18,9 @@ from scoopsci.pool.agent import MARK
 
 __all__ = ["AgentProcess", "Place"]
 
+#: What Python runs on a host; the folder that it starts in must not hide modules.
+AGENT = ("-P", "-m", "scoopsci.pool.agent")
+
 #: ssh gives a connection up after this many unanswered questions.
 N_KEEP_ALIVES = 3
 
@@ -67,10 +70,8 @@ class Place:
             return self
         with contextlib.suppress(FileNotFoundError):  # of a connection that was cut
             os.unlink(self.own_control)
-        port = [] if self.port is None else ["-p", str(self.port)]
-        ssh = [self.ssh, *port]
-        if _run_briefly([*ssh, "-O", "check", "--", self.destination]) is not None:
-            configured = _run_briefly([*ssh, "-G", "--", self.destination]) or ""
+        if _run_briefly([*self._program, "-O", "check", "--", self.destination]) is not None:
+            configured = _run_briefly([*self._program, "-G", "--", self.destination]) or ""
             for line in configured.splitlines():
                 name, _, value = line.partition(" ")
                 if name == "controlpath":
@@ -81,7 +82,7 @@ class Place:
         """Return the command that starts the agent, in an environment with some variables."""
         # For libraries that read them as they are loaded, which is before the agent's first line.
         setting = ["env", *(f"{name}={value}" for name, value in variables.items())]
-        agent = [*setting, self.python, "-P", "-m", "scoopsci.pool.agent"]
+        agent = [*setting, self.python, *AGENT]
         if self.destination is None:
             return agent
         # Forwardings of the user's own configuration are for other connections: they would listen.
@@ -90,10 +91,8 @@ class Place:
 
     def as_typed(self) -> str:
         """Return a command by which a user can look for what is wrong."""
-        agent = [self.python, "-P", "-m", "scoopsci.pool.agent"]
-        port = [] if self.port is None else ["-p", str(self.port)]
-        ssh = [] if self.destination is None else [self.ssh, *port, self.destination]
-        return shlex.join([*ssh, *agent])
+        ssh = [] if self.destination is None else [*self._program, self.destination]
+        return shlex.join([*ssh, self.python, *AGENT])
 
     def find_remedy(self, words: str) -> str:
         """Return what to do about an agent that said some words and did not start, if it shows."""
@@ -130,8 +129,11 @@ class Place:
             "RemoteCommand": "none",
             "LogLevel": "ERROR",
         }
-        port = [] if self.port is None else ["-p", str(self.port)]
-        return [self.ssh, *port, *(f"-o{name}={value}" for name, value in options.items())]
+        return [*self._program, *(f"-o{name}={value}" for name, value in options.items())]
+
+    @property
+    def _program(self) -> list[str]:
+        return [self.ssh] if self.port is None else [self.ssh, "-p", str(self.port)]
 
 
 def _run_briefly(command: list[str]) -> str | None:
@@ -184,7 +186,7 @@ class AgentProcess:
         self._n_told_bytes = self._n_read = 0
         self._unread = b""
         self.tail = b""
-        self.started_s = self.heard_s = self.asked_s = time.monotonic()
+        self.heard_s = self.asked_s = time.monotonic()
         self.ended = False
         self.tell(**config)
 
@@ -243,10 +245,6 @@ class AgentProcess:
             if not self.read_errors():
                 break
         return self.tail.decode(errors="replace").strip()
-
-    def status(self) -> int | None:
-        """Return the exit status, or None while it runs."""
-        return self._process.poll()
 
     def last_life_s(self) -> float:
         """Return when the other side has last been heard, on the clock `time.monotonic`.

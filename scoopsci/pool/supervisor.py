@@ -163,11 +163,8 @@ class Supervisor:
         cleaners = []
         for host in self._hosts:
             if host.stale:
-                config = {**self._config["agent"], "folder": None, "stale": host.stale}
                 with contextlib.suppress(OSError):
-                    place = host.place.prepare()
-                    config["hangs_up"] = place.users_control is None
-                    cleaners.append(AgentProcess(place, self._config["variables"], config))
+                    cleaners.append(self._launch(host))
                     cleaners[-1].dismiss()
         deadline_s = time.monotonic() + CLEANING_S
         for cleaner in cleaners:
@@ -177,15 +174,8 @@ class Supervisor:
 
     def _start_agent(self, host: Host) -> None:
         host.retry_at_s = None
-        is_here = host.place.destination is None
-        own = {
-            "folder": os.path.dirname(self._socket_path) if is_here else None,
-            "stale": host.stale,
-        }
-        host.place = host.place.prepare()
-        config = {**self._config["agent"], **own, "hangs_up": host.place.users_control is None}
         try:
-            agent = AgentProcess(host.place, self._config["variables"], config)
+            agent = self._launch(host)
         except OSError as error:
             self._note_no_process(host, error)
             return
@@ -193,6 +183,17 @@ class Supervisor:
         for descriptor, read in ((agent.lines, self._hear), (agent.errors, self._show)):
             self._poller.register(descriptor, zmq.POLLIN)
             self.readers[descriptor] = partial(read, host)
+
+    def _launch(self, host: Host) -> AgentProcess:
+        host.place = host.place.prepare()
+        is_here = host.place.destination is None
+        config = {
+            **self._config["agent"],
+            "folder": os.path.dirname(self._socket_path) if is_here else None,
+            "stale": host.stale,
+            "hangs_up": host.place.users_control is None,
+        }
+        return AgentProcess(host.place, self._config["variables"], config)
 
     def _note_no_process(self, host: Host, error: OSError) -> None:
         if host.ever_ready:

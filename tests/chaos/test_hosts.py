@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from tests import pool_console
+from tests.conftest import becomes
 from tests.lan import Lan
 from tests.pools import (
     GENEROUS_S,
@@ -20,7 +21,6 @@ from tests.pools import (
     NODES,
     OpenPool,
     PoolError,
-    becomes,
     check_nothing_left,
     processes_on,
     serial_sum,

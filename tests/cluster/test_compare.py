@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import psutil
@@ -14,7 +13,7 @@ import pytest
 
 from scoopsci.compare import compare
 from scoopsci.errors import EngineError
-from tests.conftest import wait_for_ends
+from tests.conftest import end_in_mid_run
 
 ENGINES = ["processes", "scoop"]
 
@@ -85,20 +84,11 @@ def test_no_process_of_the_pool_outlives_the_comparison(
         stderr=subprocess.DEVNULL,
         env={**os.environ, "TMPDIR": str(tmp_path)},
     )
-    try:
-        deadline = time.monotonic() + 60
-        while len(pool := pool_of(driver.pid)) < 5:  # launcher, host, origin and two workers
-            assert time.monotonic() < deadline, pool
-            time.sleep(0.05)
-        driver.send_signal(number)
-        driver.wait(timeout=30)
-    finally:
-        driver.kill()
-        driver.wait()
-    wait_for_ends(pool)
+    end_in_mid_run(driver, number, pool_of)
 
 
 def pool_of(driver_pid: int) -> list[psutil.Process]:
+    """Return launcher, host, origin and two workers, once all of them are there."""
     pool = []
     for process in psutil.Process(driver_pid).children(recursive=True):
         try:
@@ -106,4 +96,4 @@ def pool_of(driver_pid: int) -> list[psutil.Process]:
                 pool.append(process)
         except (psutil.Error, IndexError):
             continue
-    return pool
+    return pool if len(pool) >= 5 else []

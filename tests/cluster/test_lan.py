@@ -9,15 +9,16 @@ import socket
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import psutil
 import pytest
 
 import tests.lan
+from tests.conftest import becomes as becomes_within
 from tests.conftest import require
 from tests.lan import ENVIRONMENT, PYTHON, REPOSITORY, SCRIPTS, WORK, Lan, LanError, missing_parts
 
@@ -104,13 +105,7 @@ def remains(scratch: Path) -> list[str]:
     return found
 
 
-def becomes(state: Callable[[], object], within_s: float = 20.0) -> bool:
-    deadline = time.monotonic() + within_s
-    while not state():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.05)
-    return True
+becomes = partial(becomes_within, within_s=20.0)
 
 
 def output(lan: Lan, command: str, host: str) -> str:

@@ -24,6 +24,17 @@ BITS = Path(__file__).with_name("map_program.py")
 RESUMED = Path(resumed_program.__file__)
 SCRIPT = Path("scoopsci") / "mapreduce.py"
 
+#: The rows that the script shows within a SCOOP pool.
+METHODS = (
+    "serial: sum of map",
+    "scoop: futures.map",
+    "scoop: futures.map_as_completed",
+    "scoop: futures.mapReduce",
+    "scoopsci: map",
+    "scoopsci: map_as_completed",
+    "scoopsci: map_reduce",
+)
+
 N_LEAST = 60  # results in the ledger when the driver is killed
 
 
@@ -42,21 +53,11 @@ def test_same_bits_under_scoop(run_scoop: RunScoop, tmp_path: Path, n: int) -> N
 class TestCommand:
     """``scoopsci/mapreduce.py``, with SCOOP's own ways beside ours."""
 
-    METHODS = (
-        "serial: sum of map",
-        "scoop: futures.map",
-        "scoop: futures.map_as_completed",
-        "scoop: futures.mapReduce",
-        "scoopsci: map",
-        "scoopsci: map_as_completed",
-        "scoopsci: map_reduce",
-    )
-
     @pytest.mark.parametrize("n", [1, 2])
     def test_all_ways_are_there_and_equal(self, run_scoop: RunScoop, n: int) -> None:
         done = run_scoop("-q", SCRIPT, "--tasks", "40", "--task-seconds", "0.001", "--json", n=n)
         found = json.loads(done.stdout)
-        assert tuple(row["method"] for row in found["rows"]) == self.METHODS
+        assert tuple(row["method"] for row in found["rows"]) == METHODS
         assert [row["equal"] for row in found["rows"]] == [True] * 7
         assert found["result"] == sum(a * a for a in range(40))
         assert (found["engine"], found["n_workers"]) == ("scoop", n)
@@ -75,14 +76,14 @@ class TestCommand:
         assert done.stdout, done.stderr
         found = json.loads(done.stdout)
         assert found["result"] == n_tasks - 1
-        assert set(self.METHODS) - {row["method"] for row in found["rows"]} <= {self.METHODS[3]}
+        assert set(METHODS) - {row["method"] for row in found["rows"]} <= {METHODS[3]}
         assert all(row["equal"] for row in found["rows"])
 
     def test_text_and_output(self, run_scoop: RunScoop, tmp_path: Path) -> None:
         target = tmp_path / "figures.json"
         arguments = ("--tasks", "20", "--task-seconds", "0.001", "--output", target)
         done = run_scoop("-q", SCRIPT, *arguments, n=2)
-        for method in self.METHODS:
+        for method in METHODS:
             assert method in done.stdout
         assert "result 2470; 20 tasks of 1 ms; engine scoop, 2 workers" in done.stdout
         assert json.loads(target.read_text())["result"] == 2470

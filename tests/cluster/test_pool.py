@@ -11,13 +11,12 @@ import pytest
 
 from tests import pool_console
 from tests.cluster import pool_program
-from tests.lan import ENVIRONMENT, PYTHON, REPOSITORY, SHARED, Lan
+from tests.conftest import becomes
+from tests.lan import ENVIRONMENT, PLAIN, PYTHON, REPOSITORY, SHARED, Lan
 from tests.pools import (
     GENEROUS_S,
     NODES,
-    PLAIN,
     OpenPool,
-    becomes,
     check_nothing_left,
     fail_to_open,
     processes_on,

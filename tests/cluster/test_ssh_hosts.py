@@ -13,7 +13,7 @@ import pytest
 
 from scoopsci import pi
 from scoopsci.hosts import Host, to_plain_scoop
-from tests.lan import PYTHON, SCRIPTS, WORK, Lan
+from tests.lan import PLAIN, PYTHON, SCRIPTS, WORK, Lan
 
 pytestmark = pytest.mark.cluster
 
@@ -21,13 +21,6 @@ N_POINTS = 50_000_000
 SCRIPT = Path("scoopsci") / "montecarlo.py"
 RECEIPT = SCRIPTS / "pi.json"
 NODES = ("node1", "node2", "node3")
-
-
-#: What makes laptop compute as the hosts do, whose logins bring no such variables.
-PLAIN = [
-    f"--unset={name}"
-    for name in ("NPY_DISABLE_CPU_FEATURES", "OPENBLAS_CORETYPE", "GLIBC_TUNABLES")
-]
 
 
 def command(

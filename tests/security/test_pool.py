@@ -12,13 +12,13 @@ import pytest
 
 from scoopsci import HostfileError
 from scoopsci.hosts import parse_hosts
+from tests.conftest import becomes
 from tests.lan import ENVIRONMENT, PYTHON, REPOSITORY, Lan
 from tests.pools import (
     MACHINES,
     NODES,
     SCRATCH,
     OpenPool,
-    becomes,
     check_nothing_left,
     fail_to_open,
     serial_sum,

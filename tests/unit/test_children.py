@@ -5,14 +5,13 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
-import time
 
 import psutil
 import pytest
 
 from scoopsci.errors import EngineTimeoutError
 from scoopsci.harness.children import run_children
-from tests.conftest import wait_for_end, wait_for_ends
+from tests.conftest import end_in_mid_run, wait_for_end
 
 
 def session_of(text: str) -> int:
@@ -66,18 +65,10 @@ def test_children_end_with_us_whatever_happens(number: signal.Signals) -> None:
         "with run_children([['sh', '-c', 'sleep 1000; true']] * 2, timeout=1000): pass\n"
     )
     driver = subprocess.Popen([sys.executable, "-c", program], stderr=subprocess.DEVNULL)
-    try:
-        deadline = time.monotonic() + 30
-        while len(sleeping := sleepers(driver.pid)) < 2:
-            assert time.monotonic() < deadline, "the children do not start"
-            time.sleep(0.02)
-        driver.send_signal(number)
-        driver.wait(timeout=30)
-    finally:
-        driver.kill()
-        driver.wait()
-    wait_for_ends(sleeping)
+    end_in_mid_run(driver, number, sleepers, within_s=30)
 
 
 def sleepers(pid: int) -> list[psutil.Process]:
-    return [p for p in psutil.Process(pid).children(recursive=True) if p.name() == "sleep"]
+    """Return both of the sleeping processes, once they are there."""
+    found = [p for p in psutil.Process(pid).children(recursive=True) if p.name() == "sleep"]
+    return found if len(found) >= 2 else []

@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,7 @@ from scoopsci.compare import compare
 from scoopsci.errors import EngineError, EngineTimeoutError, HostfileError
 from scoopsci.harness.workloads import digest
 from scoopsci.reporting import Progress
-from tests.conftest import wait_for_ends
+from tests.conftest import end_in_mid_run
 
 
 @pytest.fixture(autouse=True)
@@ -191,17 +190,7 @@ def test_no_child_outlives_the_comparison(tmp_path: Path, number: signal.Signals
         stderr=subprocess.DEVNULL,
         env={"PATH": "/usr/bin:/bin", "TMPDIR": str(tmp_path)},
     )
-    try:
-        deadline = time.monotonic() + 60
-        while not (children := working(driver.pid)):
-            assert time.monotonic() < deadline, "no run has started"
-            time.sleep(0.05)
-        driver.send_signal(number)
-        driver.wait(timeout=30)
-    finally:
-        driver.kill()
-        driver.wait()
-    wait_for_ends(children)
+    end_in_mid_run(driver, number, working)
 
 
 def working(driver_pid: int) -> list[psutil.Process]:
