@@ -21,6 +21,10 @@ from scoopsci.harness.rounds import Figure, interleave, paired_ratio
 
 N_WORKERS = 2
 N_FIRST = 100
+
+#: A process settles at one of several speeds, wherever its threads have come to lie.
+N_ROUNDS = 21
+
 OURS, STANDARD = "scoopsci.Pool", "ProcessPoolExecutor"
 PEERS = {"Dask": "distributed", "Ray": "ray"}
 
@@ -32,7 +36,7 @@ def measure(*, quick: bool) -> dict[str, Any]:
     n_tasks = 100 if quick else 1_000
     present = [way for way, package in PEERS.items() if importlib.util.find_spec(package)]
     ways = {way: partial(run, way, n_tasks) for way in (OURS, STANDARD, *present)}
-    rounds = interleave(ways, count_rounds(quick=quick))
+    rounds = interleave(ways, count_rounds(quick=quick, wanted=N_ROUNDS))
     p50s = [{way: taken[way]["p50_s"] for way in ways} for taken in rounds]
     rows = [
         {

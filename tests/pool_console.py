@@ -41,6 +41,12 @@ def linger(index: int, pause_s: float) -> float:
     return float(np.exp(20.0 * np.random.default_rng(index).standard_normal()))
 
 
+def linger_or_exit(index: int, number: int) -> float:
+    if index == number:
+        os._exit(1)
+    return linger(index, 0.0)
+
+
 def fill(index: int, n_bytes: int) -> Any:
     return np.random.default_rng(index).bytes(n_bytes)
 
@@ -115,6 +121,12 @@ class Console:
         """Return the numbers of plain calls, which the pool itself sends again."""
         fn = functools.partial(linger, pause_s=pause_s)
         return [number.hex() for number in self.pool.map(fn, range(n_items))]
+
+    def map_with_one_that_exits(self, n_items: int, number: int) -> Any:
+        """Return numbers, and what is told of the one whose task ends its process."""
+        fn = functools.partial(linger_or_exit, number=number)
+        results = scoopsci.map(fn, range(n_items), engine=self.pool, on_error="return")
+        return [x.hex() if isinstance(x, float) else f"{type(x).__name__}: {x}" for x in results]
 
     def hash(self, n_items: int, n_bytes: int) -> Any:
         return find_hash(n_items, n_bytes, self.pool)

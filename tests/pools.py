@@ -99,14 +99,19 @@ class OpenPool:
 
     def hear(self, timeout: float = GENEROUS_S) -> Any:
         """Return the next answer, or raise what the program has failed with."""
+        has_answered = self.has_answered(timeout)
         assert self.process.stdout is not None
-        ready = select.select([self.process.stdout], [], [], timeout)[0]
-        line = self.process.stdout.readline() if ready else ""
+        line = self.process.stdout.readline() if has_answered else ""
         assert line, f"no answer within {timeout:g} s: {self.errors}"
         told = json.loads(line)
         if "error" in told:
             raise PoolError(f"{told['error']}: {told['message']}")
         return told["answer"]
+
+    def has_answered(self, within_s: float) -> bool:
+        """Tell whether an answer is there, or comes in time."""
+        assert self.process.stdout is not None
+        return bool(select.select([self.process.stdout], [], [], within_s)[0])
 
     def say(self, question: str, *args: Any) -> None:
         """Ask for something; its answer is to be heard."""
@@ -187,6 +192,8 @@ def processes_on(lan: Lan, machine: str, words: str) -> dict[int, str]:
     return {int(pid): command for pid, command in found if words in command}
 
 
-def signal_on(lan: Lan, machine: str, pid: int, number: signal.Signals) -> None:
-    """Send a signal to a process of a machine."""
-    lan.run(["kill", f"-{number.value}", str(pid)], host=machine, check=True)
+def signal_on(
+    lan: Lan, machine: str, pid: int, number: signal.Signals, *, check: bool = True
+) -> None:
+    """Send a signal to a process of a machine, which has to be there if that is checked."""
+    lan.run(["kill", f"-{number.value}", str(pid)], host=machine, check=check)

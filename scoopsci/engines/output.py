@@ -121,7 +121,21 @@ class _Capture(CountedContext):
         self._streams.clear()
 
 
-_capture = _Capture()
+class _Records(CountedContext):
+    """A handler for this process's log records, in place while any task runs."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._handler = _TaskLogHandler()
+
+    def _begin(self) -> None:
+        logging.root.addHandler(self._handler)
+
+    def _finish(self) -> None:
+        logging.root.removeHandler(self._handler)
+
+
+_capture, _records = _Capture(), _Records()
 
 
 @contextlib.contextmanager
@@ -146,23 +160,25 @@ def capture_output(log_level: int | None) -> Iterator[Output]:
             if log_level is None:
                 yield output
             else:
-                with _log_to_output(log_level):
+                with _records, _log_level(log_level):
                     yield output
     finally:
         _output.reset(token)
 
 
 @contextlib.contextmanager
-def _log_to_output(level: int) -> Iterator[None]:
-    root, handler = logging.getLogger(), _TaskLogHandler()
-    previous = root.level
-    root.addHandler(handler)
-    root.setLevel(level)
+def _log_level(level: int) -> Iterator[None]:
+    previous = logging.root.level
+    _set_log_level(level)
     try:
         yield
     finally:
-        root.setLevel(previous)
-        root.removeHandler(handler)
+        _set_log_level(previous)
+
+
+def _set_log_level(level: int) -> None:
+    if logging.root.level != level:  # to set it has every logger look again
+        logging.root.setLevel(level)
 
 
 def replay_output(text: str, records: list[dict[str, Any]], label: str) -> None:

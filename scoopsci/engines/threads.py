@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import sys
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Any
 
 from threadpoolctl import ThreadpoolController
@@ -24,6 +24,7 @@ LIMIT = int(os.environ.get("SCOOPSCI_THREADS", "1"))
 VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "BLIS_NUM_THREADS")
 
 
+@cache
 def limit_libraries_to_come() -> None:
     """Limit the libraries that this process has yet to load; for processes that only work."""
     os.environ.update(dict.fromkeys(VARIABLES, str(LIMIT)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -29,7 +30,6 @@ from tests.pools import (
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(240)]
 
-#: A result of 1 MB takes 8 s at 1 Mbit/s.
 #: Six workers need about 6 s for it.
 N_ITEMS, PAUSE_S = 360, 0.1
 
@@ -103,6 +103,7 @@ def test_a_black_hole(lan: Lan, from_host: bool) -> None:
     assert named(hosts, "node2")["connected"] is False
 
 
+# A result of 1 MB takes 8 s at 1 Mbit/s.
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("host_timeout", "n_bytes"), [(HOST_TIMEOUT_S, 1_000_000), (15.0, 3_000_000)]
@@ -187,6 +188,66 @@ def test_a_driver_and_a_link_that_end_together(lan: Lan) -> None:
         pool.process.send_signal(signal.SIGKILL)
         pool.process.wait(GENEROUS_S)
         check_nothing_left(lan, within_s=30 + LEASE_S)
+
+
+def processes(lan: Lan, hosts: list[dict[str, Any]]) -> list[tuple[str, int]]:
+    """Return the workers, ready or not."""
+    return [
+        (host["name"], pid)
+        for host in hosts
+        for pid in sorted(agents(lan, host["name"]) - {host["agent"]})
+    ]
+
+
+def is_replaced(lan: Lan, name: str, pid: int) -> bool:
+    return len(agents(lan, name) - {pid}) == 3
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("n_items", "pause_s"), [(3_000, 0.1), (2, 45.0)], ids=["busy", "most of them idle"]
+)
+def test_workers_are_killed_in_turn_at_5_s_and_at_40_s(
+    lan: Lan, n_items: int, pause_s: float
+) -> None:
+    with OpenPool(lan) as pool:
+        hosts = pool.hear()
+        pool.say("sum", n_items, pause_s)
+        start_s = time.monotonic()
+        for at_s in (5.0, 40.0):
+            time.sleep(max(0.0, start_s + at_s - time.monotonic()))
+            for name, pid in processes(lan, hosts):
+                signal_on(lan, name, pid, signal.SIGKILL)
+                assert becomes(partial(is_replaced, lan, name, pid))
+        assert pool.hear(200.0) == serial_sum(n_items)
+        assert [host["agent"] for host in pool.ask("hosts")] == [host["agent"] for host in hosts]
+        pool.check_bits()
+
+
+@pytest.mark.slow
+def test_workers_with_a_mean_life_of_4_s(lan: Lan) -> None:
+    rng, n_kills = random.Random(4), 0
+    with OpenPool(lan) as pool:
+        hosts = pool.hear()
+        end_s = time.monotonic() + 60.0
+        while time.monotonic() < end_s:
+            pool.say("sum", N_ITEMS, PAUSE_S)
+            while not pool.has_answered(rng.expovariate(6 / 4.0)):
+                if found := processes(lan, hosts):
+                    signal_on(lan, *rng.choice(found), signal.SIGKILL, check=False)
+                    n_kills += 1
+            assert pool.hear() == serial_sum(N_ITEMS)
+        assert n_kills >= 40
+        pool.check_bits()
+
+
+def test_one_of_a_hundred_ends_its_process(lan: Lan) -> None:
+    with OpenPool(lan) as pool:
+        pool.hear()
+        found = pool.ask("map_with_one_that_exits", 100, 50)
+        assert found.pop(50).startswith("PoisonTaskError: block 50 ended its worker 3 times")
+        assert found == [pool_console.linger(i, 0.0).hex() for i in range(100) if i != 50]
+        pool.check_bits()
 
 
 def test_a_worker_that_is_stopped(lan: Lan) -> None:

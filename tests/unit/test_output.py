@@ -1,0 +1,48 @@
+"""What tasks print and log at the same time, in one process, stays apart and counts once."""
+
+import logging
+import pickle
+import subprocess
+import sys
+from pathlib import Path
+
+import cloudpickle
+import pytest
+
+from scoopsci.engines.payload import pack, unpack
+
+cloudpickle.register_pickle_by_value(sys.modules[__name__])
+
+#: A worker that runs its tasks in threads, as those of other libraries do.
+WORKER = """
+import pickle, sys, threading
+from concurrent.futures import ThreadPoolExecutor
+from scoopsci.engines.payload import run_payload
+
+sys.barrier = threading.Barrier(2, timeout=30)
+tasks = pickle.load(sys.stdin.buffer)
+with ThreadPoolExecutor(2) as threads:
+    outcomes = list(threads.map(run_payload, tasks))
+pickle.dump(outcomes, open(sys.argv[1], "wb"))
+"""
+
+
+def talk(name: str) -> None:
+    sys.barrier.wait()  # type: ignore[attr-defined]
+    print("printed by", name)
+    logging.getLogger("task").error("logged by %s", name)
+    sys.barrier.wait()  # type: ignore[attr-defined]
+
+
+def test_two_tasks_of_one_process_at_a_time(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    tasks = pickle.dumps([pack(talk, (name,), {}) for name in ("one", "two")])
+    answer = tmp_path / "answer"
+    subprocess.run([sys.executable, "-c", WORKER, answer], input=tasks, check=True, timeout=100)
+    for name, frames in zip(("one", "two"), pickle.loads(answer.read_bytes()), strict=True):
+        caplog.clear()
+        _, report = unpack(frames)
+        label = f"[{report['host']} {report['pid']}] "
+        assert capsys.readouterr().err == f"{label}printed by {name}\n"
+        assert caplog.messages == [f"{label}logged by {name}"]
