@@ -44,12 +44,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         options = _make_parser().parse_args(arguments)
     except SystemExit as end:  # argparse ends the process, which a script under SCOOP cannot afford
         return end.code if isinstance(end.code, int) else WRONG_USE
-    command: Callable[[argparse.Namespace], None] = options.run
+    command: Callable[[argparse.Namespace], int | None] = options.run
     try:
         with warnings.catch_warnings():
             # The result's own text tells of them.
             warnings.simplefilter("ignore", DoubtfulEstimateWarning)
-            command(options)
+            return command(options) or 0
     except KeyboardInterrupt:
         return _complain(options, "interrupted", INTERRUPTED)
     except (ValueError, TypeError, EngineNotStartedError, EngineUnavailableError) as error:
@@ -59,7 +59,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _complain(options, str(error), FAILED)
     except (ScoopsciError, OSError) as error:
         return _complain(options, str(error), FAILED)
-    return 0
 
 
 def _mend_streams() -> None:

@@ -32,7 +32,7 @@ def add_commands(commands: Any) -> None:
     commands : argparse subparsers
         Of the main parser.
     """
-    for add in (_add_pi, _add_integrate, _add_mapreduce, _add_sort, _add_compare):
+    for add in (_add_pi, _add_integrate, _add_mapreduce, _add_sort, _add_compare, _add_hosts):
         add(commands)
 
 
@@ -143,6 +143,29 @@ def _add_compare(commands: Any) -> None:
     add("--rounds", type=_count, default=3, metavar="N", help="runs of each (default 3)")
     _add_output_options(compare)
     compare.set_defaults(run=_run_compare)
+
+
+def _add_hosts(commands: Any) -> None:
+    hosts = commands.add_parser(
+        "hosts",
+        help="examine the hosts of a hostfile before a run",
+        description="Examine every host of a hostfile, all at the same time, and say what to do "
+        "where one is not ready. The status is 0 if all are.",
+        epilog="example: scoopsci hosts hostfile",
+    )
+    add = hosts.add_argument
+    add("hostfile", nargs="?", default="hostfile", metavar="HOSTFILE", help="default hostfile")
+    add("--python", metavar="PATH", help="the interpreter there (default: the path of this one)")
+    add("--ssh", default="ssh", metavar="PROGRAM", help="what reaches them (default ssh)")
+    add(
+        "--timeout",
+        type=_seconds,
+        default=15.0,
+        metavar="S",
+        help="seconds for each host (default %(default)g)",
+    )
+    add("--json", action="store_true", help="print one JSON object instead of text")
+    hosts.set_defaults(run=_run_hosts)
 
 
 def _add_sampling_options(parser: argparse.ArgumentParser, *, default_points: int) -> None:
@@ -293,6 +316,22 @@ def _run_compare(options: argparse.Namespace) -> None:
             progress=progress,
         )
     _print_found(str(found), found.as_dict(), options)
+
+
+def _run_hosts(options: argparse.Namespace) -> int:
+    from scoopsci.doctor import examine_hosts, show_diagnoses
+
+    found = examine_hosts(
+        options.hostfile, python=options.python, ssh=options.ssh, timeout=options.timeout
+    )
+    all_are_ready = all(diagnosis.ok for diagnosis in found)
+    if options.json:
+        hosts = [{**dataclasses.asdict(diagnosis), "ok": diagnosis.ok} for diagnosis in found]
+        print(json.dumps({"ok": all_are_ready, "hosts": hosts}))
+    else:
+        show_diagnoses(found)
+    sys.stdout.flush()
+    return 0 if all_are_ready else 1
 
 
 def _print_found(text: str, found: dict[str, Any], options: argparse.Namespace) -> None:

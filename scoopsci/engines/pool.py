@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, Future
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 from weakref import finalize
@@ -23,6 +24,7 @@ from scoopsci.hosts import Host, read_hostfile
 from scoopsci.options import LOSSES_PER_DEATH
 from scoopsci.pool.broadcast import Broadcast
 from scoopsci.pool.driver import PoolDriver
+from scoopsci.pool.launcher import Place
 
 __all__ = ["Pool", "open_pool"]
 
@@ -31,9 +33,6 @@ LONELY_TIMES = 4
 
 #: Variables that limit the threads of a worker.
 THREADS = (*VARIABLES, "NUMBA_NUM_THREADS", "SCOOPSCI_THREADS")
-
-#: Hosts of these names need no SSH.
-HERE = ("localhost", "127.0.0.1", "::1")
 
 #: Agent and broker tell each other that they live so often, and no seldomer than so many times in
 #: host_timeout: a late word is not yet silence.
@@ -139,7 +138,7 @@ class Pool(_PoolEngine):
             raise TypeError(f"initializer must be callable, got {initializer!r}")
         setup = None if initializer is None else pack(initializer, tuple(initargs), {})
         config = {
-            "hosts": [_describe(host, python, os.fspath(ssh), host_timeout) for host in hosts],
+            "hosts": [_describe(host, python, ssh, host_timeout) for host in hosts],
             "host_timeout_s": host_timeout,
             "start_timeout_s": start_timeout,
             "workers_timeout_s": LONELY_TIMES * host_timeout,
@@ -329,20 +328,13 @@ def _deal(n_workers: int, limits: Sequence[int | None]) -> list[int]:
 
 
 def _describe(
-    host: Host, python: str | os.PathLike[str] | None, ssh: str, host_timeout: float
+    host: Host,
+    python: str | os.PathLike[str] | None,
+    ssh: str | os.PathLike[str],
+    host_timeout: float,
 ) -> dict[str, Any]:
-    is_here = host.ssh_destination in HERE and host.port is None
-    return {
-        "label": host.name,
-        "n_workers": host.n_workers,
-        "place": {
-            "destination": None if is_here else host.ssh_destination,
-            "port": host.port,
-            "python": sys.executable if is_here else os.fspath(python or sys.executable),
-            "ssh": ssh,
-            "keep_alive_s": host_timeout / 3,
-        },
-    }
+    place = Place.of(host, python=python, ssh=ssh, patience_s=host_timeout)
+    return {"label": host.name, "n_workers": host.n_workers, "place": asdict(place)}
 
 
 def _is_users(entry: str) -> bool:

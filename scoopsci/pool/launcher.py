@@ -8,18 +8,23 @@ import os
 import select
 import shlex
 import subprocess
+import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from scoopsci.hosts import Host
 from scoopsci.pool.agent import MARK
 
 __all__ = ["AgentProcess", "Place"]
 
 #: What Python runs on a host; the folder that it starts in must not hide modules.
 AGENT = ("-P", "-m", "scoopsci.pool.agent")
+
+#: Hosts of a hostfile that are this machine, reached without ssh.
+HERE = ("localhost", "127.0.0.1", "::1")
 
 #: ssh gives a connection up after this many unanswered questions.
 N_KEEP_ALIVES = 3
@@ -64,6 +69,41 @@ class Place:
     keep_alive_s: float
     users_control: str | None = None
 
+    @classmethod
+    def of(
+        cls,
+        host: Host,
+        *,
+        python: str | os.PathLike[str] | None,
+        ssh: str | os.PathLike[str],
+        patience_s: float,
+        own_control: str = "",
+    ) -> Place:
+        """Return the place of a host.
+
+        Parameters
+        ----------
+        host : Host
+            Of the hostfile.
+        python : path-like or None
+            The interpreter on other machines; None for the path of the one that runs this.
+        ssh : path-like
+            The program.
+        patience_s : float
+            A connection that is silent for so long is given up.
+        own_control : str, optional
+            See above; it has to be set before the place is prepared.
+        """
+        is_here = host.ssh_destination in HERE and host.port is None
+        return cls(
+            destination=None if is_here else host.ssh_destination,
+            port=host.port,
+            python=sys.executable if is_here else os.fspath(python or sys.executable),
+            ssh=os.fspath(ssh),
+            own_control=own_control,
+            keep_alive_s=patience_s / N_KEEP_ALIVES,
+        )
+
     def prepare(self) -> Place:
         """Return the place as it is reached now, ready for a new connection."""
         if self.destination is None:
@@ -78,16 +118,16 @@ class Place:
                     return replace(self, users_control=value)
         return replace(self, users_control=None)
 
-    def command(self, variables: Mapping[str, str]) -> list[str]:
-        """Return the command that starts the agent, in an environment with some variables."""
-        # For libraries that read them as they are loaded, which is before the agent's first line.
+    def command(self, arguments: Sequence[str], variables: Mapping[str, str]) -> list[str]:
+        """Return the command that runs Python there, in an environment with some variables."""
+        # For libraries that read them as they are loaded, which is before the first line.
         setting = ["env", *(f"{name}={value}" for name, value in variables.items())]
-        agent = [*setting, self.python, *AGENT]
+        python = [*setting, self.python, *arguments]
         if self.destination is None:
-            return agent
+            return python
         # Forwardings of the user's own configuration are for other connections: they would listen.
         options = ["-T", "-oClearAllForwardings=yes"]
-        return [*self._ssh(), *options, "--", self.destination, "exec " + shlex.join(agent)]
+        return [*self._ssh(), *options, "--", self.destination, "exec " + shlex.join(python)]
 
     def as_typed(self) -> str:
         """Return a command by which a user can look for what is wrong."""
@@ -156,21 +196,30 @@ def _read_json(text: str) -> dict[str, Any] | None:
 
 
 class AgentProcess:
-    """One started agent: lines of JSON to it, and from it.
+    """One started agent, or whatever else keeps to its language: lines of JSON to it, and from it.
 
     Parameters
     ----------
     place : Place
         Where.
-    variables : mapping of str
-        For its environment.
     config : dict
         Its first line.
+    variables : mapping of str, optional
+        For its environment.
+    arguments : sequence of str
+        Of Python.
     """
 
-    def __init__(self, place: Place, variables: Mapping[str, str], config: dict[str, Any]) -> None:
+    def __init__(
+        self,
+        place: Place,
+        config: dict[str, Any],
+        *,
+        variables: Mapping[str, str] | None = None,
+        arguments: Sequence[str] = AGENT,
+    ) -> None:
         self._process = subprocess.Popen(
-            place.command(variables),
+            place.command(arguments, variables or {}),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

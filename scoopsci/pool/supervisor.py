@@ -193,7 +193,7 @@ class Supervisor:
             "stale": host.stale,
             "hangs_up": host.place.users_control is None,
         }
-        return AgentProcess(host.place, self._config["variables"], config)
+        return AgentProcess(host.place, config, variables=self._config["variables"])
 
     def _note_no_process(self, host: Host, error: OSError) -> None:
         if host.ever_ready:

@@ -87,8 +87,8 @@ def test_an_interpreter_that_is_not_there_is_named(tmp_path: Path) -> None:
 
 def test_nothing_on_the_command_line_can_be_an_option_or_a_command() -> None:
     place = Place("user@host", 22, "/a b/$(python)", "ssh", "/tmp/control", 5.0)
-    *options, mark, destination, command = place.command({"A": "1"})
+    *options, mark, destination, command = place.command(["-c", "$(x)"], {"A": "1"})
     assert (mark, destination) == ("--", "user@host")
-    assert command == "exec env A=1 '/a b/$(python)' -P -m scoopsci.pool.agent"
+    assert command == "exec env A=1 '/a b/$(python)' -c '$(x)'"
     assert "-oBatchMode=yes" in options
     assert not any("StrictHostKeyChecking" in option for option in options)

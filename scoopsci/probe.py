@@ -1,0 +1,79 @@
+"""What the doctor runs on a host, sent as text: nothing but some Python 3 need be there."""
+
+import json
+import os
+import platform
+import shutil
+import sys
+import tempfile
+import time
+
+
+def look(packages: "list[str]", mark: str) -> None:
+    """Tell what the host is like, and stay until the connection ends."""
+    scratch = make_scratch("/tmp")
+    try:
+        facts = {
+            "host": platform.node(),
+            "python": platform.python_version(),
+            "versions": {name: find_version(name) for name in packages},
+            "n_cores": count_cores(),
+            "load": os.getloadavg()[0],
+            "memory_bytes": find_memory(),
+            "scratch": scratch,
+            **compute_battery(),
+        }
+        sys.stdout.write(mark + json.dumps(dict(facts, time_s=time.time())) + "\n")
+        sys.stdout.flush()
+        sys.stdin.read()
+    finally:
+        if scratch["folder"]:
+            shutil.rmtree(str(scratch["folder"]))
+
+
+def find_version(name: str) -> "str | None":
+    """Return the version of an installed package, or None."""
+    try:
+        from importlib import metadata
+
+        return metadata.version(name)
+    except Exception:
+        return None
+
+
+def count_cores() -> int:
+    """Return on how many cores this process may run."""
+    if hasattr(os, "sched_getaffinity"):  # not in every Python
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def find_memory() -> int:
+    """Return how many bytes of memory new processes can have."""
+    with open("/proc/meminfo") as lines:
+        found = dict(line.split()[:2] for line in lines)
+    return 1024 * int(found.get("MemAvailable:", found["MemFree:"]))
+
+
+def make_scratch(parent: str) -> "dict[str, object]":
+    """Make a folder, and return how many bytes can be written there, or what hinders that."""
+    folder = hindrance = None
+    try:
+        folder = tempfile.mkdtemp(prefix="scoopsci-", dir=parent)
+        with open(os.path.join(folder, "trial"), "wb") as file:
+            file.write(bytes(1 << 16))
+    except OSError as error:
+        hindrance = str(error)
+    room = os.statvfs(parent)
+    n_bytes = room.f_bavail * room.f_frsize
+    return {"parent": parent, "folder": folder, "bytes": n_bytes, "hindrance": hindrance}
+
+
+def compute_battery() -> "dict[str, str | None]":
+    """Return how the host computes, where scoopsci is installed."""
+    try:
+        from scoopsci.receipts import battery_hash
+
+        return {"battery": battery_hash()}
+    except Exception as error:
+        return {"battery": None, "battery_error": repr(error)}
