@@ -8,6 +8,7 @@ import json
 import os
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -150,12 +151,24 @@ def _add_hosts(commands: Any) -> None:
         "hosts",
         help="examine the hosts of a hostfile before a run",
         description="Examine every host of a hostfile, all at the same time, and say what to do "
-        "where one is not ready. The status is 0 if all are.",
-        epilog="example: scoopsci hosts hostfile",
+        "where one is not ready, or install what it lacks. The status is 0 if all are ready.",
+        epilog="example: scoopsci hosts hostfile --install",
     )
     add = hosts.add_argument
     add("hostfile", nargs="?", default="hostfile", metavar="HOSTFILE", help="default hostfile")
-    add("--python", metavar="PATH", help="the interpreter there (default: the path of this one)")
+    add(
+        "--install",
+        action="store_true",
+        help="give the hosts that need one an environment like this one, in ~/.local/share",
+    )
+    add("--wheels", metavar="FOLDER", help="to install from, instead of pip's index")
+    add("--requirements", metavar="FILE", help="further packages to install on every host")
+    add(
+        "--python",
+        metavar="PATH",
+        help="the interpreter there, or with --install the one that makes the environment "
+        "(default: the path of this one)",
+    )
     add("--ssh", default="ssh", metavar="PROGRAM", help="what reaches them (default ssh)")
     add(
         "--timeout",
@@ -320,10 +333,18 @@ def _run_compare(options: argparse.Namespace) -> None:
 
 def _run_hosts(options: argparse.Namespace) -> int:
     from scoopsci.doctor import examine_hosts, show_diagnoses
+    from scoopsci.install import install_hosts
 
-    found = examine_hosts(
-        options.hostfile, python=options.python, ssh=options.ssh, timeout=options.timeout
-    )
+    common = {"python": options.python, "ssh": options.ssh, "timeout": options.timeout}
+    sources = {"wheels": options.wheels, "requirements": options.requirements}
+    if options.install:
+        found = install_hosts(
+            options.hostfile, tell=partial(print, file=sys.stderr), **common, **sources
+        )
+    elif any(sources.values()):
+        raise ValueError("--wheels and --requirements must come with --install")
+    else:
+        found = examine_hosts(options.hostfile, **common)
     all_are_ready = all(diagnosis.ok for diagnosis in found)
     if options.json:
         hosts = [{**dataclasses.asdict(diagnosis), "ok": diagnosis.ok} for diagnosis in found]

@@ -51,6 +51,9 @@ PARTING_S = 0.5
 #: Of the time for a host, ssh gets this share to connect.
 CONNECTING = 0.6
 
+#: How to get the right packages, where there is the right Python.
+INSTALL = "scoopsci hosts HOSTFILE --install prepares it"
+
 #: What ssh says, what was being checked, and what to do about it.
 COMPLAINTS = (
     ("Could not resolve hostname", "name",
@@ -126,7 +129,8 @@ def examine_hosts(
     hostfile : path-like
         Names the hosts.
     python : path-like, optional
-        The interpreter on the other machines; by default the path of this one.
+        The interpreter on the other machines; by default that of the environment installed there
+        (see `scoopsci.install`), or else the path of this one.
     ssh : path-like
         The program that reaches them.
     timeout : float
@@ -231,7 +235,8 @@ def _find_complaint(host: Host, place: Place, process: AgentProcess, timeout_s: 
         remedy = f"see that it is up: ping {host.name}; allow a slow one more by --timeout"
         return Check("connection", False, words, remedy)
     if place.python in words and ("No such file" in words or "not found" in words):
-        return Check("python", False, words, "name the interpreter there by --python")
+        remedy = f"{INSTALL}; or name the interpreter there by --python"
+        return Check("python", False, words, remedy)
     return Check("python", False, words or "it said nothing", f"try {place.as_typed()}")
 
 
@@ -257,7 +262,7 @@ def _check_forwarding(place: Place, there: str, deadline_s: float) -> Check:
 def _check_facts(host: Host, place: Place, facts: dict[str, Any]) -> Iterator[Check]:
     ours = software_versions()
     yield _check_python(facts["python"], ours["python"])
-    yield _check_packages(place, facts["versions"], ours)
+    yield _check_packages(facts["executable"], facts["versions"], ours)
     yield _check_battery(facts)
     n_workers = host.n_workers or facts["n_cores"]
     yield Check("processors", True, f"{facts['n_cores']}, load {facts['load']:.1f}")
@@ -278,11 +283,11 @@ def _check_facts(host: Host, place: Place, facts: dict[str, Any]) -> Iterator[Ch
 def _check_python(theirs: str, ours: str) -> Check:
     minor = ".".join(ours.split(".")[:2])
     ok = theirs.split(".")[:2] == ours.split(".")[:2]
-    remedy = "" if ok else f"install Python {minor} there, and name it by --python"
-    return Check("python", ok, theirs, remedy)
+    remedy = f"install Python {minor} there, and name it by --python; if it is there, {INSTALL}"
+    return Check("python", ok, theirs, "" if ok else remedy)
 
 
-def _check_packages(place: Place, theirs: dict[str, str | None], ours: dict[str, str]) -> Check:
+def _check_packages(python: str, theirs: dict[str, str | None], ours: dict[str, str]) -> Check:
     lacking = [name for name, version in theirs.items() if version is None]
     other = [name for name in SAME if name not in lacking and theirs[name] != ours[name]]
     found = [f"{name} is missing" for name in lacking]
@@ -290,8 +295,8 @@ def _check_packages(place: Place, theirs: dict[str, str | None], ours: dict[str,
     if not found:
         return Check("packages", True, f"scoopsci {theirs['scoopsci']}, numpy {theirs['numpy']}")
     wanted = [f"{name}=={ours[name]}" for name in [*lacking, *other]]
-    remedy = f"on the host: {shlex.join([place.python, '-m', 'pip', 'install', *wanted])}"
-    return Check("packages", False, ", ".join(found), remedy)
+    by_hand = shlex.join([python, "-m", "pip", "install", *wanted])
+    return Check("packages", False, ", ".join(found), f"{INSTALL}; or on the host: {by_hand}")
 
 
 def _check_battery(facts: dict[str, Any]) -> Check:

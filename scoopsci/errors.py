@@ -11,6 +11,7 @@ Wrong arguments are plain `ValueError` or `TypeError`; everything else is in thi
     ├ TaskError                                 the user's exception is its __cause__
     │ └ PoisonTaskError                         a block that ends every worker it meets
     ├ HostfileError (ValueError)                path and line
+    ├ InstallError                              what an environment is made of cannot be had
     └ LedgerError                               another run's ledger, a damaged file, a full disk
 """
 
@@ -25,6 +26,7 @@ __all__ = [
     "EngineTimeoutError",
     "EngineUnavailableError",
     "HostfileError",
+    "InstallError",
     "LedgerError",
     "PoisonTaskError",
     "ScoopsciError",
@@ -169,6 +171,10 @@ class HostfileError(ScoopsciError, ValueError):
         super().__init__(f"{where}: {message}")
         self.path = path
         self.line_number = line_number
+
+
+class InstallError(ScoopsciError):
+    """The packages for the hosts cannot be gathered."""
 
 
 class LedgerError(ScoopsciError):

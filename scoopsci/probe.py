@@ -16,6 +16,7 @@ def look(packages: "list[str]", mark: str) -> None:
         facts = {
             "host": platform.node(),
             "python": platform.python_version(),
+            "executable": sys.executable,
             "versions": {name: find_version(name) for name in packages},
             "n_cores": count_cores(),
             "load": os.getloadavg()[0],

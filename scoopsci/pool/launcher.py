@@ -17,11 +17,19 @@ from typing import Any
 
 from scoopsci.hosts import Host
 from scoopsci.pool.agent import MARK
+from scoopsci.receipts import software_versions
 
-__all__ = ["AgentProcess", "Place"]
+__all__ = ["AgentProcess", "Place", "name_environment"]
 
 #: What Python runs on a host; the folder that it starts in must not hide modules.
 AGENT = ("-P", "-m", "scoopsci.pool.agent")
+
+#: For the host's sh: run the interpreter of the environment $0 if it is there, else $1. It holds
+#: nothing that csh or fish would read between single quotes: no "!", no backslash, no line end.
+CHOICE = (
+    "p=${XDG_DATA_HOME:-$HOME/.local/share}/$0/bin/python; "
+    'test -x "$p" || p=$1; shift; exec "$p" "$@"'
+)
 
 #: Hosts of a hostfile that are this machine, reached without ssh.
 HERE = ("localhost", "127.0.0.1", "::1")
@@ -59,6 +67,9 @@ class Place:
         Time between questions of ssh to the other side.
     users_control : str or None
         Path of the control socket of a connection that the user's configuration keeps open.
+    environment : str or None
+        Where `scoopsci.install` has put an environment, below the user's data there: it is used
+        instead of `python` if it is there. None if only `python` will do.
     """
 
     destination: str | None
@@ -68,6 +79,7 @@ class Place:
     own_control: str
     keep_alive_s: float
     users_control: str | None = None
+    environment: str | None = None
 
     @classmethod
     def of(
@@ -86,7 +98,8 @@ class Place:
         host : Host
             Of the hostfile.
         python : path-like or None
-            The interpreter on other machines; None for the path of the one that runs this.
+            The interpreter on other machines; None for that of the environment installed there,
+            or else the path of the one that runs this.
         ssh : path-like
             The program.
         patience_s : float
@@ -102,6 +115,7 @@ class Place:
             ssh=os.fspath(ssh),
             own_control=own_control,
             keep_alive_s=patience_s / N_KEEP_ALIVES,
+            environment=None if is_here or python is not None else name_environment(),
         )
 
     def prepare(self) -> Place:
@@ -122,24 +136,35 @@ class Place:
         """Return the command that runs Python there, in an environment with some variables."""
         # For libraries that read them as they are loaded, which is before the first line.
         setting = ["env", *(f"{name}={value}" for name, value in variables.items())]
-        python = [*setting, self.python, *arguments]
+        return self.reach([*setting, *self._interpreter, *arguments])
+
+    def reach(self, command: Sequence[str]) -> list[str]:
+        """Return the command that runs a command there."""
         if self.destination is None:
-            return python
+            return list(command)
         # Forwardings of the user's own configuration are for other connections: they would listen.
         options = ["-T", "-oClearAllForwardings=yes"]
-        return [*self._ssh(), *options, "--", self.destination, "exec " + shlex.join(python)]
+        return [*self._ssh(), *options, "--", self.destination, "exec " + shlex.join(command)]
 
     def as_typed(self) -> str:
         """Return a command by which a user can look for what is wrong."""
-        ssh = [] if self.destination is None else [*self._program, self.destination]
-        return shlex.join([*ssh, self.python, *AGENT])
+        command = [*self._interpreter, *AGENT]
+        if self.destination is not None:  # ssh joins the words, and a shell there splits them
+            command = [*self._program, self.destination, *map(shlex.quote, command)]
+        return shlex.join(command)
 
     def find_remedy(self, words: str) -> str:
         """Return what to do about an agent that said some words and did not start, if it shows."""
         if "scoopsci" in words and "No module named" in words:
-            return f"install scoopsci there, for {self.python}, or name another one by python=\n"
+            return (
+                f"scoopsci hosts HOSTFILE --install prepares it; or install scoopsci there, for "
+                f"{self.python}, or name another one by python=\n"
+            )
         if self.python in words and ("No such file" in words or "not found" in words):
-            return "name the interpreter there by python=\n"
+            return (
+                "scoopsci hosts HOSTFILE --install prepares it; or name the interpreter there by "
+                "python=\n"
+            )
         return ""
 
     def forwarding(self, there: str, here: str) -> list[str]:
@@ -172,8 +197,20 @@ class Place:
         return [*self._program, *(f"-o{name}={value}" for name, value in options.items())]
 
     @property
+    def _interpreter(self) -> list[str]:
+        if self.environment is None:
+            return [self.python]
+        return ["sh", "-c", CHOICE, self.environment, self.python]
+
+    @property
     def _program(self) -> list[str]:
         return [self.ssh] if self.port is None else [self.ssh, "-p", str(self.port)]
+
+
+def name_environment() -> str:
+    """Return the place of the environment that fits this one, below the user's data on a host."""
+    versions = software_versions()
+    return "scoopsci/{}-py{}.{}".format(versions["scoopsci"], *sys.version_info)
 
 
 def _run_briefly(command: list[str]) -> str | None:

@@ -5,15 +5,15 @@ from __future__ import annotations
 import contextlib
 import json
 from collections.abc import Iterator
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.conftest import becomes, require
+from tests.conftest import require
 from tests.lan import ENVIRONMENT, PLAIN, PYTHON, Lan
 from tests.pools import check_nothing_left, write_hosts, write_ssh
+from tests.servers import servers
 
 pytestmark = pytest.mark.cluster
 
@@ -81,28 +81,8 @@ SERVERS = {
     2201: "exec {sshd} -o AllowStreamLocalForwarding=no",
     2202: "mount -t tmpfs -o mode=1777,size=64k tmpfs /tmp; cp /proc/self/exe /tmp/full; "
     "exec {sshd}",
-    2203: "exec {sshd} -o 'SetEnv=LD_PRELOAD={clock} FAKETIME=+1d'",
+    2203: f"exec {{sshd}} -o 'SetEnv=LD_PRELOAD={next(iter(OTHER_CLOCKS), None)} FAKETIME=+1d'",
 }
-
-
-def succeeds(lan: Lan, command: list[str | Path]) -> bool:
-    return lan.run(command).returncode == 0
-
-
-@contextlib.contextmanager
-def servers(lan: Lan) -> Iterator[None]:
-    with contextlib.ExitStack() as running:
-        for port, script in SERVERS.items():
-            sshd = f"$(command -v sshd) -D -e -p {port} -f /run/sshd/sshd_config"
-            command = ["unshare", "--mount", "sh", "-c"]
-            process = running.enter_context(
-                lan.popen([*command, script.format(sshd=sshd, clock=OTHER_CLOCKS[0])], host="node1")
-            )
-            running.callback(process.kill)
-        probe = "import socket; [socket.create_connection(('node1', {})) for _ in '1']"
-        for port in SERVERS:
-            assert becomes(partial(succeeds, lan, [PYTHON, "-c", probe.format(port)]))
-        yield
 
 
 @contextlib.contextmanager
@@ -119,7 +99,7 @@ def ailments(lan: Lan) -> Iterator[Path]:
     python.unlink()
     python.symlink_to(OTHER_PYTHON)
     try:
-        with servers(lan):
+        with servers(lan, "node1", SERVERS):
             yield write_ssh(lan, SSH_CONFIG.format(folder=lan.folder), "ssh-of-the-ill")
     finally:
         python.unlink()

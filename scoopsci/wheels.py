@@ -1,0 +1,171 @@
+"""The wheels of an environment like this one, for hosts that need no network of their own."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import zipfile
+from base64 import urlsafe_b64encode
+from collections.abc import Iterator
+from contextlib import contextmanager
+from hashlib import sha256
+from pathlib import Path
+
+from scoopsci.errors import InstallError
+
+__all__ = ["check_sources", "find_pins", "gather_wheels", "pack_wheel"]
+
+#: Made from what is installed here: we may be editable, the index has scoop as source code alone,
+#: and a host may lack pip.
+PACKED = ("scoopsci", "scoop", "pip")
+
+#: What pip reads as a constraint; Debian's own packages have versions like 0.23ubuntu1.
+PIN = re.compile(r"\w[\w.-]*==[0-9.]+((a|b|rc|\.post|\.dev)[0-9]+)*(\+[\w.]+)?")
+
+#: The same files give the same wheel.
+WRITTEN = (1980, 1, 1, 0, 0, 0)
+
+
+def find_pins() -> list[str]:
+    """Return all that is installed here, as pip's ``name==version``."""
+    pins: dict[str, str] = {}
+    for distribution in importlib.metadata.distributions():
+        name = re.sub(r"[-_.]+", "-", distribution.name or "").lower()
+        pins.setdefault(name, f"{name}=={distribution.version}")  # Python, too, takes the first
+    return sorted(pin for pin in pins.values() if PIN.fullmatch(pin))
+
+
+def pack_wheel(name: str, folder: Path) -> Path:
+    """Make a wheel of an installed package that is pure Python, and named as its only module.
+
+    Parameters
+    ----------
+    name : str
+        The package.
+    folder : Path
+        Where to put the wheel.
+
+    Returns
+    -------
+    Path
+        The wheel.
+
+    Raises
+    ------
+    InstallError
+        If the package is not installed.
+    """
+    spec = importlib.util.find_spec(name)
+    if spec is None or not spec.submodule_search_locations:
+        raise InstallError(f"{name} must be installed here; try python -m ensurepip, or pip")
+    (package,) = map(Path, spec.submodule_search_locations)
+    distribution = importlib.metadata.distribution(name)
+    info = f"{name}-{distribution.version}.dist-info"
+    contents = {
+        f"{name}/{path.relative_to(package)}": path.read_bytes()
+        for path in sorted(package.rglob("*"))
+        if path.is_file() and "__pycache__" not in path.parts
+    }
+    for file in ("METADATA", "entry_points.txt"):
+        contents[f"{info}/{file}"] = (distribution.read_text(file) or "").encode()
+    purity = "Wheel-Version: 1.0\nGenerator: scoopsci\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+    contents[f"{info}/WHEEL"] = purity.encode()
+    lines = [f"{file},{_hash(data)},{len(data)}\n" for file, data in contents.items()]
+    contents[f"{info}/RECORD"] = "".join([*lines, f"{info}/RECORD,,\n"]).encode()
+    wheel = folder / f"{name}-{distribution.version}-py3-none-any.whl"
+    with zipfile.ZipFile(wheel, "w", zipfile.ZIP_DEFLATED) as archive:
+        for file, data in contents.items():
+            archive.writestr(zipfile.ZipInfo(file, WRITTEN), data, zipfile.ZIP_DEFLATED)
+    return wheel
+
+
+def _hash(data: bytes) -> str:
+    return f"sha256={urlsafe_b64encode(sha256(data).digest()).decode().rstrip('=')}"
+
+
+def check_sources(
+    wheels: str | os.PathLike[str] | None, requirements: str | os.PathLike[str] | None
+) -> None:
+    """Raise `ValueError` if there is no such folder, or no such file."""
+    if wheels is not None and not Path(wheels).is_dir():
+        raise ValueError(f"wheels must be a folder that exists, got {os.fspath(wheels)!r}")
+    if requirements is not None and not os.access(requirements, os.R_OK):
+        raise ValueError(
+            f"requirements must be a file that can be read, got {os.fspath(requirements)!r}"
+        )
+
+
+@contextmanager
+def gather_wheels(
+    wheels: str | os.PathLike[str] | None = None,
+    requirements: str | os.PathLike[str] | None = None,
+) -> Iterator[list[Path]]:
+    """Gather the wheels of scoopsci and of all that it needs, in the versions installed here.
+
+    Parameters
+    ----------
+    wheels : path-like, optional
+        A folder to take them from; by default they come from pip's index.
+    requirements : path-like, optional
+        A requirements file of further packages.
+
+    Yields
+    ------
+    list of Path
+        The wheels, in a temporary folder.
+
+    Raises
+    ------
+    ValueError
+        If the folder or the file is not there.
+    InstallError
+        If a wheel cannot be had.
+    """
+    check_sources(wheels, requirements)
+    with tempfile.TemporaryDirectory(prefix="scoopsci-") as scratch:
+        packed = Path(scratch, "packed")
+        packed.mkdir()
+        ours = [str(pack_wheel(name, packed)) for name in PACKED]
+        pins = Path(scratch, "pins")
+        pins.write_text("\n".join(find_pins()))
+        folder = Path(scratch, "wheels")
+        options = ["--only-binary", ":all:", "--constraint", str(pins), "--dest", str(folder)]
+        if wheels is not None:
+            options += ["--no-index", "--find-links", os.fspath(wheels)]
+        if requirements is not None:
+            options += ["--requirement", os.fspath(requirements)]
+        _download([*options, *ours], wheels)
+        yield _check_wheels(folder)
+
+
+def _download(arguments: list[str], wheels: str | os.PathLike[str] | None) -> None:
+    pip = [sys.executable, "-m", "pip", "--quiet", "--no-input", "--disable-pip-version-check"]
+    done = subprocess.run(
+        [*pip, "download", *arguments],
+        stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    if done.returncode:
+        errors = [line for line in done.stderr.splitlines() if line.startswith("ERROR: ")]
+        found = (errors or [done.stderr.strip()])[-1].removeprefix("ERROR: ")
+        where = "pip's index" if wheels is None else os.fspath(wheels)
+        raise InstallError(
+            f"{where} must have a wheel of each package that is needed, in the version installed "
+            f"here; pip says: {found}; python -m pip wheel makes missing ones, and --wheels takes "
+            "them from a folder"
+        )
+
+
+def _check_wheels(folder: Path) -> list[Path]:
+    found = sorted(folder.iterdir())
+    for path in found:
+        if path.suffix != ".whl":
+            raise InstallError(
+                f"hosts take wheels alone, got {path.name}; make a wheel of it by python -m pip "
+                "wheel, and name that in the requirements"
+            )
+    return found
