@@ -10,6 +10,7 @@ import contextlib
 import inspect
 import json
 import os
+import re
 import subprocess
 import sys
 import tarfile
@@ -40,8 +41,8 @@ INSTALL_S = 3600.0
 #: ssh gives up what is silent for so long; the wheels may fill a slow link for a while.
 PATIENCE_S = 60.0
 
-#: What the wheels and the environment take together, in sizes of the wheels; 4.0 was measured.
-GROWTH = 4.5
+#: What the wheels and the environment take together, in sizes of the wheels; 4.6 was measured.
+GROWTH = 5.0
 
 VERSION = "{}.{}".format(*sys.version_info)
 
@@ -81,6 +82,7 @@ class _Delivery:
         self._digest = digest.hexdigest()[:12]
         self._n_bytes = sum(wheel.stat().st_size for wheel in wheels)
         self._underway: list[subprocess.Popen[bytes]] = []
+        self._is_abandoned = False
 
     def deliver(self, place: Place, pythons: Sequence[str], renew: bool) -> Check:
         """Install on a host, and return what came of it."""
@@ -91,21 +93,26 @@ class _Delivery:
             stderr=subprocess.STDOUT,
         )
         self._underway.append(process)
+        if self._is_abandoned:
+            process.kill()
         limit = threading.Timer(INSTALL_S, process.kill)
         limit.start()
         words = b""
-        # It may need no wheels, or have ended. Our end stays open: the host ends when it is closed.
-        with contextlib.suppress(BrokenPipeError), process:
-            assert process.stdin is not None
-            assert process.stdout is not None
-            with contextlib.suppress(BrokenPipeError):
-                self._write(process.stdin, renew)
-            words = process.stdout.read()
-        limit.cancel()
+        try:
+            # It may have ended, or need no wheels. Our end stays open: it would end with that.
+            with contextlib.suppress(BrokenPipeError), process:
+                assert process.stdin is not None
+                assert process.stdout is not None
+                with contextlib.suppress(BrokenPipeError):
+                    self._write(process.stdin, renew)
+                words = process.stdout.read()
+        finally:
+            limit.cancel()
         return self._judge(words.decode(errors="replace"))
 
     def abandon(self) -> None:
         """End what is underway, and thereby the installations."""
+        self._is_abandoned = True
         for process in self._underway:
             process.kill()
 
@@ -125,8 +132,8 @@ class _Delivery:
         stream.flush()
 
     def _judge(self, words: str) -> Check:
-        before, mark, told = words.rpartition(MARK)
-        answer = json.loads(told) if mark else {"hindrance": before or told}
+        told = re.search(f"{MARK}({{.*}})", words)  # between what a login shell may add
+        answer = json.loads(told[1]) if told else {"hindrance": words}
         hindrance = answer["hindrance"]
         if hindrance is None:
             return Check("installation", True, answer["folder"])

@@ -11,14 +11,14 @@ import sys
 import tempfile
 import zipfile
 from base64 import urlsafe_b64encode
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
 
 from scoopsci.errors import InstallError
 
-__all__ = ["check_sources", "find_pins", "gather_wheels", "pack_wheel"]
+__all__ = ["check_sources", "find_needs", "find_pins", "gather_wheels", "pack_wheel"]
 
 #: Made from what is installed here: we may be editable, the index has scoop as source code alone,
 #: and a host may lack pip.
@@ -31,13 +31,30 @@ PIN = re.compile(r"\w[\w.-]*==[0-9.]+((a|b|rc|\.post|\.dev)[0-9]+)*(\+[\w.]+)?")
 WRITTEN = (1980, 1, 1, 0, 0, 0)
 
 
-def find_pins() -> list[str]:
-    """Return all that is installed here, as pip's ``name==version``."""
+def find_pins() -> dict[str, str]:
+    """Return all that is installed here: names, and pip's ``name==version``."""
     pins: dict[str, str] = {}
     for distribution in importlib.metadata.distributions():
-        name = re.sub(r"[-_.]+", "-", distribution.name or "").lower()
+        name = _normalize(distribution.name or "")
         pins.setdefault(name, f"{name}=={distribution.version}")  # Python, too, takes the first
-    return sorted(pin for pin in pins.values() if PIN.fullmatch(pin))
+    return {name: pin for name, pin in sorted(pins.items()) if PIN.fullmatch(pin)}
+
+
+def find_needs(name: str, pins: Mapping[str, str]) -> set[str]:
+    """Return which of the packages installed here a package needs, extras aside."""
+    needs, unread = {name}, [name]
+    while unread:
+        for line in importlib.metadata.requires(unread.pop()) or ():
+            needed, _, marker = line.partition(";")
+            needed = _normalize(re.split(r"[^\w.-]", needed, maxsplit=1)[0])
+            if "extra" not in marker and needed in pins and needed not in needs:
+                needs.add(needed)
+                unread.append(needed)
+    return needs
+
+
+def _normalize(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
 
 
 def pack_wheel(name: str, folder: Path) -> Path:
@@ -62,7 +79,7 @@ def pack_wheel(name: str, folder: Path) -> Path:
     """
     spec = importlib.util.find_spec(name)
     if spec is None or not spec.submodule_search_locations:
-        raise InstallError(f"{name} must be installed here; try python -m ensurepip, or pip")
+        raise InstallError(f"{name} must be installed here; try python -m ensurepip, and pip")
     (package,) = map(Path, spec.submodule_search_locations)
     distribution = importlib.metadata.distribution(name)
     info = f"{name}-{distribution.version}.dist-info"
@@ -131,41 +148,33 @@ def gather_wheels(
         packed = Path(scratch, "packed")
         packed.mkdir()
         ours = [str(pack_wheel(name, packed)) for name in PACKED]
+        found = find_pins()
+        # By name, though ours lead to them: pip says which one is missing.
+        needs = [found.pop(name) for name in sorted(find_needs("scoopsci", found) - set(PACKED))]
         pins = Path(scratch, "pins")
-        pins.write_text("\n".join(find_pins()))
+        pins.write_text("\n".join(found.values()))
         folder = Path(scratch, "wheels")
-        options = ["--only-binary", ":all:", "--constraint", str(pins), "--dest", str(folder)]
+        options = ["--only-binary", ":all:", "--constraint", str(pins), "--wheel-dir", str(folder)]
         if wheels is not None:
             options += ["--no-index", "--find-links", os.fspath(wheels)]
         if requirements is not None:
             options += ["--requirement", os.fspath(requirements)]
-        _download([*options, *ours], wheels)
-        yield _check_wheels(folder)
+        _collect([*options, *needs, *ours], wheels)
+        yield sorted(folder.iterdir())
 
 
-def _download(arguments: list[str], wheels: str | os.PathLike[str] | None) -> None:
+def _collect(arguments: list[str], wheels: str | os.PathLike[str] | None) -> None:
     pip = [sys.executable, "-m", "pip", "--quiet", "--no-input", "--disable-pip-version-check"]
     done = subprocess.run(
-        [*pip, "download", *arguments],
+        [*pip, "wheel", *arguments],
         stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False,
     )  # fmt: skip
     if done.returncode:
         errors = [line for line in done.stderr.splitlines() if line.startswith("ERROR: ")]
-        found = (errors or [done.stderr.strip()])[-1].removeprefix("ERROR: ")
+        found = (errors or [done.stderr.strip()])[0].removeprefix("ERROR: ")
         where = "pip's index" if wheels is None else os.fspath(wheels)
         raise InstallError(
-            f"{where} must have a wheel of each package that is needed, in the version installed "
-            f"here; pip says: {found}; python -m pip wheel makes missing ones, and --wheels takes "
-            "them from a folder"
+            f"{where} must have wheels of all that is needed, in the versions installed here, but: "
+            f"{found.rstrip('.')}; make what is missing by python -m pip wheel, and name its "
+            "folder by --wheels"
         )
-
-
-def _check_wheels(folder: Path) -> list[Path]:
-    found = sorted(folder.iterdir())
-    for path in found:
-        if path.suffix != ".whl":
-            raise InstallError(
-                f"hosts take wheels alone, got {path.name}; make a wheel of it by python -m pip "
-                "wheel, and name that in the requirements"
-            )
-    return found

@@ -91,7 +91,8 @@ class Pool(_PoolEngine):
     start_timeout : float
         Seconds in which the workers must be ready.
     python : path-like, optional
-        Interpreter on the hosts; by default the path of this one.
+        Interpreter on the hosts; by default that of the environment that ``scoopsci hosts
+        --install`` has made, or else the path of this one.
     ssh : path-like
         The program that reaches the hosts.
 

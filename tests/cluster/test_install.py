@@ -14,15 +14,18 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import numpy
 import pytest
 
 from scoopsci.wheels import gather_wheels
+from tests import pool_console
 from tests.conftest import becomes, require
 from tests.lan import PLAIN, PYTHON, SHARED, Lan
 from tests.pools import (
     OpenPool,
     check_nothing_left,
     processes_on,
+    serial_bits,
     signal_on,
     write_hosts,
     write_ssh,
@@ -42,24 +45,11 @@ PACKAGES = (
     f"{sysconfig.get_path('stdlib')}/ensurepip",
 )
 
-#: A host without an environment of ours, whose Python has no package, nor pip.
-BARE = "".join(
-    [
-        f"mount -t tmpfs tmpfs {SHARED}; mkdir -p {DATA}; ",
-        *(f"if [ -d {path} ]; then mount -t tmpfs tmpfs {path}; fi; " for path in PACKAGES),
-        "mount -t tmpfs -o {options} tmpfs " + DATA + "; {more} exec {{sshd}} "
-        f"-o SetEnv=PATH={BASE}/bin:/usr/local/bin:/usr/bin:/bin",
-    ]
-)
-
 #: How much an environment takes is below this.
 ROOMY = "size=600m"
 
 LINK = f"{version('scoopsci')}-py{VERSION}"
-
-#: Lets a server log its user in to another shell.
-OTHER_SHELL = "sed s,^root:.*,root:x:0:0::$HOME:{shell}, /etc/passwd >/run/passwd; "
-OTHER_SHELL += "mount --bind /run/passwd /etc/passwd; "
+PREPARED = f"{DATA}/scoopsci/{LINK}/bin/python"
 
 #: Needed by pytest, so it is here, and scoopsci does not need it.
 FURTHER = "iniconfig"
@@ -77,22 +67,48 @@ def wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture
+def index(wheels: Path, tmp_path: Path) -> dict[str, str]:
+    """Return the variables that name an index to pip."""
+    for wheel in wheels.iterdir():
+        folder = tmp_path / "simple" / wheel.name.partition("-")[0].replace("_", "-")
+        folder.mkdir(parents=True)
+        (folder / wheel.name).symlink_to(wheel)
+        (folder / "index.html").write_text(f'<a href="{wheel.name}">{wheel.name}</a>')
+    return {"PIP_CONFIG_FILE": "/dev/null", "PIP_INDEX_URL": f"{(tmp_path / 'simple').as_uri()}/"}
+
+
 @pytest.fixture(autouse=True)
 def nothing_left(lan: Lan) -> Iterator[None]:
     yield
     check_nothing_left(lan)
 
 
+def bare(options: str = ROOMY, more: str = "") -> str:
+    """Return the script of a host without our environment, whose Python has no package, nor pip."""
+    hidden = "".join(f"if [ -d {p} ]; then mount -t tmpfs tmpfs {p}; fi; " for p in PACKAGES)
+    return (
+        f"mount -t tmpfs tmpfs {SHARED}; {hidden} mkdir -p {DATA}; "
+        f"mount -t tmpfs -o {options} tmpfs {DATA}; {more} "
+        f"exec {{sshd}} -o SetEnv=PATH={BASE}/bin:/usr/local/bin:/usr/bin:/bin"
+    )
+
+
+def other_shell(path: str) -> str:
+    """Return what lets a host's user log in to another shell."""
+    passwd = "sed s,^root:.*,root:x:0:0::$HOME:" + path + ", /etc/passwd >/run/passwd-$$; "
+    return passwd + "mount --bind /run/passwd-$$ /etc/passwd; "
+
+
 @contextlib.contextmanager
-def bare_hosts(lan: Lan, *, more: str = "", **options: str) -> Iterator[Path]:
-    """Yield an ssh that knows hosts with nothing but Python, by the options of their data."""
-    ports = {name: 2300 + i for i, name in enumerate(options)}
+def bare_hosts(lan: Lan, **scripts: str) -> Iterator[Path]:
+    """Yield an ssh that knows hosts with nothing but Python."""
+    ports = {name: 2300 + i for i, name in enumerate(scripts)}
     config = "".join(
         f"Host {name}\n HostName node1\n HostKeyAlias node1\n Port {port}\n"
         for name, port in ports.items()
     )
-    scripts = {port: BARE.format(options=options[name], more=more) for name, port in ports.items()}
-    with servers(lan, "node1", scripts):
+    with servers(lan, "node1", {port: scripts[name] for name, port in ports.items()}):
         yield write_ssh(lan, config, "ssh-of-the-bare")
 
 
@@ -109,6 +125,15 @@ def install(
     done = lan.run(words, timeout=110, env=env)
     found = json.loads(done.stdout) if done.stdout else {}
     return done.returncode, found, done.stderr
+
+
+def link_ssh(lan: Lan, ssh: Path) -> Path:
+    """Return a folder for the PATH, in which this ssh is called ssh."""
+    folder = lan.folder / f"{ssh.name}-folder"
+    folder.mkdir(exist_ok=True)
+    (folder / "ssh").unlink(missing_ok=True)
+    (folder / "ssh").symlink_to(ssh)
+    return folder
 
 
 def look(lan: Lan, ssh: Path, host: str, words: str) -> str:
@@ -130,80 +155,115 @@ def targets(lan: Lan, ssh: Path, host: str) -> list[str]:
     return [target for target in listing(lan, ssh, host).values() if target]
 
 
-def test_a_host_with_nothing_but_python(lan: Lan, wheels: Path) -> None:
-    with bare_hosts(lan, one=ROOMY, two=ROOMY) as ssh:
-        hosts = ["127.0.0.1 1", "one 1", "two 1"]
+def test_a_host_with_nothing_but_python(lan: Lan, wheels: Path, index: dict[str, str]) -> None:
+    with bare_hosts(lan, one=bare()) as ssh:
+        hosts = ["127.0.0.1 1", "one 2"]
         done = lan.run(command(lan, hosts, ssh))
         assert done.returncode == 1
-        assert done.stdout.count("scoopsci hosts HOSTFILE --install") == 2
+        assert done.stdout.count("scoopsci hosts HOSTFILE --install") == 1
 
-        status, found, said = install(lan, hosts, ssh, "--wheels", wheels)
+        status, found, said = install(lan, hosts, ssh, env=index)
         assert (status, found["ok"]) == (0, True), (found, said)
-        assert "installing on one 1, two 1\n" in said
+        assert "installing on one 2\n" in said
         (target,) = targets(lan, ssh, "one")
         files = {"scoopsci", "scoopsci/lock", f"scoopsci/{LINK}", f"scoopsci/{target}"}
         assert set(listing(lan, ssh, "one")) == files
         assert look(lan, ssh, "one", f"stat -c %a {DATA}/scoopsci/{target}") == "700\n"
         assert look(lan, ssh, "one", f"find {DATA} -name '*.whl'") == ""
 
-        again = install(lan, hosts, ssh, "--wheels", wheels)
+        again = install(lan, hosts, ssh, env=index)
         assert (again[0], again[2]) == (0, "nothing to install\n")
         assert targets(lan, ssh, "one") == [target]
 
         with OpenPool(lan, hosts, ssh=str(ssh)) as pool:
-            for host in pool.hear()[1:]:
-                used = lan.run(["cat", f"/proc/{host['agent']}/cmdline"], host="node1").stdout
-                assert used.startswith(f"{DATA}/scoopsci/{LINK}/bin/python\0"), used
+            host = pool.hear()[1]
+            used = lan.run(["cat", f"/proc/{host['agent']}/cmdline"], host="node1").stdout
+            assert used.startswith(f"{PREPARED}\0"), used
             pool.check_bits()
 
 
-def test_from_an_index_with_further_packages(lan: Lan, wheels: Path, tmp_path: Path) -> None:
-    for wheel in wheels.iterdir():
-        folder = tmp_path / "simple" / wheel.name.partition("-")[0].replace("_", "-")
-        folder.mkdir(parents=True)
-        (folder / wheel.name).symlink_to(wheel)
-        (folder / "index.html").write_text(f'<a href="{wheel.name}">{wheel.name}</a>')
-    index = {"PIP_CONFIG_FILE": "/dev/null", "PIP_INDEX_URL": f"{(tmp_path / 'simple').as_uri()}/"}
+#: Builds a user's package with nothing but the standard library.
+BACKEND = """
+import zipfile
+def build_wheel(folder, *_):
+    info = "own-1.dist-info/"
+    with zipfile.ZipFile(f"{folder}/own-1-py3-none-any.whl", "w") as wheel:
+        wheel.writestr("own.py", "ANSWER = 42")
+        wheel.writestr(info + "METADATA", "Metadata-Version: 2.1\\nName: own\\nVersion: 1\\n")
+        wheel.writestr(info + "WHEEL", "Wheel-Version: 1.0\\nTag: py3-none-any\\n")
+        wheel.writestr(info + "RECORD", "")
+    return "own-1-py3-none-any.whl"
+"""
+PROJECT = """
+[build-system]
+requires = []
+build-backend = "backend"
+backend-path = ["."]
+"""
+
+
+def write_project(folder: Path) -> Path:
+    project = folder / "project"
+    project.mkdir()
+    (project / "backend.py").write_text(BACKEND)
+    (project / "pyproject.toml").write_text(PROJECT)
+    return project
+
+
+@pytest.mark.slow
+def test_packages_that_the_user_wants_or_has_lost(
+    lan: Lan, wheels: Path, index: dict[str, str], tmp_path: Path
+) -> None:
     requirements = tmp_path / "requirements"
-    requirements.write_text(f"{FURTHER}\n")
-    with bare_hosts(lan, one=ROOMY) as ssh:
+    requirements.write_text(f"{FURTHER}\n{write_project(tmp_path)}\n")
+    words: list[str | Path] = ["--requirements", requirements]
+    with bare_hosts(lan, one=bare()) as ssh:
         hosts = ["one 1", "node2 1"]
-        words: list[str | Path] = ["--requirements", requirements]
         try:
-            # The second has all that scoopsci needs, but for what the user wants besides.
+            # The second has all that scoopsci needs, but not what the user wants besides.
             status, found, said = install(lan, hosts, ssh, *words, env=index)
             assert status == 0, (found, said)
-            python = f"{DATA}/scoopsci/{LINK}/bin/python"
             before = [targets(lan, ssh, name) for name in ("one", "node2")]
             for name in ("one", "node2"):
-                assert look(lan, ssh, name, f"{python} -c 'import {FURTHER}; print(1)'") == "1\n"
+                program = f"import {FURTHER}, own; print(own.ANSWER)"
+                assert look(lan, ssh, name, f"{PREPARED} -c '{program}'") == "42\n"
             assert install(lan, hosts, ssh, *words, env=index)[0] == 0
             assert [targets(lan, ssh, name) for name in ("one", "node2")] == before
-            # What a package has lost, the next installation brings back.
             look(lan, ssh, "one", f"rm -r {DATA}/scoopsci/{LINK}/lib/python*/site-packages/numpy*")
             assert install(lan, hosts, ssh, env=index)[0] == 0
             assert targets(lan, ssh, "one") != before[0]
             assert len(listing(lan, ssh, "one")) == 4
+            requirements.write_text("numpy<1\n")
+            status, _, said = install(lan, hosts, ssh, *words, env=index)
+            assert (status, "numpy<1" in said) == (1, True), said
         finally:
             shutil.rmtree(lan.root("node2") / DATA[1:] / "scoopsci")
 
 
 def test_hosts_that_cannot_be_helped(lan: Lan, wheels: Path) -> None:
-    with bare_hosts(lan, frozen="ro", small="size=30m", unwilling=ROOMY) as ssh:
-        hosts = ["frozen 1", "small 1", "node1 1", "unwilling 1"]
+    with bare_hosts(lan, frozen=bare("ro"), small=bare("size=30m"), willing=bare()) as ssh:
+        hosts = ["frozen 1", "small 1", "node1 1", "willing 1"]
         status, found, _ = install(lan, hosts, ssh, "--wheels", wheels)
         assert status == 1
-        frozen, small, node, unwilling = found["hosts"]
+        frozen, small, node, willing = found["hosts"]
         assert "Read-only file system" in wrong(frozen)["installation"]["found"]
         assert f"write below {DATA}" in wrong(frozen)["installation"]["remedy"]
         assert "No space left on device" in wrong(small)["installation"]["found"]
         assert "MB below" in wrong(small)["installation"]["remedy"]
-        assert (node["ok"], unwilling["ok"]) == (True, True)
+        assert (node["ok"], willing["ok"]) == (True, True)
         assert set(listing(lan, ssh, "small")) == {"scoopsci", "scoopsci/lock"}
-        named = install(lan, ["small 1"], ssh, "--wheels", wheels, "--python", "/no/such/python")[1]
-        (host,) = named["hosts"]
-        assert "/no/such/python" in wrong(host)["installation"]["found"]
-        assert "name it by --python" in wrong(host)["installation"]["remedy"]
+
+
+@pytest.mark.slow
+def test_an_interpreter_that_is_not_there(lan: Lan, wheels: Path) -> None:
+    with bare_hosts(lan, one=bare()) as ssh:
+        more: list[str | Path] = ["--wheels", wheels, "--python", "/no/such/python"]
+        status, found, _ = install(lan, ["one 1"], ssh, *more)
+        assert status == 1
+        said = wrong(found["hosts"][0])["installation"]
+        assert f"no Python {VERSION}" in said["found"]
+        assert "/no/such/python" in said["found"]
+        assert "name it by --python" in said["remedy"]
 
 
 def test_a_wheel_that_is_missing(lan: Lan, wheels: Path, tmp_path: Path) -> None:
@@ -211,60 +271,77 @@ def test_a_wheel_that_is_missing(lan: Lan, wheels: Path, tmp_path: Path) -> None
         if not wheel.name.startswith("numpy"):
             (tmp_path / wheel.name).symlink_to(wheel)
     env = {"PIP_CONFIG_FILE": "/dev/null"}
-    with bare_hosts(lan, one=ROOMY) as ssh:
+    with bare_hosts(lan, one=bare()) as ssh:
         status, found, said = install(lan, ["one 1"], ssh, "--wheels", tmp_path, env=env)
         assert (status, found) == (1, {})
         last = said.splitlines()[-1]
-        assert f"numpy=={version('numpy')}" in last
+        assert f"numpy=={numpy.__version__}" in last
         assert str(tmp_path) in last
         assert "pip wheel" in last
         assert listing(lan, ssh, "one") == {}
 
 
-@pytest.mark.parametrize("victim", ["driver", "pip"])
-def test_killed_in_the_middle(lan: Lan, wheels: Path, victim: str) -> None:
-    with bare_hosts(lan, one=ROOMY) as ssh:
+@pytest.mark.parametrize(
+    "number", [signal.SIGKILL, pytest.param(signal.SIGINT, marks=pytest.mark.slow)]
+)
+def test_a_driver_that_ends_in_the_middle(lan: Lan, wheels: Path, number: signal.Signals) -> None:
+    with bare_hosts(lan, one=bare()) as ssh:
+        words = command(lan, ["one 1"], ssh, "--install", "--wheels", wheels)
+        with lan.popen(words) as driver:
+            assert becomes(lambda: processes_on(lan, "node1", "--no-index"))
+            driver.send_signal(number)
+            _, said = driver.communicate(timeout=30)
+        if number == signal.SIGINT:
+            assert (driver.returncode, said.splitlines()[-1]) == (
+                130,
+                "scoopsci hosts: interrupted",
+            )
+        assert becomes(lambda: not lan.processes("node1"))
+        assert set(listing(lan, ssh, "one")) == {"scoopsci", "scoopsci/lock"}
+
+
+@pytest.mark.slow
+def test_an_installation_that_is_killed(lan: Lan, wheels: Path) -> None:
+    with bare_hosts(lan, one=bare()) as ssh:
         words = command(lan, ["one 1"], ssh, "--json", "--install", "--wheels", wheels)
         with lan.popen(words) as driver:
             assert becomes(lambda: processes_on(lan, "node1", "--no-index"))
-            if victim == "driver":
-                driver.kill()
-            else:  # with its parent, which then cleans nothing up
-                for pid in processes_on(lan, "node1", "-I -c import json"):
-                    signal_on(lan, "node1", pid, signal.SIGKILL)
-                for pid in processes_on(lan, "node1", "--no-index"):
+            # pip second: whoever waits for it would clean up.
+            for part in ("-I -c import json", "--no-index"):
+                for pid in processes_on(lan, "node1", part):
                     signal_on(lan, "node1", pid, signal.SIGKILL, check=False)
             out, _ = driver.communicate(timeout=60)
-        assert becomes(lambda: not processes_on(lan, "node1", "--no-index"))
+        assert "try again" in wrong(json.loads(out)["hosts"][0])["installation"]["remedy"]
         assert becomes(lambda: not lan.processes("node1"))
-        if victim == "driver":
-            assert set(listing(lan, ssh, "one")) == {"scoopsci", "scoopsci/lock"}
-        else:
-            assert "try again" in wrong(json.loads(out)["hosts"][0])["installation"]["remedy"]
-            assert len(listing(lan, ssh, "one")) == 3
+        assert len(listing(lan, ssh, "one")) == 3
         assert targets(lan, ssh, "one") == []
         assert lan.run(command(lan, ["one 1"], ssh)).returncode == 1
-        if victim == "pip":
-            assert install(lan, ["one 1"], ssh, "--wheels", wheels)[0] == 0
-            assert len(listing(lan, ssh, "one")) == 4
-
-
-@pytest.mark.parametrize("name", [pytest.param("dash", marks=pytest.mark.slow), "tcsh", "fish"])
-def test_login_shells(lan: Lan, wheels: Path, name: str) -> None:
-    shell = shutil.which(name)
-    require([] if shell else [name])
-    with bare_hosts(lan, more=OTHER_SHELL.format(shell=shell), one=ROOMY) as ssh:
-        assert name in look(lan, ssh, "one", "ps -o comm= $$; echo $0 $SHELL")
         assert install(lan, ["one 1"], ssh, "--wheels", wheels)[0] == 0
-        with OpenPool(lan, ["one 1"], ssh=str(ssh)) as pool:
-            pool.hear()
-            pool.check_bits()
+        assert len(listing(lan, ssh, "one")) == 4
 
 
+def test_login_shells(lan: Lan, wheels: Path) -> None:
+    shells = {name: shutil.which(name) or "" for name in ("tcsh", "fish")}
+    require([name for name, path in shells.items() if not path])
+    scripts = {name: bare(more=other_shell(path)) for name, path in shells.items()}
+    with bare_hosts(lan, **scripts) as ssh:
+        hosts = [f"{name} 1" for name in shells]
+        for name, path in shells.items():
+            assert look(lan, ssh, name, "echo $SHELL") == f"{path}\n"
+        status, found, said = install(lan, hosts, ssh, "--wheels", wheels)
+        assert status == 0, (found, said)
+        run = ["scoopsci", "pi", "--points", str(pool_console.N_POINTS), "--seed", "7", "--json"]
+        env = {"PATH": f"{link_ssh(lan, ssh)}:{PYTHON.parent}:/usr/bin:/bin"}
+        hostfile = lan.folder / "hosts-to-install"
+        done = lan.run(["env", *PLAIN, *run, "--hostfile", hostfile], env=env, check=True)
+        assert json.loads(done.stdout)["n_inside"] == serial_bits()["pi"]["n_inside"]
+
+
+@pytest.mark.slow
 def test_hosts_that_share_a_home(lan: Lan, wheels: Path) -> None:
     shared = "mkdir -p {0}; mount --bind {0} {1}; ".format("/srv/shared-home", DATA)
     try:
-        with bare_hosts(lan, more=shared, one=ROOMY, two=ROOMY) as ssh:
+        with bare_hosts(lan, one=bare(more=shared), two=bare(more=shared)) as ssh:
             status, found, said = install(lan, ["one 1", "two 1"], ssh, "--wheels", wheels)
             assert status == 0, (found, said)
             assert len(listing(lan, ssh, "one")) == 4

@@ -19,6 +19,7 @@ from scoopsci.engines.payload import pack, run_payload, unpack
 from scoopsci.hosts import read_hostfile
 from scoopsci.ledger import Ledger
 from scoopsci.options import DispatchOptions
+from scoopsci.wheels import pack_wheel
 from tests.calls import CallBlocks
 
 
@@ -78,6 +79,7 @@ CALLS: dict[type[errors.ScoopsciError], Callable[[], object]] = {
     errors.TaskError: lambda: walk(fail),
     errors.PoisonTaskError: lambda: walk(end_process, "processes", poison_after=1),
     errors.HostfileError: lambda: open_hostfile("node1\n\n$(reboot)\n"),
+    errors.InstallError: lambda: pack_wheel("nonesuch", Path()),
     errors.LedgerError: open_another_run_s_ledger,
 }
 BUILT_IN = {
@@ -96,6 +98,7 @@ REMEDIES = {
     errors.TaskError: r"block 0 failed on host .* \(running\): LookupError.*the user's own",
     errors.PoisonTaskError: r"block \d+ ended its worker",
     errors.HostfileError: r"hostfile, line 3: .*\$\(reboot\)",
+    errors.InstallError: r"nonesuch must be installed here; try",
     errors.LedgerError: r"run\.ledger .*another run: seed is 1 there and 2 here; .*another file",
 }
 ATTRIBUTES = {

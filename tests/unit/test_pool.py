@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pickle
+import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,8 @@ import scoopsci
 from scoopsci import EngineError, HostfileError, Pool
 from scoopsci.engines.pool import _spread
 from scoopsci.hosts import parse_hosts
-from scoopsci.pool.launcher import Place
+from scoopsci.install import LOADER, SEARCH
+from scoopsci.pool.launcher import CHOICE, Place
 
 HOSTS = parse_hosts("a 4\nb 2\nc")
 
@@ -90,5 +93,21 @@ def test_nothing_on_the_command_line_can_be_an_option_or_a_command() -> None:
     *options, mark, destination, command = place.command(["-c", "$(x)"], {"A": "1"})
     assert (mark, destination) == ("--", "user@host")
     assert command == "exec env A=1 '/a b/$(python)' -c '$(x)'"
+    chosen = replace(place, environment="scoopsci/0.1.0-py3.11").command(["-c", "$(x)"], {"A": "1"})
+    quoted = f"exec env A=1 sh -c '{CHOICE}' scoopsci/0.1.0-py3.11 '/a b/$(python)' -c '$(x)'"
+    assert chosen[:-1] == [*options, mark, destination]
+    assert chosen[-1] == quoted
+    assert not set(CHOICE + SEARCH + LOADER) & set(
+        "'!\\\n"
+    )  # which csh and fish read between quotes
     assert "-oBatchMode=yes" in options
     assert not any("StrictHostKeyChecking" in option for option in options)
+
+
+def test_a_named_interpreter_is_used_instead_of_an_installed_one() -> None:
+    here, there = parse_hosts("localhost\nnode1")
+    common: dict[str, Any] = {"ssh": "ssh", "patience_s": 5.0}
+    name = f"scoopsci/{scoopsci.__version__}-py{sys.version_info.major}.{sys.version_info.minor}"
+    assert Place.of(there, python=None, **common).environment == name
+    assert Place.of(there, python="/named", **common).environment is None
+    assert Place.of(here, python=None, **common).environment is None
