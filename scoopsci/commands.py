@@ -175,7 +175,7 @@ def _add_hosts(commands: Any) -> None:
         type=_seconds,
         default=15.0,
         metavar="S",
-        help="seconds for each host (default %(default)g)",
+        help="seconds to examine each host (default %(default)g)",
     )
     add("--json", action="store_true", help="print one JSON object instead of text")
     hosts.set_defaults(run=_run_hosts)

@@ -19,7 +19,6 @@ import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from hashlib import sha256
 from pathlib import Path
 from typing import IO
 
@@ -28,7 +27,7 @@ from scoopsci.doctor import MOST_AT_ONCE, Check, Diagnosis, examine_hosts
 from scoopsci.hosts import read_hostfile
 from scoopsci.pool.agent import MARK
 from scoopsci.pool.launcher import Place, name_environment
-from scoopsci.wheels import check_sources, gather_wheels
+from scoopsci.wheels import check_sources, gather_wheels, hash_wheels
 
 __all__ = ["install_hosts"]
 
@@ -76,10 +75,7 @@ class _Delivery:
 
     def __init__(self, wheels: Sequence[Path]) -> None:
         self._wheels = wheels
-        digest = sha256()
-        for wheel in wheels:
-            digest.update(wheel.name.encode() + sha256(wheel.read_bytes()).digest())
-        self._digest = digest.hexdigest()[:12]
+        self._digest = hash_wheels(wheels)
         self._n_bytes = sum(wheel.stat().st_size for wheel in wheels)
         self._underway: list[subprocess.Popen[bytes]] = []
         self._is_abandoned = False

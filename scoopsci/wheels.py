@@ -11,14 +11,14 @@ import sys
 import tempfile
 import zipfile
 from base64 import urlsafe_b64encode
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
 
 from scoopsci.errors import InstallError
 
-__all__ = ["check_sources", "find_needs", "find_pins", "gather_wheels", "pack_wheel"]
+__all__ = ["check_sources", "find_needs", "find_pins", "gather_wheels", "hash_wheels", "pack_wheel"]
 
 #: Made from what is installed here: we may be editable, the index has scoop as source code alone,
 #: and a host may lack pip.
@@ -26,9 +26,6 @@ PACKED = ("scoopsci", "scoop", "pip")
 
 #: What pip reads as a constraint; Debian's own packages have versions like 0.23ubuntu1.
 PIN = re.compile(r"\w[\w.-]*==[0-9.]+((a|b|rc|\.post|\.dev)[0-9]+)*(\+[\w.]+)?")
-
-#: The same files give the same wheel.
-WRITTEN = (1980, 1, 1, 0, 0, 0)
 
 
 def find_pins() -> dict[str, str]:
@@ -97,12 +94,22 @@ def pack_wheel(name: str, folder: Path) -> Path:
     wheel = folder / f"{name}-{distribution.version}-py3-none-any.whl"
     with zipfile.ZipFile(wheel, "w", zipfile.ZIP_DEFLATED) as archive:
         for file, data in contents.items():
-            archive.writestr(zipfile.ZipInfo(file, WRITTEN), data, zipfile.ZIP_DEFLATED)
+            archive.writestr(file, data)
     return wheel
 
 
 def _hash(data: bytes) -> str:
     return f"sha256={urlsafe_b64encode(sha256(data).digest()).decode().rstrip('=')}"
+
+
+def hash_wheels(wheels: Sequence[Path]) -> str:
+    """Return 12 hexadecimal digits of what wheels hold, whenever they were built."""
+    digest = sha256()
+    for wheel in wheels:
+        with zipfile.ZipFile(wheel) as archive:
+            files = sorted((file.filename, file.file_size, file.CRC) for file in archive.infolist())
+        digest.update(f"{wheel.name} {files}".encode())
+    return digest.hexdigest()[:12]
 
 
 def check_sources(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import pwd
+import shlex
 import shutil
 import signal
 import sys
@@ -84,13 +85,13 @@ def nothing_left(lan: Lan) -> Iterator[None]:
     check_nothing_left(lan)
 
 
-def bare(options: str = ROOMY, more: str = "") -> str:
+def bare(options: str = ROOMY, more: str = "", variables: str = "") -> str:
     """Return the script of a host without our environment, whose Python has no package, nor pip."""
     hidden = "".join(f"if [ -d {p} ]; then mount -t tmpfs tmpfs {p}; fi; " for p in PACKAGES)
     return (
         f"mount -t tmpfs tmpfs {SHARED}; {hidden} mkdir -p {DATA}; "
         f"mount -t tmpfs -o {options} tmpfs {DATA}; {more} "
-        f"exec {{sshd}} -o SetEnv=PATH={BASE}/bin:/usr/local/bin:/usr/bin:/bin"
+        f"exec {{sshd}} -o 'SetEnv=PATH={BASE}/bin:/usr/local/bin:/usr/bin:/bin {variables}'"
     )
 
 
@@ -242,15 +243,16 @@ def test_packages_that_the_user_wants_or_has_lost(
 
 def test_hosts_that_cannot_be_helped(lan: Lan, wheels: Path) -> None:
     with bare_hosts(lan, frozen=bare("ro"), small=bare("size=30m"), willing=bare()) as ssh:
-        hosts = ["frozen 1", "small 1", "node1 1", "willing 1"]
+        hosts = ["frozen 1", "small 1", "node1:2299 1", "willing 1"]
         status, found, _ = install(lan, hosts, ssh, "--wheels", wheels)
         assert status == 1
-        frozen, small, node, willing = found["hosts"]
+        frozen, small, silent, willing = found["hosts"]
         assert "Read-only file system" in wrong(frozen)["installation"]["found"]
         assert f"write below {DATA}" in wrong(frozen)["installation"]["remedy"]
         assert "No space left on device" in wrong(small)["installation"]["found"]
         assert "MB below" in wrong(small)["installation"]["remedy"]
-        assert (node["ok"], willing["ok"]) == (True, True)
+        assert [check["name"] for check in silent["checks"]] == ["connection"]
+        assert willing["ok"], willing
         assert set(listing(lan, ssh, "small")) == {"scoopsci", "scoopsci/lock"}
 
 
@@ -323,13 +325,21 @@ def test_an_installation_that_is_killed(lan: Lan, wheels: Path) -> None:
 def test_login_shells(lan: Lan, wheels: Path) -> None:
     shells = {name: shutil.which(name) or "" for name in ("tcsh", "fish")}
     require([name for name, path in shells.items() if not path])
-    scripts = {name: bare(more=other_shell(path)) for name, path in shells.items()}
-    with bare_hosts(lan, **scripts) as ssh:
+    elsewhere = "/srv/own 'data' $(id)"
+    quoted = shlex.quote(elsewhere)
+    variables = f'"XDG_DATA_HOME={elsewhere}"'.replace("'", "'\\''")
+    more = f"mkdir -p {quoted}; mount -t tmpfs tmpfs {quoted}; "
+    with bare_hosts(
+        lan,
+        tcsh=bare(more=other_shell(shells["tcsh"])),
+        fish=bare("ro", more + other_shell(shells["fish"]), variables),
+    ) as ssh:
         hosts = [f"{name} 1" for name in shells]
         for name, path in shells.items():
             assert look(lan, ssh, name, "echo $SHELL") == f"{path}\n"
         status, found, said = install(lan, hosts, ssh, "--wheels", wheels)
         assert status == 0, (found, said)
+        assert found["hosts"][1]["checks"][-1]["found"] == f"{elsewhere}/scoopsci/{LINK}"
         run = ["scoopsci", "pi", "--points", str(pool_console.N_POINTS), "--seed", "7", "--json"]
         env = {"PATH": f"{link_ssh(lan, ssh)}:{PYTHON.parent}:/usr/bin:/bin"}
         hostfile = lan.folder / "hosts-to-install"

@@ -16,7 +16,15 @@ import pytest
 
 import scoopsci
 from scoopsci import InstallError
-from scoopsci.wheels import PACKED, PIN, find_needs, find_pins, gather_wheels, pack_wheel
+from scoopsci.wheels import (
+    PACKED,
+    PIN,
+    find_needs,
+    find_pins,
+    gather_wheels,
+    hash_wheels,
+    pack_wheel,
+)
 
 
 @pytest.mark.parametrize("name", PACKED)
@@ -35,9 +43,19 @@ def test_a_wheel_holds_what_it_records(name: str, tmp_path: Path) -> None:
     assert not [name for name in names if "__pycache__" in name or name.endswith(".pyc")]
 
 
-def test_the_same_files_give_the_same_wheel(tmp_path: Path) -> None:
-    first = pack_wheel("scoopsci", tmp_path).read_bytes()
-    assert pack_wheel("scoopsci", tmp_path).read_bytes() == first
+def test_the_hash_is_of_what_wheels_hold(tmp_path: Path) -> None:
+    (tmp_path / "later").mkdir()
+    wheel, later = pack_wheel("scoopsci", tmp_path), pack_wheel("scoopsci", tmp_path / "later")
+    with zipfile.ZipFile(wheel) as old, zipfile.ZipFile(later, "w") as new:
+        for file in reversed(old.infolist()):
+            new.writestr(zipfile.ZipInfo(file.filename), old.read(file))
+    first = hash_wheels([wheel])
+    assert later.read_bytes() != wheel.read_bytes()
+    assert hash_wheels([later]) == first
+    with zipfile.ZipFile(later, "a") as new:
+        new.writestr("scoopsci/more.py", "")
+    assert hash_wheels([later]) != first
+    assert hash_wheels([wheel, wheel]) != first
 
 
 def test_our_wheel_can_be_installed(tmp_path: Path) -> None:
