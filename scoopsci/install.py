@@ -134,10 +134,10 @@ class _Delivery:
         if hindrance is None:
             return Check("installation", True, answer["folder"])
         last = (hindrance.strip() or "it ended without a word").splitlines()[-1]
-        names = {"room": f"{GROWTH * self._n_bytes / 1e6:.0f} MB", "data": answer.get("data")}
+        room, data = f"{GROWTH * self._n_bytes / 1e6:.0f} MB", answer.get("data", "~/.local/share")
         for sign, remedy in REMEDIES:
             if sign in hindrance:
-                return Check("installation", False, last, remedy.format(**names))
+                return Check("installation", False, last, remedy.format(room=room, data=data))
         return Check("installation", False, last, "try again; what was begun is not used")
 
 

@@ -18,6 +18,7 @@ from typing import Any
 import numpy
 import pytest
 
+from scoopsci import InstallError
 from scoopsci.wheels import gather_wheels
 from tests import pool_console
 from tests.conftest import becomes, require
@@ -62,9 +63,12 @@ def wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("wheels")
     requirements = folder.parent / "requirements"
     requirements.write_text(f"{FURTHER}\n")
-    with gather_wheels(requirements=requirements) as gathered:
-        for wheel in gathered:
-            shutil.copy(wheel, folder)
+    try:
+        with gather_wheels(requirements=requirements) as gathered:
+            for wheel in gathered:
+                shutil.copy(wheel, folder)
+    except InstallError as error:
+        require([f"pip's index ({error})"])
     return folder
 
 
