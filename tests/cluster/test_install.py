@@ -326,24 +326,19 @@ def test_an_installation_that_is_killed(lan: Lan, wheels: Path) -> None:
         assert len(listing(lan, ssh, "one")) == 4
 
 
-def test_login_shells(lan: Lan, wheels: Path) -> None:
-    shells = {name: shutil.which(name) or "" for name in ("tcsh", "fish")}
-    require([name for name, path in shells.items() if not path])
-    elsewhere = "/srv/own 'data' $(id)"
-    quoted = shlex.quote(elsewhere)
-    variables = f'"XDG_DATA_HOME={elsewhere}"'.replace("'", "'\\''")
-    more = f"mkdir -p {quoted}; mount -t tmpfs tmpfs {quoted}; "
-    with bare_hosts(
-        lan,
-        tcsh=bare(more=other_shell(shells["tcsh"])),
-        fish=bare("ro", more + other_shell(shells["fish"]), variables),
-    ) as ssh:
-        hosts = [f"{name} 1" for name in shells]
-        for name, path in shells.items():
-            assert look(lan, ssh, name, "echo $SHELL") == f"{path}\n"
-        status, found, said = install(lan, hosts, ssh, "--wheels", wheels)
+@pytest.mark.parametrize("name", ["tcsh", pytest.param("fish", marks=pytest.mark.slow)])
+def test_other_login_shells_and_odd_folders(lan: Lan, wheels: Path, name: str) -> None:
+    shell = shutil.which(name)
+    require([] if shell else [name])
+    folder = "/srv/own 'data' $(id)"
+    quoted = shlex.quote(folder)
+    more = f"mkdir -p {quoted}; mount -t tmpfs tmpfs {quoted}; {other_shell(str(shell))}"
+    variables = f'"XDG_DATA_HOME={folder}"'.replace("'", "'\\''")
+    with bare_hosts(lan, one=bare("ro", more, variables)) as ssh:
+        assert look(lan, ssh, "one", "echo $SHELL") == f"{shell}\n"
+        status, found, said = install(lan, ["one 1"], ssh, "--wheels", wheels)
         assert status == 0, (found, said)
-        assert found["hosts"][1]["checks"][-1]["found"] == f"{elsewhere}/scoopsci/{LINK}"
+        assert found["hosts"][0]["checks"][-1]["found"] == f"{folder}/scoopsci/{LINK}"
         run = ["scoopsci", "pi", "--points", str(pool_console.N_POINTS), "--seed", "7", "--json"]
         env = {"PATH": f"{link_ssh(lan, ssh)}:{PYTHON.parent}:/usr/bin:/bin"}
         hostfile = lan.folder / "hosts-to-install"
