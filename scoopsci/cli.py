@@ -12,13 +12,9 @@ from typing import NoReturn
 
 import scoopsci
 from scoopsci.commands import add_commands
-from scoopsci.engines.base import inside_scoop
-from scoopsci.errors import (
-    EngineNotStartedError,
-    EngineUnavailableError,
-    ScoopsciError,
-    TaskError,
-)
+from scoopsci.engines.base import inside_plain_scoop
+from scoopsci.engines.scoop import KNOWN_TO_BE_OPEN
+from scoopsci.errors import EngineNotStartedError, EngineUnavailableError, ScoopsciError
 from scoopsci.estimates import DoubtfulEstimateWarning
 
 __all__ = ["main", "run_script"]
@@ -44,6 +40,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         options = _make_parser().parse_args(arguments)
     except SystemExit as end:  # argparse ends the process, which a script under SCOOP cannot afford
         return end.code if isinstance(end.code, int) else WRONG_USE
+    if getattr(options, "quiet", False):
+        os.environ[KNOWN_TO_BE_OPEN] = "1"
     command: Callable[[argparse.Namespace], int | None] = options.run
     try:
         with warnings.catch_warnings():
@@ -54,10 +52,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _complain(options, "interrupted", INTERRUPTED)
     except (ValueError, TypeError, EngineNotStartedError, EngineUnavailableError) as error:
         return _complain(options, str(error), WRONG_USE)
-    except TaskError as error:
-        print(error.remote_traceback, end="", file=sys.stderr)
-        return _complain(options, str(error), FAILED)
     except (ScoopsciError, OSError) as error:
+        for note in getattr(error, "__notes__", ()):  # the worker's traceback, say
+            print(note, file=sys.stderr)
         return _complain(options, str(error), FAILED)
 
 
@@ -82,7 +79,7 @@ def run_script(command: str) -> None:
     """
     status = main([command, *sys.argv[1:]])
     # SCOOP prints a traceback of SystemExit and drops the status.
-    if status and not inside_scoop():
+    if status and not inside_plain_scoop():
         sys.exit(status)
 
 

@@ -18,6 +18,7 @@ from scoopsci.estimates import Estimate
 from scoopsci.harness.methods import compare_methods
 from scoopsci.harness.sorts import measure_sort
 from scoopsci.harness.workloads import import_function
+from scoopsci.programs.options import add_run
 from scoopsci.receipts import as_plain, write_receipt
 from scoopsci.reporting import show_progress
 from scoopsci.streams import check_seed
@@ -33,7 +34,15 @@ def add_commands(commands: Any) -> None:
     commands : argparse subparsers
         Of the main parser.
     """
-    for add in (_add_pi, _add_integrate, _add_mapreduce, _add_sort, _add_compare, _add_hosts):
+    for add in (
+        _add_pi,
+        _add_integrate,
+        _add_mapreduce,
+        _add_sort,
+        _add_compare,
+        add_run,
+        _add_hosts,
+    ):
         add(commands)
 
 
@@ -216,7 +225,7 @@ def _add_output_options(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--output", type=_new_file, metavar="FILE", help="write the receipt or the figures there")
     add("--json", action="store_true", help="print one JSON object instead of text")
-    add("--quiet", action="store_true", help="print no progress")
+    add("--quiet", action="store_true", help="print neither progress nor a warning of an open pool")
 
 
 def _checked(check: Callable[[Any], Any], convert: Callable[[str], Any], text: str) -> Any:

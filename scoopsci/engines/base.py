@@ -38,7 +38,15 @@ from scoopsci.errors import (
     WorkerLostError,
 )
 
-__all__ = ["Engine", "EngineFactory", "TaskFuture", "borrow_engine", "open_engine"]
+__all__ = [
+    "Engine",
+    "EngineFactory",
+    "TaskFuture",
+    "borrow_engine",
+    "inside_plain_scoop",
+    "inside_scoop",
+    "open_engine",
+]
 
 #: ``factory(n_workers=..., hostfile=..., **options)``, found by entry point.
 EngineFactory: TypeAlias = Callable[..., AbstractContextManager[tuple[Executor, int]]]
@@ -367,9 +375,14 @@ def borrow_engine(engine: str | Executor, **options: Any) -> Iterator[Engine]:
 
 
 def inside_scoop() -> bool:
-    """Tell whether this process was started by ``python -m scoop``."""
+    """Tell whether this process was started by ``python -m scoop``, or by ``scoopsci run``."""
     scoop = sys.modules.get("scoop")
     return scoop is not None and bool(getattr(scoop, "IS_RUNNING", False))
+
+
+def inside_plain_scoop() -> bool:
+    """Tell whether that was SCOOP itself, and not ``scoopsci run`` in its place."""
+    return inside_scoop() and hasattr(sys.modules["scoop"], "BROKER")
 
 
 def _nested() -> bool:

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import os
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, Future
-from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 from weakref import finalize
 
@@ -17,29 +14,19 @@ import numpy.typing as npt
 from scoopsci.arguments import check_count, check_seconds
 from scoopsci.engines.base import Engine, TaskFuture
 from scoopsci.engines.byvalue import users_modules
-from scoopsci.engines.payload import pack, run_payload, unpack
+from scoopsci.engines.payload import pack, unpack
 from scoopsci.engines.threads import VARIABLES
-from scoopsci.errors import EngineError, PoisonTaskError, TaskError, WorkerLostError
+from scoopsci.errors import EngineError, TaskError
 from scoopsci.hosts import Host, read_hostfile
-from scoopsci.options import LOSSES_PER_DEATH
 from scoopsci.pool.broadcast import Broadcast
+from scoopsci.pool.config import make_config
 from scoopsci.pool.driver import PoolDriver
-from scoopsci.pool.launcher import Place
+from scoopsci.pool.losses import Losses
 
-__all__ = ["Pool", "open_pool"]
-
-#: A pool without a worker for so long, in times of host_timeout, gives up.
-LONELY_TIMES = 4
+__all__ = ["THREADS", "Pool", "open_pool"]
 
 #: Variables that limit the threads of a worker.
 THREADS = (*VARIABLES, "NUMBA_NUM_THREADS", "SCOOPSCI_THREADS")
-
-#: Agent and broker tell each other that they live so often, and no seldomer than so many times in
-#: host_timeout: a late word is not yet silence.
-HEARTBEAT_S, BEATS_PER_TIMEOUT = 2.0, 4
-
-#: Agents without a word from the broker for so long, in times of host_timeout, end.
-LEASE_TIMES = 2
 
 
 class _PoolEngine(Engine):
@@ -138,23 +125,18 @@ class Pool(_PoolEngine):
         if initializer is not None and not callable(initializer):
             raise TypeError(f"initializer must be callable, got {initializer!r}")
         setup = None if initializer is None else pack(initializer, tuple(initargs), {})
-        config = {
-            "hosts": [_describe(host, python, ssh, host_timeout) for host in hosts],
-            "host_timeout_s": host_timeout,
-            "start_timeout_s": start_timeout,
-            "workers_timeout_s": LONELY_TIMES * host_timeout,
-            "mixed": mixed,
-            "initializes": setup is not None,
-            "variables": dict.fromkeys(THREADS, str(threads_per_worker)),
-            "agent": {
-                "python": sys.version_info[:2],
-                "run": f"{run_payload.__module__}:{run_payload.__name__}",
-                "path": [os.path.abspath(entry) for entry in sys.path if _is_users(entry)],
-                "heartbeat_s": min(HEARTBEAT_S, host_timeout / BEATS_PER_TIMEOUT),
-                "lease_s": LEASE_TIMES * host_timeout,
-                "memory_bytes": worker_memory,
-            },
-        }
+        config = make_config(
+            hosts,
+            ["scoopsci.pool.worker:work", "scoopsci.engines.payload:run_payload"],
+            variables=dict.fromkeys(THREADS, str(threads_per_worker)),
+            python=python,
+            ssh=ssh,
+            host_timeout=host_timeout,
+            start_timeout=start_timeout,
+            initializes=setup is not None,
+            worker_memory=worker_memory,
+            mixed=mixed,
+        )
         self._driver = PoolDriver(config, setup, _check_setup)
         try:
             self._driver.wait_until_ready(start_timeout)
@@ -237,24 +219,7 @@ class _Resending(Executor):
         self._poison_after = poison_after
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
-        return self._driver.send(*args, judge=_Losses(self._poison_after).judge, **kwargs)
-
-
-class _Losses:
-    """The losses of one task, and what they come to."""
-
-    def __init__(self, poison_after: int) -> None:
-        self._poison_after = poison_after
-        self._n_deaths = self._n_losses = 0
-
-    def judge(self, error: WorkerLostError) -> EngineError | TaskError | None:
-        """Return what ends the task, or None where it is to be sent again."""
-        self._n_losses += 1
-        self._n_deaths += bool(error.by_task)
-        if self._n_deaths < self._poison_after:
-            spent = self._n_losses >= LOSSES_PER_DEATH * self._poison_after
-            return error if spent else None
-        return PoisonTaskError.of_deaths(self._n_deaths, error)
+        return self._driver.send(*args, judge=Losses(self._poison_after).judge, **kwargs)
 
 
 @contextlib.contextmanager
@@ -326,20 +291,3 @@ def _deal(n_workers: int, limits: Sequence[int | None]) -> list[int]:
         if sum(counts) == before:
             break
     return counts
-
-
-def _describe(
-    host: Host,
-    python: str | os.PathLike[str] | None,
-    ssh: str | os.PathLike[str],
-    host_timeout: float,
-) -> dict[str, Any]:
-    place = Place.of(host, python=python, ssh=ssh, patience_s=host_timeout)
-    return {"label": host.name, "n_workers": host.n_workers, "place": asdict(place)}
-
-
-def _is_users(entry: str) -> bool:
-    """Tell whether an entry of the path is the user's own, not Python's or its packages'."""
-    path = Path(entry).resolve()
-    roots = {Path(root).resolve() for root in (sys.prefix, sys.base_prefix)}
-    return path.is_dir() and not any(path.is_relative_to(root) for root in roots)

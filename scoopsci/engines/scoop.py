@@ -16,7 +16,16 @@ from weakref import WeakSet
 from scoopsci.errors import EngineNotStartedError
 from scoopsci.pool import substitute
 
-__all__ = ["open_scoop"]
+__all__ = ["KNOWN_TO_BE_OPEN", "OPEN", "open_scoop", "use_workers"]
+
+#: Variable of the environment: if it is set, the line below is not shown.
+KNOWN_TO_BE_OPEN = "SCOOPSCI_OPEN_POOL"
+
+#: Said once, where the pool is SCOOP's own.
+OPEN = (
+    "scoopsci: a pool of python -m scoop is open to the network and runs what anybody sends; "
+    f"scoopsci run starts a safe one (--quiet or {KNOWN_TO_BE_OPEN}=1: do not say so)"
+)
 
 _lock = Lock()
 _driver: Executor | None = None
@@ -69,7 +78,7 @@ def open_scoop(
     if not (scoop.IS_RUNNING and getattr(scoop, "IS_ORIGIN", False)):
         raise EngineNotStartedError(
             "engine 'scoop' needs a SCOOP pool around the program; start it as "
-            "python -m scoop --hostfile hostfile PROGRAM"
+            "scoopsci run --hostfile hostfile PROGRAM, or with python -m scoop"
         )
     if n_workers not in (None, scoop.SIZE):
         raise ValueError(
@@ -91,15 +100,23 @@ def open_scoop(
     wait([future for future in tenant.futures if not future.cancelled()])
 
 
+def use_workers(workers: Executor) -> None:
+    """Have the engine use these workers: they are of a pool that stands in for SCOOP's."""
+    global _driver
+    _driver = workers
+
+
 def _shared_driver() -> Executor:
     global _driver
     import scoop
 
-    from scoopsci.pool.origin import retire_origin
-    from scoopsci.pool.scoopdriver import ScoopDriver
-
     with _lock:
         if _driver is None:
+            from scoopsci.pool.origin import retire_origin
+            from scoopsci.pool.scoopdriver import ScoopDriver
+
+            if not os.environ.get(KNOWN_TO_BE_OPEN):
+                print(OPEN, file=sys.stderr)
             _driver = ScoopDriver(
                 scoop.BROKER.hostname, scoop.BROKER.task_port, scoop.SIZE or 64, _start_substitute
             )

@@ -51,7 +51,7 @@ class Agent:
     Parameters
     ----------
     config : dict
-        The broker's first line: ``python``, ``run``, ``path``, ``folder``,
+        The broker's first line: ``python``, ``work``, ``path``, ``folder``,
         ``heartbeat_s``, ``lease_s``, ``hangs_up``, ``memory_bytes`` and ``stale``.
     """
 
@@ -72,10 +72,8 @@ class Agent:
         self._heard_s = time.monotonic()
         self._told_s = 0.0
         sys.path += [entry for entry in config["path"] if entry not in sys.path]
-        module, _, name = config["run"].partition(":")
         # Workers are forked: what is loaded here, they have from the start.
-        self._run_task = getattr(importlib.import_module(module), name)
-        self._work = importlib.import_module("scoopsci.pool.worker").work
+        self._work, *self._tools = map(_import, config["work"])
 
     def run(self) -> None:
         """Serve until the broker is gone."""
@@ -159,7 +157,7 @@ class Agent:
             return
         try:
             self._become_worker(agent)
-            self._work(name, socket, self._run_task)
+            self._work(name, socket, *self._tools)
         except BaseException as error:
             sys.stderr.write(f"a worker of the pool cannot go on: {error!r}\n")
         finally:
@@ -214,6 +212,11 @@ class Agent:
         if limit is not None and n_bytes > limit:
             child.ended_for = "memory"
             self._kill(child)
+
+
+def _import(name: str) -> Any:
+    module, _, attribute = name.partition(":")
+    return getattr(importlib.import_module(module), attribute)
 
 
 def _read_process(pid: int) -> tuple[str, int]:

@@ -76,6 +76,7 @@ class PoolBroker(Broker):  # type: ignore[misc]
         self._supervisor = Supervisor(self, config, self._socket_path, self._poller)
         self._workers, self._readers = self._supervisor.workers, self._supervisor.readers
         self._untold: list[list[Any]] = []
+        self._variables: dict[bytes, tuple[bytes, list[Any]]] = {}
         self._alone_since_s = time.monotonic()
         self._next_tick_s = 0.0
         self._handlers: dict[bytes, Callable[[bytes, bytes, list[Any]], None]] = {
@@ -88,6 +89,8 @@ class PoolBroker(Broker):  # type: ignore[misc]
             kind.FETCH: self._on_fetch,
             kind.RESIZE: self._on_resize,
             kind.PING: self._on_ping,
+            kind.SET: self._on_set,
+            kind.OUTPUT: self._on_output,
         }
 
     def run(self) -> None:
@@ -142,7 +145,10 @@ class PoolBroker(Broker):  # type: ignore[misc]
         number, timeout = rest[: kind.NUMBER_BYTES], rest[kind.NUMBER_BYTES :]
         task = _Task(peer, number, float(timeout) if timeout else None, frames)
         self._tasks[peer + number] = task
-        self.unassigned_tasks.append(task)
+        if peer == self._driver:
+            self.unassigned_tasks.append(task)
+        else:  # another task waits for it, or will: the fewer of these there are, the better
+            self.unassigned_tasks.appendleft(task)
         self._assign()
 
     def _on_request(self, peer: bytes, rest: bytes, frames: list[Any]) -> None:
@@ -155,9 +161,19 @@ class PoolBroker(Broker):  # type: ignore[misc]
                 self._uninitialized.append(peer)
                 self._set_up_workers()
                 return
-            self._supervisor.note_ready(worker)
-        self.available_workers.append(peer)
-        self._assign()
+            self._welcome(worker)
+            rest = b"0"
+        self._offer(worker, rest)
+
+    def _offer(self, worker: Worker, n_answers: bytes) -> None:
+        if int(n_answers) == worker.n_answers:
+            self.available_workers.append(worker.name)
+            self._assign()
+
+    def _welcome(self, worker: Worker) -> None:
+        for name, (owner, frames) in self._variables.items():
+            self._send(worker.name, kind.VARIABLE + owner + name, *frames)
+        self._supervisor.note_ready(worker)
 
     def _set_up_workers(self) -> None:
         if self._initialize is not None:
@@ -186,18 +202,30 @@ class PoolBroker(Broker):  # type: ignore[misc]
             if task.timeout_s is not None:
                 task.deadline_s = time.monotonic() + task.timeout_s
 
-    def _on_reply(self, peer: bytes, key: bytes, frames: list[Any]) -> None:
+    def _answer(self, sender: bytes, *frames: Any) -> None:
+        """Send something to the sender of a task, which it may have been waiting for."""
+        worker = self._workers.get(sender)
+        if worker is not None:
+            worker.n_answers += 1
+            worker.n_requests = 0
+            with contextlib.suppress(ValueError):
+                self.available_workers.remove(sender)
+        self._send(sender, *frames)
+
+    def _on_reply(self, peer: bytes, rest: bytes, frames: list[Any]) -> None:
         worker = self._workers.get(peer)
         if worker is None:
             return
+        key, n_answers = rest[: kind.KEY_BYTES], rest[kind.KEY_BYTES :]
         worker.tasks.discard(key)
         task = self._tasks.get(key)
         if task is not None and task.worker == peer:  # or it is late, and has been given up
             del self._tasks[key]
-            self._send(task.sender, kind.REPLY + task.number, *frames)
+            self._answer(task.sender, kind.REPLY + task.number, *frames)
         if worker.retires:
             self._supervisor.retire(worker)
-        self._on_request(peer, b"", [])
+        if worker.ready and not worker.doomed:
+            self._offer(worker, n_answers)
 
     def _on_cancel(self, peer: bytes, rest: bytes, frames: list[Any]) -> None:
         number, force = rest[: kind.NUMBER_BYTES], rest[kind.NUMBER_BYTES :] == b"1"
@@ -207,7 +235,7 @@ class PoolBroker(Broker):  # type: ignore[misc]
             if task.worker is not None:
                 self._supervisor.doom(self._workers[task.worker], "cancelled")
             del self._tasks[task.key]
-        self._send(peer, kind.CANCELLED + number + (b"1" if taken else b"0"))
+        self._answer(peer, kind.CANCELLED + number + (b"1" if taken else b"0"))
 
     def _on_initialize(self, peer: bytes, rest: bytes, frames: list[Any]) -> None:
         if peer == self._driver:
@@ -218,8 +246,8 @@ class PoolBroker(Broker):  # type: ignore[misc]
         worker = self._workers.get(peer)
         if worker is not None and not worker.ready:
             self.tell_driver(kind.INITIALIZED, *frames)
-            self._supervisor.note_ready(worker)
-            self._on_request(peer, b"", [])
+            self._welcome(worker)
+            self._offer(worker, b"0")
 
     def _on_resize(self, peer: bytes, rest: bytes, frames: list[Any]) -> None:
         if peer != self._driver:
@@ -230,6 +258,18 @@ class PoolBroker(Broker):  # type: ignore[misc]
         path = find_data(self._folder, rest.decode(errors="replace"))
         data = [] if path is None else [np.memmap(path, mode="r")]
         self._send(peer, kind.FETCHED, *data)
+
+    def _on_set(self, peer: bytes, name: bytes, frames: list[Any]) -> None:
+        told = [peer]
+        if name not in self._variables:
+            self._variables[name] = peer, frames
+            told = [self._driver, *(w.name for w in self._workers.values() if w.ready)]
+        owner, frames = self._variables[name]
+        for other in told:
+            self._send(other, kind.VARIABLE + owner + name, *frames)
+
+    def _on_output(self, peer: bytes, rest: bytes, frames: list[Any]) -> None:
+        self._send(self._driver, kind.OUTPUT + rest, *frames)
 
     def _on_ping(self, peer: bytes, rest: bytes, frames: list[Any]) -> None:
         self._send(peer, kind.PONG)
@@ -242,7 +282,12 @@ class PoolBroker(Broker):  # type: ignore[misc]
                 del self._tasks[key]
                 place = {"host": worker.host.label, "pid": worker.pid}
                 facts = json.dumps({**place, "why": why, "blame": blame})
-                self._send(task.sender, kind.LOST + task.number + facts.encode())
+                self._answer(task.sender, kind.LOST + task.number + facts.encode())
+
+    def forget_sender(self, worker: Worker) -> None:
+        """Drop the tasks that a worker which has ended has sent."""
+        for key in [key for key, task in self._tasks.items() if task.sender == worker.name]:
+            del self._tasks[key]
 
     def note_continued(self, worker: Worker) -> None:
         """Give tasks again to a worker that was stopped."""

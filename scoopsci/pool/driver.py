@@ -26,6 +26,7 @@ import zmq
 from scoopsci.errors import EngineError, EngineTimeoutError, TaskError, WorkerLostError
 from scoopsci.pool import messages as kind
 from scoopsci.pool.broadcast import Broadcast
+from scoopsci.pool.losses import as_lost
 
 __all__ = ["PoolDriver", "PoolFuture"]
 
@@ -93,11 +94,15 @@ class PoolDriver(Executor):
         Frames for each worker to run before its first task.
     check_setup : callable
         Given the frames of their outcome, it raises an `EngineError` where that is a failure.
+    hear : callable, optional
+        ``hear(kind, rest, frames)`` gets the messages that this class has no use for.
 
     Attributes
     ----------
     hosts : list of dict
         What the broker has told of them last.
+    name : bytes
+        At the broker.
     """
 
     def __init__(
@@ -105,9 +110,10 @@ class PoolDriver(Executor):
         config: dict[str, Any],
         setup: Sequence[Any] | None,
         check_setup: Callable[[Sequence[Any]], None],
+        hear: Callable[[bytes, bytes, Sequence[Any]], None] | None = None,
     ) -> None:
         self.hosts: list[dict[str, Any]] = []
-        self._name = secrets.token_hex(16)
+        self.name = secrets.token_hex(16).encode()
         self._folder = _make_folder()
         for number, host in enumerate(config["hosts"]):
             host["place"]["own_control"] = f"{self._folder}/ssh{number}"
@@ -115,6 +121,7 @@ class PoolDriver(Executor):
         self._sent: dict[bytes, _Call] = {}
         self._most_sent = N_AHEAD
         self._check_setup = check_setup
+        self._hear = hear
         self._answers: dict[bytes, threading.Event] = {}
         self._numbers = itertools.count()
         # Taken directly where Ctrl-C may strike: a condition can be left locked by it.
@@ -136,7 +143,7 @@ class PoolDriver(Executor):
             start_new_session=True,
         )
         self._pid = os.getpid()
-        own = {"folder": self._folder, "driver": self._name, "driver_pid": self._pid}
+        own = {"folder": self._folder, "driver": self.name.decode(), "driver_pid": self._pid}
         line = json.dumps({**config, **own})
         assert self._broker.stdin is not None
         self._broker.stdin.write(line.encode() + b"\n")
@@ -239,6 +246,10 @@ class PoolDriver(Executor):
         """Change the number of workers on each host."""
         self._post(kind.RESIZE + json.dumps(counts).encode())
 
+    def set_variable(self, name: bytes, frames: Sequence[Any]) -> None:
+        """Name a value for all workers; what becomes of it is to be heard."""
+        self._post(kind.SET + name, *frames)
+
     def finish(self) -> None:
         """Wait until every task has ended."""
         wait([call.future for call in [*self._sent.values(), *self._waiting.values()]])
@@ -272,8 +283,8 @@ class PoolDriver(Executor):
         os.close(self._wake_write)
         shutil.rmtree(self._folder, ignore_errors=True)
 
-    def _post(self, message: bytes) -> None:
-        self._outbox.append([message])
+    def _post(self, *frames: Any) -> None:
+        self._outbox.append([*frames])
         self._wake()
 
     def _wake(self) -> None:
@@ -288,7 +299,7 @@ class PoolDriver(Executor):
         pidfd = os.pidfd_open(self._broker.pid)
         try:
             self._socket = context.socket(zmq.DEALER)
-            self._socket.setsockopt(zmq.IDENTITY, self._name.encode())
+            self._socket.setsockopt(zmq.IDENTITY, self.name)
             self._socket.setsockopt(zmq.RECONNECT_IVL, 5)
             self._socket.set_hwm(0)
             self._socket.connect(f"ipc://{self._folder}/broker")
@@ -392,6 +403,8 @@ class PoolDriver(Executor):
             raise EngineError(rest.decode())
         elif message == kind.LONELY:
             self._fail_all(EngineError("the pool has had no worker for too long; see its hosts"))
+        elif self._hear is not None:
+            self._hear(message, rest, [frame.buffer for frame in frames[1:]])
 
     def _take(self, number: bytes) -> _Call | None:
         """Return a call whose outcome is there."""
@@ -402,17 +415,14 @@ class PoolDriver(Executor):
         call = self._sent.get(number)
         if call is None:
             return
-        where = f"worker {facts['pid']} on host {facts['host']}"
         verdict: Exception | None
         if facts["why"] == "timeout":
-            late = f"a task took longer than its timeout of {call.timeout_s:g} s, and {where} was"
-            verdict = EngineTimeoutError(f"{late} ended; allow it more time")
-        else:
-            verdict = lost = WorkerLostError(
-                f"{where} {facts['why']} while it held the task",
-                host=facts["host"],
-                by_task=facts["blame"],
+            verdict = EngineTimeoutError(
+                f"a task took longer than its timeout of {call.timeout_s:g} s, and worker "
+                f"{facts['pid']} on host {facts['host']} was ended; allow it more time"
             )
+        else:
+            verdict = lost = as_lost(facts)
             if call.judge is not None:
                 verdict = call.judge(lost)
         if verdict is not None:

@@ -62,7 +62,8 @@ class Place:
     ssh : str
         The program.
     own_control : str
-        Path for the control socket of a connection of our own.
+        Path for the control socket of a connection of our own; empty for none, so that each
+        command connects by itself.
     keep_alive_s : float
         Time between questions of ssh to the other side.
     users_control : str or None
@@ -70,6 +71,8 @@ class Place:
     environment : str or None
         Where `scoopsci.install` has put an environment, below the user's data there: it is used
         instead of `python` if it is there. None if only `python` will do.
+    prolog : str or None
+        A file for bash there, which may set up the environment.
     """
 
     destination: str | None
@@ -80,6 +83,7 @@ class Place:
     keep_alive_s: float
     users_control: str | None = None
     environment: str | None = None
+    prolog: str | None = None
 
     @classmethod
     def of(
@@ -105,7 +109,7 @@ class Place:
         patience_s : float
             A connection that is silent for so long is given up.
         own_control : str, optional
-            See above; it has to be set before the place is prepared.
+            See above.
         """
         is_here = host.ssh_destination in HERE and host.port is None
         return cls(
@@ -122,8 +126,8 @@ class Place:
         """Return the place as it is reached now, ready for a new connection."""
         if self.destination is None:
             return self
-        with contextlib.suppress(FileNotFoundError):  # of a connection that was cut
-            os.unlink(self.own_control)
+        if self.own_control:
+            Path(self.own_control).unlink(missing_ok=True)  # of a connection that was cut
         if _run_briefly([*self._program, "-O", "check", "--", self.destination]) is not None:
             configured = _run_briefly([*self._program, "-G", "--", self.destination]) or ""
             for line in configured.splitlines():
@@ -136,7 +140,10 @@ class Place:
         """Return the command that runs Python there, in an environment with some variables."""
         # For libraries that read them as they are loaded, which is before the first line.
         setting = ["env", *(f"{name}={value}" for name, value in variables.items())]
-        return self.reach([*setting, *self._interpreter, *arguments])
+        python = [*setting, *self._interpreter, *arguments]
+        if self.prolog is not None:
+            python = ["bash", "-c", 'source "$0" && exec "$@"', self.prolog, *python]
+        return self.reach(python)
 
     def reach(self, command: Sequence[str]) -> list[str]:
         """Return the command that runs a command there."""
@@ -145,6 +152,24 @@ class Place:
         # Forwardings of the user's own configuration are for other connections: they would listen.
         options = ["-T", "-oClearAllForwardings=yes"]
         return [*self._ssh(), *options, "--", self.destination, "exec " + shlex.join(command)]
+
+    def rsync(self, source: str | os.PathLike[str], folder: str) -> list[str]:
+        """Return the command that copies files, named on its standard input, into a folder there.
+
+        Parameters
+        ----------
+        source : path-like
+            The folder here that holds the files; each name, below it, ends with a zero byte.
+        folder : str
+            There.
+        """
+        options = ["-lpt", "--files-from=-", "--from0"]
+        if self.destination is None:
+            return ["rsync", *options, f"{source}/", folder]
+        user, at, name = self.destination.rpartition("@")
+        host = f"[{name}]" if ":" in name else name
+        program = shlex.join([*self._ssh(), "-oClearAllForwardings=yes"])
+        return ["rsync", *options, "-e", program, f"{source}/", f"{user}{at}{host}:{folder}/"]
 
     def as_typed(self) -> str:
         """Return a command by which a user can look for what is wrong."""
@@ -183,7 +208,7 @@ class Place:
         options: dict[str, str | int] = {
             "BatchMode": "yes",
             "ControlMaster": "auto" if self.users_control is None else "no",
-            "ControlPath": self.users_control or self.own_control,
+            "ControlPath": self.users_control or self.own_control or "none",
             "ControlPersist": "no",
             "ServerAliveInterval": max(1, round(self.keep_alive_s)),
             "ServerAliveCountMax": N_KEEP_ALIVES,

@@ -36,6 +36,8 @@ class Worker:
         Whether it is to end once it has no task.
     n_requests : int
         Tasks that it asked for before it was stopped.
+    n_answers : int
+        Answers that it has been sent as a sender of tasks.
     tasks : set of bytes
         Keys of the tasks that it has.
     """
@@ -48,6 +50,7 @@ class Worker:
     doomed: str | None = None
     retires: bool = False
     n_requests: int = 0
+    n_answers: int = 0
     tasks: set[bytes] = field(default_factory=set)
 
 

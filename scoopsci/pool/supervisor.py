@@ -51,6 +51,9 @@ class Owner(Protocol):
     def lose_tasks(self, worker: Worker, why: str, *, blame: bool) -> None:
         """Give up the tasks of a worker."""
 
+    def forget_sender(self, worker: Worker) -> None:
+        """Drop the tasks that a worker has sent."""
+
     def note_continued(self, worker: Worker) -> None:
         """Use a worker again that was stopped."""
 
@@ -338,6 +341,7 @@ class Supervisor:
         else:
             why, blame = f"ended with {told['how']}", told["own_doing"]
         self._owner.lose_tasks(worker, why, blame=blame)
+        self._owner.forget_sender(worker)
         if not worker.ready and not worker.doomed:
             host.n_bad_starts += 1
             if host.n_bad_starts >= N_STARTS:
@@ -382,6 +386,7 @@ class Supervisor:
         for worker in list(host.workers.values()):
             del self.workers[worker.name]
             self._owner.lose_tasks(worker, "was lost with its host", blame=False)
+            self._owner.forget_sender(worker)
         host.workers.clear()
 
     def _tell_hosts(self) -> None:

@@ -15,6 +15,9 @@ from scoopsci.pool.messages import FETCH, INITIALIZE, INITIALIZED, REPLY, REQUES
 
 __all__ = ["work"]
 
+#: Workers of this kind submit nothing.
+NO_ANSWERS = b"0"
+
 
 def work(name: str, socket: str, run: Callable[[Sequence[Any]], Sequence[Any]]) -> None:
     """Take tasks until the process is ended.
@@ -49,6 +52,6 @@ def work(name: str, socket: str, run: Callable[[Sequence[Any]], Sequence[Any]]) 
         if kind not in (TASK, INITIALIZE):
             continue
         outcome = run([frame.buffer for frame in frames])
-        answer = REPLY if kind == TASK else INITIALIZED
-        broker.send_multipart([answer + task, *outcome], copy=False)
+        answer = REPLY + task + NO_ANSWERS if kind == TASK else INITIALIZED
+        broker.send_multipart([answer, *outcome], copy=False)
         del frames, outcome  # or they would stay in memory until the next task

@@ -16,6 +16,7 @@ import psutil
 import pytest
 
 from scoopsci import estimate, pi
+from scoopsci.engines.scoop import OPEN
 from tests.cluster.mixed_program import draw
 from tests.conftest import (
     REPOSITORY,
@@ -90,10 +91,29 @@ def test_wrong_use_under_scoop_is_one_line(
     assert told in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("option", "value", "n_lines"), [((), "", 1), (("--quiet",), "", 0), ((), "1", 0)]
+)
+def test_an_open_pool_is_told_of_in_one_line(
+    run_scoop: RunScoop,
+    option: tuple[str, ...],
+    value: str,
+    n_lines: int,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("SCOOPSCI_OPEN_POOL", value)
+    done = run_scoop(*HOSTFILE, "-q", SCRIPT, "--points", "1000", "--seed", "3", *option)
+    assert done.stderr.splitlines() == [OPEN] * n_lines
+    assert "scoopsci run" in OPEN
+    assert done.stdout
+
+
 @pytest.fixture
 def endless_run() -> Iterator[subprocess.Popen[str]]:
     """Start a run without end, and yield it once its workers compute."""
-    process = start_scoop(*HOSTFILE, "-q", SCRIPT, "--points", str(10**13), "--seed", "1", n=3)
+    process = start_scoop(
+        *HOSTFILE, "-q", SCRIPT, *["--points", "10000000000000", "--seed", "1", "--quiet"], n=3
+    )
     try:
         wait_for_work(process.pid, seconds=6.0)
         yield process

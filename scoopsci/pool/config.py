@@ -1,0 +1,91 @@
+"""What the broker of a pool is told at its start."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from scoopsci.hosts import Host
+from scoopsci.pool.launcher import Place
+
+__all__ = ["make_config"]
+
+#: A pool without a worker for so long, in times of host_timeout, gives up.
+LONELY_TIMES = 4
+
+#: Agent and broker tell each other that they live so often, and no seldomer than so many times in
+#: host_timeout: a late word is not yet silence.
+HEARTBEAT_S, BEATS_PER_TIMEOUT = 2.0, 4
+
+#: Agents without a word from the broker for so long, in times of host_timeout, end.
+LEASE_TIMES = 2
+
+
+def make_config(
+    hosts: Sequence[Host],
+    work: Sequence[str],
+    *,
+    variables: Mapping[str, str],
+    python: str | os.PathLike[str] | None,
+    ssh: str | os.PathLike[str],
+    host_timeout: float,
+    start_timeout: float,
+    initializes: bool,
+    worker_memory: int | None = None,
+    mixed: bool = False,
+    prolog: str | None = None,
+) -> dict[str, Any]:
+    """Return the configuration of a broker, for `scoopsci.pool.driver.PoolDriver`.
+
+    Parameters
+    ----------
+    hosts : sequence of Host
+        Where workers are to be.
+    work : sequence of str
+        What a worker runs, as MODULE:FUNCTION, and further such names, which it is given.
+    variables : mapping of str
+        For the environment of agents and workers.
+    initializes : bool
+        Whether there are frames for each worker to run first.
+    prolog : str, optional
+        A file for bash on each host, sourced before the agent starts.
+    python, ssh, host_timeout, start_timeout, worker_memory, mixed
+        See `scoopsci.Pool`.
+    """
+
+    def describe(host: Host) -> dict[str, Any]:
+        place = Place.of(host, python=python, ssh=ssh, patience_s=host_timeout)
+        return {
+            "label": host.name,
+            "n_workers": host.n_workers,
+            "place": {**asdict(place), "prolog": prolog},
+        }
+
+    return {
+        "hosts": [describe(host) for host in hosts],
+        "host_timeout_s": host_timeout,
+        "start_timeout_s": start_timeout,
+        "workers_timeout_s": LONELY_TIMES * host_timeout,
+        "mixed": mixed,
+        "initializes": initializes,
+        "variables": dict(variables),
+        "agent": {
+            "python": sys.version_info[:2],
+            "work": list(work),
+            "path": [os.path.abspath(entry) for entry in sys.path if _is_users(entry)],
+            "heartbeat_s": min(HEARTBEAT_S, host_timeout / BEATS_PER_TIMEOUT),
+            "lease_s": LEASE_TIMES * host_timeout,
+            "memory_bytes": worker_memory,
+        },
+    }
+
+
+def _is_users(entry: str) -> bool:
+    """Tell whether an entry of the path is the user's own, not Python's or its packages'."""
+    path = Path(entry).resolve()
+    roots = {Path(root).resolve() for root in (sys.prefix, sys.base_prefix)}
+    return path.is_dir() and not any(path.is_relative_to(root) for root in roots)

@@ -1,0 +1,1 @@
+"""SCOOP programs, run unchanged on the workers of a pool."""

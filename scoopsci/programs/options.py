@@ -1,0 +1,111 @@
+"""The command `scoopsci run`: the options of ``python -m scoop``, or why there are none."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from typing import Any, NoReturn
+
+from scoopsci.arguments import check_count
+
+__all__ = ["add_run"]
+
+#: Options of SCOOP's that there are not, and the reason.
+REFUSED = {
+    "--rsh": "rsh shows passwords and results to the network; the hosts are reached by ssh",
+    "--external-hostname": "no worker calls back, so nobody needs the name; leave it out",
+    "--debug": "it writes SCOOP's own traces; scoopsci run -v shows more of scoop.logger's",
+    "--profile": "profile a task itself, with cProfile or py-spy",
+}
+
+
+def add_run(commands: Any) -> None:
+    """Add the parser of the command.
+
+    Parameters
+    ----------
+    commands : argparse subparsers
+        Of the main parser.
+    """
+    run = commands.add_parser(
+        "run",
+        help="run a SCOOP program, as python -m scoop does, on a pool of ours",
+        description="Run a program that uses scoop.futures, unchanged, on workers that nobody else "
+        "can reach and that outlive their neighbours. Where no hosts are named, those that SLURM, "
+        "PBS or SGE have given are used, else this machine.",
+        epilog="example: scoopsci run -n 4 --hostfile hostfile --stage program.py its arguments",
+    )
+    add = run.add_argument
+    add("-n", type=_workers, dest="workers", metavar="N", help="workers on all hosts together")
+    where = run.add_mutually_exclusive_group()
+    where.add_argument("--hostfile", metavar="F", help="file that names the hosts")
+    where.add_argument("--hosts", "--host", nargs="*", metavar="HOST", help="or their names")
+    add(
+        "--stage",
+        action="store_true",
+        help="copy the script's folder to the hosts for the time of the run",
+    )
+    add("--data", action="append", metavar="PATH", help="with --stage: copy this beside the script")
+    add(
+        "--path",
+        "-p",
+        metavar="FOLDER",
+        help="where workers run the script (default: here); what --stage copies stays there",
+    )
+    add("--nice", type=int, default=0, metavar="N", help="niceness of the workers, -20 to 19")
+    add("--python-interpreter", metavar="PATH", help="on other hosts (default: the path of this)")
+    add("--pythonpath", metavar="FOLDERS", help="where workers look for modules first")
+    add("--prolog", metavar="FILE", help="on each host, sourced by bash before anything else")
+    add("--ssh-executable", default="ssh", metavar="PROGRAM", help="what reaches the hosts")
+    add(
+        "--quiet", "-q", action="store_true", help="of scoop.logger, show warnings and errors alone"
+    )
+    add("--verbose", "-v", action="count", default=0, help="of scoop.logger, show everything")
+    add("-b", type=int, default=1, help=argparse.SUPPRESS)
+    add("--backend", default="ZMQ", help=argparse.SUPPRESS)
+    add("--tunnel", action="store_true", help=argparse.SUPPRESS)  # it is always so
+    for name, reason in REFUSED.items():
+        add(name, nargs="?", action=_Refuse, const=reason, help=argparse.SUPPRESS)
+    add("script", metavar="SCRIPT", help="the program")
+    add("arguments", nargs=argparse.REMAINDER, metavar="ARGS", help="its arguments, as they are")
+    run.set_defaults(run=_run)
+
+
+class _Refuse(argparse.Action):
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> NoReturn:
+        parser.error(f"there is no {self.option_strings[0]}: {self.const}")
+
+
+def _workers(text: str) -> int:
+    try:
+        return check_count("N", int(text))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"must be a number of workers, got {text!r}") from None
+
+
+def _run(options: argparse.Namespace) -> int:
+    from scoopsci.programs.choose import choose_hosts
+    from scoopsci.programs.origin import run_program
+    from scoopsci.programs.staging import find_sources
+
+    if options.b != 1:
+        raise ValueError(f"-b must be 1, got {options.b}: one broker serves all hosts")
+    if options.backend != "ZMQ":
+        raise ValueError(f"--backend must be ZMQ, got {options.backend!r}: there is no other one")
+    if options.data and not options.stage:
+        raise ValueError(f"--data {options.data[0]} is copied with --stage alone; add --stage")
+    if options.hosts == []:
+        raise ValueError("--hosts names no host; name one, or leave it out")
+    return run_program(
+        options.script,
+        options.arguments,
+        choose_hosts(options.workers, hostfile=options.hostfile, names=options.hosts or ()),
+        folder=options.path,
+        sources=find_sources(options.script, options.data or ()) if options.stage else None,
+        nice=options.nice,
+        path=options.pythonpath.split(os.pathsep) if options.pythonpath else (),
+        prolog=options.prolog,
+        log_level="WARNING" if options.quiet else "DEBUG" if options.verbose else "INFO",
+        python=options.python_interpreter,
+        ssh=options.ssh_executable,
+    )

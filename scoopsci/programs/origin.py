@@ -1,0 +1,270 @@
+"""The process that runs a SCOOP program: it submits and waits, and never executes a task."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import threading
+import traceback
+from collections.abc import Callable, Sequence
+from concurrent.futures import Executor, Future
+from pathlib import Path
+from queue import Empty, SimpleQueue
+from types import ModuleType
+from typing import Any, TypedDict
+
+import scoop
+
+from scoopsci.engines.pool import THREADS
+from scoopsci.engines.scoop import use_workers
+from scoopsci.errors import EngineError
+from scoopsci.hosts import Host
+from scoopsci.pool import messages as kind
+from scoopsci.pool.config import make_config
+from scoopsci.pool.driver import PoolDriver
+from scoopsci.pool.losses import Losses
+from scoopsci.programs import futures
+from scoopsci.programs.pickling import dump, load, make_task, share_names, take_outcome
+from scoopsci.programs.session import Session, open_session
+from scoopsci.programs.staging import Source, stage
+from scoopsci.programs.stand_in import stand_in_for_scoop
+from scoopsci.programs.worker import POISON_AFTER, load_script
+
+__all__ = ["run_program"]
+
+
+class Ways(TypedDict):
+    """How hosts are reached."""
+
+    python: str | os.PathLike[str] | None
+    ssh: str | os.PathLike[str]
+    host_timeout: float
+
+
+class Origin(Session):
+    """The session of the process that runs the program."""
+
+    driver: PoolDriver
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._thread = threading.get_ident()
+        self._come: SimpleQueue[Callable[[], None]] = SimpleQueue()
+
+    @property
+    def name(self) -> bytes:
+        """The name of this process at the broker."""
+        return self.driver.name
+
+    def send(self, future: futures.Future, frames: Sequence[Any]) -> None:
+        """Send a task; its outcome settles the future."""
+
+        def settle() -> None:
+            if carried.cancelled():
+                return
+            error = carried.exception()
+            future.settle(None if error else carried.result(), error)
+
+        future.ticket = carried = self.driver.send(frames, judge=Losses(POISON_AFTER).judge)
+        carried.add_done_callback(lambda _: self._come.put(settle))
+
+    def cancel(self, future: futures.Future) -> bool:
+        """Take a task back that has not started, and tell whether that was possible."""
+        return bool(future.ticket.cancel())
+
+    def set_constant(self, name: str, frames: Sequence[Any]) -> None:
+        """Name a value for all processes."""
+        self.driver.set_variable(name.encode(), frames)
+
+    def take_in(self, timeout_s: float) -> None:
+        """Deal with what has come, or with what comes first in some time."""
+        if threading.get_ident() != self._thread:
+            raise EngineError("scoop.futures are used by the thread that runs the program alone")
+        try:
+            self._come.get(timeout=None if timeout_s == float("inf") else timeout_s)()
+            while True:
+                self._come.get_nowait()()
+        except Empty:
+            pass
+
+    def hear(self, message: bytes, rest: bytes, frames: Sequence[Any]) -> None:
+        """Take a message, in the driver's thread."""
+        if message == kind.OUTPUT:
+            _print(rest, bytes(frames[0]).decode(errors="replace"))
+        elif message == kind.VARIABLE:
+            owner, name = rest[: kind.NAME_BYTES], rest[kind.NAME_BYTES :].decode()
+            self._come.put(lambda: self._note_constant(name, owner, frames))
+
+    def _note_constant(self, name: str, owner: bytes, frames: Sequence[Any]) -> None:
+        if name not in self.owners:
+            self.owners[name], self.constants[name] = owner, load(frames)
+
+
+class _Workers(Executor):
+    """The workers of the program, for runs of scoopsci in it."""
+
+    def __init__(self, driver: PoolDriver) -> None:
+        self._driver = driver
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        future: Future[Any] = Future()
+        carried = self._driver.send(make_task(fn, args, kwargs))
+        carried.add_done_callback(lambda _: _pass_on(carried, future))
+        return future
+
+
+def _pass_on(carried: Future[Any], future: Future[Any]) -> None:
+    error = carried.exception()
+    result = None
+    if error is None:
+        result, error = take_outcome(carried.result())
+    if error is not None:
+        future.set_exception(error)
+    else:
+        future.set_result(result)
+
+
+def _print(stream: bytes, text: str) -> None:
+    with contextlib.suppress(OSError):  # nobody reads it any more
+        (sys.stdout if stream == b"1" else sys.stderr).write(text)
+
+
+def run_program(
+    script: str | os.PathLike[str],
+    arguments: Sequence[str],
+    hosts: Sequence[Host],
+    *,
+    folder: str | None = None,
+    sources: Sequence[Source] | None = None,
+    nice: int = 0,
+    path: Sequence[str] = (),
+    prolog: str | None = None,
+    log_level: str = "INFO",
+    python: str | os.PathLike[str] | None = None,
+    ssh: str | os.PathLike[str] = "ssh",
+    host_timeout: float = 15.0,
+    start_timeout: float = 60.0,
+) -> int:
+    """Run a program that uses `scoop.futures`, and return its exit status.
+
+    Parameters
+    ----------
+    script : path-like
+        The program.
+    arguments : sequence of str
+        For the program.
+    hosts : sequence of Host
+        Where workers are to be.
+    folder : str, optional
+        Where workers run it, and look for a script whose path is relative; by default the folder
+        in which we are, on all hosts.
+    sources : sequence of Source, optional
+        Copied to all hosts, the script among them: into that folder where one is given, else into
+        one that goes with the run.
+    nice : int
+        Niceness of the workers.
+    path : sequence of str
+        Where workers look for modules first.
+    prolog : str, optional
+        A file for bash on each host, sourced before anything else.
+    log_level : str
+        Of `scoop.logger`.
+    python, ssh, host_timeout, start_timeout
+        See `scoopsci.Pool`.
+
+    Returns
+    -------
+    int
+        As Python would end with: 1 after an exception, whose traceback has been printed, and what
+        `sys.exit` was given.
+
+    Raises
+    ------
+    EngineError
+        If the workers cannot start, or cannot load the script.
+    OSError
+        If there is no such script.
+    """
+    here = str(Path(script).resolve(strict=True))
+    there, patience_s = os.fspath(script), 0.0
+    ways: Ways = {"python": python, "ssh": ssh, "host_timeout": host_timeout}
+    with contextlib.ExitStack() as stack:
+        if sources is not None:
+            copied = stage(hosts, sources, folder=folder, **ways)
+            folder, there, patience_s = stack.enter_context(copied), Path(here).name, start_timeout
+        constants = {"SIZE": sum(host.n_workers or 0 for host in hosts), "MAIN_MODULE": there}
+        setup = dump(
+            (
+                load_script,
+                (there, os.path.abspath(folder or "."), list(arguments), constants),
+                {
+                    "patience_s": patience_s,
+                    "nice": nice,
+                    "path": list(path),
+                    "log_level": log_level,
+                },
+            )
+        )
+        config = make_config(
+            hosts,
+            ["scoopsci.programs.worker:work"],
+            variables=dict.fromkeys(THREADS, "1"),
+            start_timeout=start_timeout,
+            initializes=True,
+            mixed=True,
+            prolog=prolog,
+            **ways,
+        )
+        origin = Origin()
+        origin.driver = PoolDriver(config, setup, _check_setup, origin.hear)
+        stack.callback(origin.driver.shutdown)
+        origin.driver.wait_until_ready(start_timeout)
+        for name, value in {**constants, "SIZE": origin.driver.n_workers}.items():
+            setattr(scoop, name, value)
+        stand_in_for_scoop(is_origin=True, log_level=log_level)
+        use_workers(_Workers(origin.driver))
+        open_session(origin)
+        return _run(here, arguments)
+
+
+def _check_setup(frames: Sequence[Any]) -> None:
+    names, error = take_outcome(frames)
+    if error is not None:
+        failure = EngineError(f"a worker cannot load the script: {error or repr(error)}")
+        for note in getattr(error, "__notes__", ()):
+            failure.add_note(note)
+        raise failure
+    share_names(names)
+
+
+def _run(path: str, arguments: Sequence[str]) -> int:
+    sys.argv = [path, *arguments]
+    sys.path.insert(0, str(Path(path).parent))
+    module = ModuleType("__main__")
+    module.__file__ = path
+    # Workers know the script by the other name.
+    sys.modules["__main__"] = sys.modules["SCOOP_WORKER"] = module
+    try:
+        exec(compile(Path(path).read_bytes(), path, "exec"), vars(module))
+    except SystemExit as end:
+        return _as_status(end.code)
+    except Exception as error:
+        _show(error, path)
+        return 1
+    return 0
+
+
+def _as_status(code: object) -> int:
+    if code is None or isinstance(code, int):
+        return code or 0
+    print(code, file=sys.stderr)
+    return 1
+
+
+def _show(error: Exception, path: str) -> None:
+    """Print the traceback, from the script's first line on."""
+    start = error.__traceback__
+    while start is not None and start.tb_frame.f_code.co_filename != path:
+        start = start.tb_next
+    traceback.print_exception(error.with_traceback(start or error.__traceback__))

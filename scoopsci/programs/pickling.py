@@ -1,0 +1,127 @@
+"""Tasks and outcomes as frames; what the script defines travels by its name.
+
+Origin and workers have loaded the same script, so a class of it is the same class on both sides,
+and a large array at its top is not sent with each task.
+"""
+
+from __future__ import annotations
+
+import io
+import pickle
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from types import FunctionType
+from typing import Any
+
+import cloudpickle
+
+from scoopsci.engines.payload import OUT_OF_BAND_BYTES, Failure, not_pickled
+
+__all__ = ["SCRIPT_MODULES", "dump", "load", "make_task", "run_task", "share_names", "take_outcome"]
+
+#: The names of the script's module: in the origin, and in workers.
+SCRIPT_MODULES = ("__main__", "SCOOP_WORKER")
+
+RESULT, FAILURE = b"R", b"F"
+
+#: What is defined in the script of the workers.
+_shared: set[str] = set()
+
+
+def share_names(names: Sequence[str]) -> None:
+    """Note what the workers' script defines."""
+    _shared.update(names)
+
+
+class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
+    def reducer_override(self, obj: Any) -> Any:
+        if isinstance(obj, (type, FunctionType)) and obj.__module__ in SCRIPT_MODULES:
+            path = obj.__qualname__
+            if path.split(".")[0] in _shared and _look_up(path) is obj:
+                return _find, (path,)
+        return super().reducer_override(obj)
+
+
+def _look_up(path: str) -> Any:
+    found: Any = sys.modules["__main__"]
+    for name in path.split("."):
+        found = getattr(found, name, None)
+    return found
+
+
+def _find(path: str) -> Any:
+    found = _look_up(path)
+    if found is None:
+        raise AttributeError(f"the script defines no {path!r} here")
+    return found
+
+
+def dump(value: object) -> list[Any]:
+    """Pickle a value, its large buffers out of band and uncopied."""
+    buffers: list[Any] = []
+
+    def keep_small_in_band(buffer: pickle.PickleBuffer) -> bool:
+        small = buffer.raw().nbytes < OUT_OF_BAND_BYTES
+        if not small:
+            buffers.append(buffer)
+        return small
+
+    file = io.BytesIO()
+    _Pickler(file, protocol=5, buffer_callback=keep_small_in_band).dump(value)
+    return [file.getvalue(), *buffers]
+
+
+def load(frames: Sequence[Any]) -> Any:
+    """Return the value that `dump` was given."""
+    return pickle.loads(frames[0], buffers=frames[1:])
+
+
+def make_task(fn: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any]) -> list[Any]:
+    """Return the frames of a call.
+
+    Raises
+    ------
+    TaskError
+        If it cannot be pickled.
+    """
+    try:
+        return dump((fn, args, kwargs))
+    except (Exception, SystemExit) as error:
+        raise not_pickled(error) from error
+
+
+def run_task(frames: Sequence[Any]) -> list[Any]:
+    """Run a call, whatever it does, and return the frames of its outcome."""
+    stage = "unpickling the task"
+    try:
+        fn, args, kwargs = load(frames)
+        stage = "running"
+        result = fn(*args, **kwargs)
+        stage = "pickling the result"
+        return [RESULT, *dump(result)]
+    except BaseException as error:  # SystemExit, too, must not end the worker
+        return [FAILURE, pickle.dumps(Failure.of(error, stage))]
+
+
+def take_outcome(frames: Sequence[Any]) -> tuple[Any, BaseException | None]:
+    """Return what a call has returned, or what it has raised."""
+    if bytes(frames[0]) == RESULT:
+        try:
+            return load(frames[1:]), None
+        except (Exception, SystemExit) as error:
+            lost = replace(Failure.of(error, "unpickling the result"), host=None, pid=None)
+            return None, lost.as_error()
+    failure: Failure = pickle.loads(frames[1])
+    try:
+        cause = pickle.loads(failure.cause)
+    except (Exception, SystemExit):  # it could not be pickled, or is of a class that is not here
+        return None, failure.as_error()
+    if failure.stage != "running":
+        return None, failure.as_error()
+    cause.add_note(f"raised on host {failure.host}, process {failure.pid}:\n{failure.traceback}")
+    if isinstance(cause, (FileNotFoundError, ModuleNotFoundError)):
+        cause.add_note(
+            f"what lies beside the script is copied to {failure.host} by --stage, more by --data"
+        )
+    return None, cause

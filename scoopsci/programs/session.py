@@ -1,0 +1,124 @@
+"""The connection of a process to the pool: the origin has one, and so has each worker."""
+
+from __future__ import annotations
+
+import time
+from abc import ABC, abstractmethod
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from scoopsci.errors import EngineError
+
+if TYPE_CHECKING:
+    from scoopsci.programs.futures import Future
+
+__all__ = ["Arrivals", "Session", "current_session", "do_nothing", "open_session"]
+
+
+class Arrivals:
+    """Futures in the order in which they end.
+
+    Parameters
+    ----------
+    futures : iterable of Future
+        Those that are waited for.
+    """
+
+    def __init__(self, futures: Iterable[Future]) -> None:
+        self.ended: deque[Future] = deque()
+        #: Called when one ends, by whoever waits.
+        self.wake: Callable[[], None] = do_nothing
+        for future in futures:
+            if future.isDone:
+                self.ended.append(future)
+            else:
+                future.watchers.append(self)
+
+    def note_end(self, future: Future) -> None:
+        """Take note of a future that has ended."""
+        self.ended.append(future)
+        self.wake()
+
+
+def do_nothing() -> None:
+    """Stand where nobody waits."""
+
+
+class Session(ABC):
+    """Sends tasks and takes their outcomes, all in the thread that runs the program.
+
+    Attributes
+    ----------
+    constants : dict
+        What `scoop.shared` holds: name to value.
+    owners : dict
+        Name to the one who has set it.
+    """
+
+    def __init__(self) -> None:
+        self.constants: dict[str, Any] = {}
+        self.owners: dict[str, bytes] = {}
+
+    @property
+    @abstractmethod
+    def name(self) -> bytes:
+        """The name of this process at the broker."""
+
+    @abstractmethod
+    def send(self, future: Future, frames: Sequence[Any]) -> None:
+        """Send a task; its outcome settles the future."""
+
+    @abstractmethod
+    def cancel(self, future: Future) -> bool:
+        """Take a task back that has not started, and tell whether that was possible."""
+
+    @abstractmethod
+    def set_constant(self, name: str, frames: Sequence[Any]) -> None:
+        """Name a value for all processes."""
+
+    @abstractmethod
+    def take_in(self, timeout_s: float) -> None:
+        """Deal with what has come, or with what comes first in some time."""
+
+    def wait(self, arrivals: Arrivals, deadline_s: float | None = None) -> Future | None:
+        """Return the next future that has ended, or None once the time has come."""
+        while not arrivals.ended:
+            left_s = _time_left(deadline_s)
+            if left_s == 0.0:
+                return None
+            self.wait_a_while(arrivals, left_s)
+        return arrivals.ended.popleft()
+
+    def wait_a_while(self, arrivals: Arrivals, timeout_s: float) -> None:
+        """Wait until something has changed, or the time is over."""
+        self.take_in(timeout_s)
+
+
+def _time_left(deadline_s: float | None) -> float:
+    return float("inf") if deadline_s is None else max(0.0, deadline_s - time.monotonic())
+
+
+_session: Session | None = None
+
+
+def open_session(session: Session | None) -> None:
+    """Make it the session of this process."""
+    global _session
+    _session = session
+
+
+def current_session() -> Session:
+    """Return the session of this process.
+
+    Raises
+    ------
+    EngineError
+        If there is none, as while a worker loads the script.
+    """
+    if _session is None:
+        raise EngineError(
+            "scoop.futures are used while a worker loads the script; what the program does belongs "
+            "under: if __name__ == '__main__'"
+        )
+    return _session

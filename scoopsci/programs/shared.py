@@ -1,0 +1,41 @@
+"""What a program finds as `scoop.shared`: values that every process knows by a name."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from scoopsci.programs.pickling import dump
+from scoopsci.programs.session import current_session
+
+__all__ = ["getConst", "setConst"]
+
+
+def setConst(**kwargs: Any) -> None:  # noqa: N802
+    """Name values for all processes, once and for all.
+
+    Raises
+    ------
+    TypeError
+        If a name is taken.
+    """
+    session = current_session()
+    session.take_in(0.0)
+    for name, value in kwargs.items():
+        if name not in session.owners:
+            session.set_constant(name, dump(value))
+            while name not in session.owners:
+                session.take_in(1.0)
+            if session.owners[name] == session.name:
+                continue
+        raise TypeError(f"the constant {name!r} exists already; constants cannot be changed")
+
+
+def getConst(name: str, timeout: float = 0.1) -> Any:  # noqa: N802
+    """Return the value of a name, or None if there is none within some seconds."""
+    session = current_session()
+    deadline_s = time.monotonic() + timeout
+    session.take_in(0.0)
+    while name not in session.constants and (left_s := deadline_s - time.monotonic()) > 0:
+        session.take_in(min(left_s, 1.0))
+    return session.constants.get(name)

@@ -1,0 +1,327 @@
+"""`scoopsci run` on this machine: SCOOP programs, unchanged, on a safe pool."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from tests.conftest import REPOSITORY, becomes
+
+HERE = Path(__file__).parent
+RUN = [sys.executable, "-m", "scoopsci", "run"]
+SCOOP = [sys.executable, "-m", "scoop", "--quiet"]
+GENEROUS_S = 120.0
+
+
+def start(command: list[str], folder: Path, **options: Any) -> subprocess.Popen[str]:
+    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
+    return subprocess.Popen(
+        command, cwd=folder, env=environment, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, **options,
+    )  # fmt: skip
+
+
+def run(
+    command: list[str], folder: Path, said: str | None = None
+) -> subprocess.CompletedProcess[str]:
+    stdin = subprocess.DEVNULL if said is None else subprocess.PIPE
+    with start(command, folder, stdin=stdin) as process:
+        try:
+            out, err = process.communicate(said, timeout=GENEROUS_S)
+        finally:
+            process.kill()
+    return subprocess.CompletedProcess(command, process.returncode, out, err)
+
+
+def run_text(tmp_path: Path, text: str, *more: str, said: str | None = None) -> Any:
+    """Run a program of a few lines, below the line that it begins with."""
+    program = tmp_path / "program.py"
+    program.write_text(f"from scoop import futures, shared\n{textwrap.dedent(text)}")
+    return run([*RUN, "-n", "2", *more, "program.py"], tmp_path, said)
+
+
+@pytest.mark.parametrize("n_workers", ["1", "2"])
+def test_every_call_as_under_scoop(n_workers: str) -> None:
+    arguments = ["every_call.py", "a", "b c", "--option", "-n"]
+    theirs = json.loads(run([*SCOOP, "-n", "2", *arguments], HERE).stdout)
+    done = run([*RUN, "-n", n_workers, *arguments], HERE)
+    ours = json.loads(done.stdout)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert (theirs.pop("executed in the origin"), ours.pop("executed in the origin")) == (
+        True,
+        False,
+    )
+    assert ours == theirs
+
+
+def test_errors_where_scoop_is_silent() -> None:
+    done = run([*RUN, "-n", "2", "calls_that_fail.py"], HERE)
+    found = json.loads(done.stdout)
+    assert found.pop("next") == [0, 1, 2]
+    assert {name: error for name, (error, _) in found.items()} == {
+        "argument": "TaskError",
+        "result": "TaskError",
+        "unpickling the task": "TaskError",
+        "unpickling the result": "TaskError",
+        "worker": "PoisonTaskError",
+        "timeout of result": "EngineTimeoutError",
+        "timeout of map": "EngineTimeoutError",
+        "timeout of map_as_completed": "EngineTimeoutError",
+        "timeout of as_completed": "EngineTimeoutError",
+        "nothing to reduce": "ValueError",
+        "no function": "TypeError",
+        "constant": "TypeError",
+    }
+    assert "cannot pickle '_thread.lock' object" in found["argument"][1]
+
+
+@pytest.mark.parametrize(
+    ("end", "status", "words"),
+    [
+        ("pass", 0, ""),
+        ("raise SystemExit(5)", 5, ""),
+        ("raise SystemExit", 0, ""),
+        ("raise SystemExit('no more')", 1, "no more\n"),
+        ("import os; os._exit(7)", 7, ""),
+    ],
+)
+def test_exit_status(tmp_path: Path, end: str, status: int, words: str) -> None:
+    done = run_text(
+        tmp_path,
+        f"""
+        if __name__ == "__main__":
+            print(futures.submit(abs, -2).result(), flush=True)
+            {end}
+        """,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (status, "2\n", words)
+
+
+def test_exception_gives_status_1_and_its_traceback_once(tmp_path: Path) -> None:
+    done = run_text(tmp_path, "def wrong():\n    [].pop()\n\nif __name__ == '__main__': wrong()\n")
+    assert done.returncode == 1
+    assert done.stdout == ""
+    assert done.stderr.startswith("Traceback (most recent call last):\n  File ")
+    assert done.stderr.count("Traceback") == 1
+    assert 'program.py", line 5, in <module>' in done.stderr.splitlines()[1]
+    assert done.stderr.endswith("IndexError: pop from empty list\n")
+
+
+def test_exception_of_a_task_is_the_programs_own(tmp_path: Path) -> None:
+    done = run_text(
+        tmp_path,
+        """
+        class OwnError(Exception):
+            pass
+
+        def fail(x):
+            raise OwnError(x)
+
+        if __name__ == "__main__":
+            try:
+                futures.submit(fail, 1).result()
+            except OwnError as error:
+                print("caught", error.args)
+            list(futures.map(fail, [2]))
+        """,
+    )
+    assert (done.returncode, done.stdout) == (1, "caught (1,)\n")
+    assert "in fail\n" in done.stderr  # the worker's traceback
+    assert "OwnError: 2\nraised on host" in done.stderr
+
+
+def test_streams_and_standard_input(tmp_path: Path) -> None:
+    done = run_text(
+        tmp_path,
+        """
+        import os, sys
+
+        def talk(x):
+            print("out", x)
+            print("err", x, file=sys.stderr)
+            os.write(1, b"low\\n")
+
+        if __name__ == "__main__":
+            list(futures.map(talk, range(2)))
+            print(sys.stdin.read())
+        """,
+        said="said to the program",
+    )
+    assert sorted(done.stdout.splitlines()) == ["out 0", "out 1", "said to the program"]
+    # What bypasses sys.stdout in a task is for people.
+    assert sorted(done.stderr.splitlines()) == ["err 0", "err 1", "low", "low"]
+
+
+def test_unknown_option_is_told_of(tmp_path: Path) -> None:
+    done = run_text(
+        tmp_path, "if __name__ == '__main__': print(list(futures.map(abs, [-1], level=2)))"
+    )
+    assert (done.returncode, done.stdout) == (0, "[1]\n")
+    assert "there is no option 'level'" in done.stderr
+
+
+def test_ctrl_c(tmp_path: Path) -> None:
+    (tmp_path / "program.py").write_text(
+        "import time\nfrom scoop import futures\n"
+        "if __name__ == '__main__':\n"
+        "    tasks = [futures.submit(time.sleep, 100) for _ in range(4)]\n"
+        "    print('waits', flush=True)\n"
+        "    futures.wait(tasks)\n"
+    )
+    with start([*RUN, "-n", "2", "program.py"], tmp_path) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "waits\n"
+        children = psutil.Process(process.pid).children(recursive=True)
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=GENEROUS_S)
+    assert (process.returncode, err) == (130, "scoopsci run: interrupted\n")
+    assert len(children) >= 4  # a broker, an agent and two workers
+    assert becomes(lambda: not any(child.is_running() for child in children))
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("import nowhere", "a worker cannot load the script: No module named 'nowhere'"),
+        ("1 / 0", "a worker cannot load the script: division by zero"),
+        ("list(futures.map(abs, [1]))", "if __name__ == '__main__'"),
+    ],
+)
+def test_script_that_cannot_be_loaded(tmp_path: Path, text: str, words: str) -> None:
+    done = run_text(tmp_path, text)
+    assert done.returncode == 1
+    assert words in done.stderr.splitlines()[-1]
+    assert done.stderr.count("Traceback") == 1
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ([], "required: SCRIPT"),
+        (["nowhere.py"], "nowhere.py"),
+        (["-n", "0", "every_call.py"], "must be a number of workers, got '0'"),
+        (["-b", "2", "every_call.py"], "-b must be 1, got 2"),
+        (["--rsh", "every_call.py"], "there is no --rsh: "),
+        (["--external-hostname", "me", "every_call.py"], "there is no --external-hostname: "),
+        (["--debug", "every_call.py"], "there is no --debug: "),
+        (["--profile", "every_call.py"], "there is no --profile: "),
+        (["--backend", "TCP", "every_call.py"], "--backend must be ZMQ, got 'TCP'"),
+        (["--data", "x", "every_call.py"], "add --stage"),
+        (["--stage", "--data", "nowhere", "every_call.py"], "nowhere"),
+        (["--hosts", "--", "every_call.py"], "--hosts names no host"),
+        (["--hostfile", "nowhere", "every_call.py"], "nowhere"),
+        (["--nice", "much", "every_call.py"], "--nice"),
+    ],
+)
+def test_wrong_use(options: list[str], words: str) -> None:
+    done = run([*RUN, *options], HERE)
+    assert done.returncode in (1, 2)
+    assert done.stdout == ""
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("scoopsci run: ")
+    assert words in line
+
+
+def test_scoops_options(tmp_path: Path) -> None:
+    (tmp_path / "modules").mkdir()
+    (tmp_path / "modules" / "beside.py").write_text("word = 'found'\n")
+    (tmp_path / "there").mkdir()
+    (tmp_path / "prolog.sh").write_text("export [[ -n x ]] 2>/dev/null; export PROLOG=sourced\n")
+    text = """
+        import os, sys
+        import scoop
+
+        def look(_):
+            import beside
+            scoop.logger.info("seen")
+            return (os.getcwd(), os.nice(0), os.environ["PROLOG"], beside.word)
+
+        if __name__ == "__main__":
+            print(futures.submit(look, 1).result())
+        """
+    options = [
+        "--path", str(tmp_path / "there"), "--nice", "5", "--prolog", str(tmp_path / "prolog.sh"),
+        "--pythonpath", str(tmp_path / "modules"), "--backend", "ZMQ", "-b", "1", "--tunnel",
+    ]  # fmt: skip
+    (tmp_path / "there" / "program.py").symlink_to(tmp_path / "program.py")
+    done = run_text(tmp_path, text, *options)
+    expected = (str(tmp_path / "there"), 5, "sourced", "found")
+    assert (done.stdout, done.returncode) == (f"{expected}\n", 0), done.stderr
+    assert done.stderr.endswith("INFO seen\n")
+    assert run_text(tmp_path, text, *options, "--quiet").stderr == ""
+
+
+def test_scripts_of_scoopsci() -> None:
+    script = str(REPOSITORY / "scoopsci" / "montecarlo.py")
+    options = ["--points", "300000", "--seed", "3", "--json"]
+    serial = run([sys.executable, script, *options, "--engine", "serial"], HERE)
+    done = run([*RUN, "-n", "2", script, *options], HERE)
+    assert (done.returncode, done.stderr) == (0, "")
+    alone, together = json.loads(serial.stdout), json.loads(done.stdout)
+    assert (alone["engine"], together["engine"]) == ("serial", "scoop")
+    same = ("estimate", "standard_error", "n_points", "n_inside", "n_blocks")
+    assert [alone[key] for key in same] == [together[key] for key in same]
+    wrong = run([*RUN, script, "--points", "few"], HERE)
+    assert wrong.returncode == 2
+    assert "got 'few'" in wrong.stderr
+
+
+def find_workers(process: subprocess.Popen[str]) -> list[psutil.Process]:
+    """Return the workers of a run: forks of its agents."""
+
+    def is_agent(found: psutil.Process | None) -> bool:
+        return found is not None and "scoopsci.pool.agent" in found.cmdline()
+
+    found = psutil.Process(process.pid).children(recursive=True)
+    return [child for child in found if is_agent(child) and is_agent(child.parent())]
+
+
+@pytest.mark.parametrize(
+    ("n_generations", "every_s"),
+    [("8", 1.0), pytest.param("50", 5.0, marks=pytest.mark.slow)],
+)
+def test_genetic_algorithm_with_workers_killed(n_generations: str, every_s: float) -> None:
+    command = [*RUN, "-n", "2", "genetic.py", n_generations]
+    undisturbed = run(command, HERE)
+    n_killed = 0
+    with start(command, HERE) as process:
+        assert becomes(lambda: len(find_workers(process)) == 2)
+        while process.poll() is None:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(every_s)
+                break
+            for worker in find_workers(process)[:1]:
+                worker.kill()
+                n_killed += 1
+        out, err = process.communicate()
+    assert (undisturbed.returncode, process.returncode) == (0, 0), err
+    assert out == undisturbed.stdout
+    assert len(json.loads(out)[1]) == int(n_generations) + 1
+    assert n_killed >= 2
+
+
+def test_runs_of_scoopsci_in_a_program(tmp_path: Path) -> None:
+    text = """
+        import json
+        import scoopsci
+
+        if __name__ == "__main__":
+            print(json.dumps([[found.engine, found.value.hex()] for found in
+                              (scoopsci.pi(200_000, seed=3, engine=name)
+                               for name in ("serial", "auto", "scoop"))]))
+        """
+    done = run_text(tmp_path, text)
+    assert done.returncode == 0, done.stderr
+    engines, bits = zip(*json.loads(done.stdout), strict=True)
+    assert engines == ("serial", "scoop", "scoop")
+    assert len(set(bits)) == 1
