@@ -7,6 +7,7 @@ failures are frames too, so no carrier has to pickle a user's exception.
 from __future__ import annotations
 
 import contextlib
+import io
 import logging
 import os
 import pickle
@@ -34,7 +35,9 @@ __all__ = [
     "as_plain",
     "count_bytes",
     "dump",
+    "dump_by",
     "in_task",
+    "load",
     "not_pickled",
     "pack",
     "run_payload",
@@ -124,7 +127,7 @@ def _summarise(error: BaseException) -> str:
 
 
 def dump(value: object) -> list[Buffer]:
-    """Pickle a value, its large buffers out of band and uncopied.
+    """Pickle a value, the user's modules in it by value.
 
     Parameters
     ----------
@@ -134,9 +137,27 @@ def dump(value: object) -> list[Buffer]:
     Returns
     -------
     list of buffer
-        The pickle, then its buffers.
+        See `dump_by`.
     """
     users_modules.renew()
+    return dump_by(cloudpickle.Pickler, value)
+
+
+def dump_by(pickler: type[pickle.Pickler], value: object) -> list[Buffer]:
+    """Pickle a value, its large buffers out of band and uncopied.
+
+    Parameters
+    ----------
+    pickler : type
+        What pickles.
+    value : object
+        Whatever it takes.
+
+    Returns
+    -------
+    list of buffer
+        The pickle, then its buffers.
+    """
     buffers: list[Buffer] = []
 
     def keep_small_in_band(buffer: pickle.PickleBuffer) -> bool:
@@ -145,8 +166,14 @@ def dump(value: object) -> list[Buffer]:
             buffers.append(buffer)
         return small
 
-    pickled = cloudpickle.dumps(value, protocol=5, buffer_callback=keep_small_in_band)
-    return [pickled, *buffers]
+    file = io.BytesIO()
+    pickler(file, protocol=5, buffer_callback=keep_small_in_band).dump(value)
+    return [file.getvalue(), *buffers]
+
+
+def load(frames: Sequence[Buffer]) -> Any:
+    """Return the value that `dump` was given."""
+    return pickle.loads(frames[0], buffers=frames[1:])
 
 
 def count_bytes(frames: Sequence[Buffer]) -> int:
@@ -163,10 +190,6 @@ def as_plain(frame: Buffer) -> bytes | bytearray:
 def run_plain_payload(frames: Sequence[Buffer]) -> list[Buffer]:
     """Do the same as `run_payload`, for carriers that do not know buffers of pickle protocol 5."""
     return [as_plain(frame) for frame in run_payload(frames)]
-
-
-def _load(frames: Sequence[Buffer]) -> Any:
-    return pickle.loads(frames[0], buffers=frames[1:])
 
 
 def pack(
@@ -255,7 +278,7 @@ def _run(
     stage = "unpickling the task"
     with _task_context():
         try:
-            fn, args, kwargs = _load(frames)
+            fn, args, kwargs = load(frames)
             outcome["load_s"] = watch.lap()
             stage = "running"
             result = fn(*args, **kwargs)
@@ -315,7 +338,7 @@ def unpack(frames: Sequence[Buffer]) -> tuple[Any, dict[str, Any]]:
     if failure is not None:
         raise failure.as_error()
     try:
-        return _load(frames[1:]), report
+        return load(frames[1:]), report
     except (Exception, SystemExit) as error:
         lost = Failure.of(error, "unpickling the result")
         raise replace(lost, host=report["host"], pid=report["pid"]).as_error() from error

@@ -12,7 +12,7 @@ from concurrent.futures import Executor, Future
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from types import ModuleType
-from typing import Any, TypedDict
+from typing import Any
 
 import scoop
 
@@ -32,14 +32,6 @@ from scoopsci.programs.stand_in import stand_in_for_scoop
 from scoopsci.programs.worker import POISON_AFTER, load_script
 
 __all__ = ["run_program"]
-
-
-class Ways(TypedDict):
-    """How hosts are reached."""
-
-    python: str | os.PathLike[str] | None
-    ssh: str | os.PathLike[str]
-    host_timeout: float
 
 
 class Origin(Session):
@@ -188,10 +180,11 @@ def run_program(
     """
     here = str(Path(script).resolve(strict=True))
     there, patience_s = os.fspath(script), 0.0
-    ways: Ways = {"python": python, "ssh": ssh, "host_timeout": host_timeout}
     with contextlib.ExitStack() as stack:
         if sources is not None:
-            copied = stage(hosts, sources, folder=folder, **ways)
+            copied = stage(
+                hosts, sources, folder=folder, python=python, ssh=ssh, host_timeout=host_timeout
+            )
             folder, there, patience_s = stack.enter_context(copied), Path(here).name, start_timeout
         constants = {"SIZE": sum(host.n_workers or 0 for host in hosts), "MAIN_MODULE": there}
         setup = dump(
@@ -214,7 +207,9 @@ def run_program(
             initializes=True,
             mixed=True,
             prolog=prolog,
-            **ways,
+            python=python,
+            ssh=ssh,
+            host_timeout=host_timeout,
         )
         origin = Origin()
         origin.driver = PoolDriver(config, setup, _check_setup, origin.hear)

@@ -6,7 +6,6 @@ and a large array at its top is not sent with each task.
 
 from __future__ import annotations
 
-import io
 import pickle
 import sys
 from collections.abc import Callable, Sequence
@@ -16,7 +15,7 @@ from typing import Any
 
 import cloudpickle
 
-from scoopsci.engines.payload import OUT_OF_BAND_BYTES, Failure, not_pickled
+from scoopsci.engines.payload import Failure, dump_by, load, not_pickled
 
 __all__ = ["SCRIPT_MODULES", "dump", "load", "make_task", "run_task", "share_names", "take_outcome"]
 
@@ -58,23 +57,8 @@ def _find(path: str) -> Any:
 
 
 def dump(value: object) -> list[Any]:
-    """Pickle a value, its large buffers out of band and uncopied."""
-    buffers: list[Any] = []
-
-    def keep_small_in_band(buffer: pickle.PickleBuffer) -> bool:
-        small = buffer.raw().nbytes < OUT_OF_BAND_BYTES
-        if not small:
-            buffers.append(buffer)
-        return small
-
-    file = io.BytesIO()
-    _Pickler(file, protocol=5, buffer_callback=keep_small_in_band).dump(value)
-    return [file.getvalue(), *buffers]
-
-
-def load(frames: Sequence[Any]) -> Any:
-    """Return the value that `dump` was given."""
-    return pickle.loads(frames[0], buffers=frames[1:])
+    """Pickle a value for other processes that have loaded the script."""
+    return dump_by(_Pickler, value)
 
 
 def make_task(fn: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any]) -> list[Any]:

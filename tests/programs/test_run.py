@@ -170,6 +170,28 @@ def test_unknown_option_is_told_of(tmp_path: Path) -> None:
     assert "there is no option 'level'" in done.stderr
 
 
+def test_methods_of_what_has_no_hash(tmp_path: Path) -> None:
+    """SCOOP ends with: unhashable type."""
+    done = run_text(
+        tmp_path,
+        """
+        class Factor:
+            def __init__(self, value):
+                self.value = value
+
+            def __eq__(self, other):
+                return self.value == other.value
+
+            def times(self, x):
+                return self.value * x
+
+        if __name__ == "__main__":
+            print(list(futures.map(Factor(3).times, range(3))))
+        """,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "[0, 3, 6]\n", "")
+
+
 def test_ctrl_c(tmp_path: Path) -> None:
     (tmp_path / "program.py").write_text(
         "import time\nfrom scoop import futures\n"
