@@ -85,8 +85,12 @@ def pack_wheel(name: str, folder: Path) -> Path:
         for path in sorted(package.rglob("*"))
         if path.is_file() and "__pycache__" not in path.parts
     }
-    for file in ("METADATA", "entry_points.txt"):
-        contents[f"{info}/{file}"] = (distribution.read_text(file) or "").encode()
+    # A folder of sources has the old name of it.
+    metadata = distribution.read_text("METADATA") or distribution.read_text("PKG-INFO") or ""
+    contents[f"{info}/METADATA"] = metadata.encode()
+    contents[f"{info}/entry_points.txt"] = (
+        distribution.read_text("entry_points.txt") or ""
+    ).encode()
     purity = "Wheel-Version: 1.0\nGenerator: scoopsci\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
     contents[f"{info}/WHEEL"] = purity.encode()
     lines = [f"{file},{_hash(data)},{len(data)}\n" for file, data in contents.items()]

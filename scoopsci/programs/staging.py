@@ -8,9 +8,9 @@ import os
 import secrets
 import select
 import shutil
+import signal
 import subprocess
 import tarfile
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -268,21 +268,26 @@ class _Copy(threading.Thread):
     ) -> None:
         """Run a command that reads what a function writes, and keep the host's lease meanwhile."""
         with (
-            tempfile.TemporaryFile() as words,
-            ThreadPoolExecutor(1) as writer,
+            ThreadPoolExecutor(2) as threads,
             subprocess.Popen(
-                command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=words
+                command,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
+                start_new_session=True,
             ) as child,
         ):
             assert child.stdin is not None
-            written = writer.submit(_write_and_close, write, child.stdin)
-            while child.poll() is None:
+            assert child.stderr is not None
+            written = threads.submit(_write_and_close, write, child.stdin)
+            words = threads.submit(child.stderr.read)
+            while not words.done():  # rsync's ssh may speak last
                 if self._parting.wait(POLL_S) or process.ended:
-                    child.kill()
+                    with contextlib.suppress(ProcessLookupError):
+                        os.killpg(child.pid, signal.SIGKILL)
                 self._beat(process)
-            words.seek(0)
-            said = words.read().decode(errors="replace").strip()
-            if child.returncode not in (0, RSYNC_VANISHED):
+            said = words.result().decode(errors="replace").strip()
+            if child.wait() not in (0, RSYNC_VANISHED):
                 raise EngineError(said or f"{command[0]} ended with status {child.returncode}")
             written.result()
 

@@ -53,8 +53,8 @@ def command(lan: Lan, *arguments: str | Path, hosts: Sequence[str] = ONE_EACH) -
 
 def test_every_call_on_three_hosts(lan: Lan) -> None:
     program = lan.share("every_call.py", (PROGRAMS / "every_call.py").read_text())
-    theirs = lan.run([PYTHON, "-m", "scoop", "-q", "-n", "2", program, "a"], cwd="/srv", timeout=60)
-    done = lan.run(command(lan, program, "a"), cwd="/srv", timeout=60)
+    theirs = lan.run([PYTHON, "-m", "scoop", "-q", "-n", "2", program, "a"], cwd="/", timeout=60)
+    done = lan.run(command(lan, program, "a"), cwd="/", timeout=60)
     assert (done.returncode, done.stderr) == (0, "")
     expected = {**json.loads(theirs.stdout), "executed in the origin": False}
     assert json.loads(done.stdout) == expected
@@ -72,7 +72,7 @@ def test_staged_program_leaves_nothing(lan: Lan, project: Path, with_rsync: bool
     if not with_rsync:
         hide = 'mount --bind /dev/null "$(command -v rsync)"; exec "$@"'
         staged = ["unshare", "--mount", "sh", "-c", hide, "sh", *staged]
-    done = lan.run(staged, cwd="/srv", timeout=60)
+    done = lan.run(staged, cwd="/", timeout=60)
     assert (done.returncode, done.stderr) == (0, "")
     first, *lines = done.stdout.splitlines()
     assert first == "begins"
@@ -85,7 +85,7 @@ def test_staged_program_leaves_nothing(lan: Lan, project: Path, with_rsync: bool
 
 def test_program_that_is_not_there_names_the_file_and_stage(lan: Lan, project: Path) -> None:
     program = project / "program"
-    done = lan.run(command(lan, program, "6", "0"), cwd="/srv", timeout=60)
+    done = lan.run(command(lan, program, "6", "0"), cwd="/", timeout=60)
     assert (done.returncode, done.stdout) == (1, "")
     words = done.stderr.splitlines()[-1]
     assert f"'{program}' is not on host node" in words
