@@ -241,7 +241,8 @@ def _run(path: str, arguments: Sequence[str]) -> int:
     # Workers know the script by the other name.
     sys.modules["__main__"] = sys.modules["SCOOP_WORKER"] = module
     try:
-        exec(compile(Path(path).read_bytes(), path, "exec"), vars(module))
+        code = compile(Path(path).read_bytes(), path, "exec", dont_inherit=True)
+        exec(code, vars(module))
     except SystemExit as end:
         return _as_status(end.code)
     except Exception as error:

@@ -107,6 +107,24 @@ def test_exit_status(tmp_path: Path, end: str, status: int, words: str) -> None:
     assert (done.returncode, done.stdout, done.stderr) == (status, "2\n", words)
 
 
+def test_annotations_are_the_programs_own(tmp_path: Path) -> None:
+    """Ours are compiled as text; neither the program nor a worker may inherit that."""
+    done = run_text(
+        tmp_path,
+        """
+        def double(x: int):
+            return 2 * x
+
+        def look(_):
+            return double.__annotations__
+
+        if __name__ == "__main__":
+            print(double.__annotations__, futures.submit(look, 1).result())
+        """,
+    )
+    assert done.stdout == "{'x': <class 'int'>} {'x': <class 'int'>}\n"
+
+
 def test_exception_gives_status_1_and_its_traceback_once(tmp_path: Path) -> None:
     done = run_text(tmp_path, "def wrong():\n    [].pop()\n\nif __name__ == '__main__': wrong()\n")
     assert done.returncode == 1
