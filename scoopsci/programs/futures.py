@@ -105,7 +105,7 @@ class Future:
     def done(self) -> bool:
         """Tell whether the task has ended, or has been cancelled."""
         if not self.isDone:
-            current_session().take_in(0.0)
+            current_session().wait(Arrivals([self]), time.monotonic())
         return self.isDone
 
     def result(self, timeout: float | None = None) -> Any:
@@ -195,6 +195,7 @@ def wait(fs: Iterable[Future], timeout: float = -1, return_when: str = ALL_COMPL
             or (return_when == FIRST_EXCEPTION and failed)
         ):
             break
+    arrivals.leave()
     done = {future for future in futures if future.isDone}
     return DoneAndNotDoneFutures(done, set(futures) - done)
 

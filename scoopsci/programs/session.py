@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from abc import ABC, abstractmethod
 from collections import deque
@@ -29,11 +30,18 @@ class Arrivals:
         self.ended: deque[Future] = deque()
         #: Called when one ends, by whoever waits.
         self.wake: Callable[[], None] = do_nothing
-        for future in futures:
+        self._futures = list(futures)
+        for future in self._futures:
             if future.isDone:
                 self.ended.append(future)
             else:
                 future.watchers.append(self)
+
+    def leave(self) -> None:
+        """Wait for no further future: programs may look at one many times."""
+        for future in self._futures:
+            with contextlib.suppress(ValueError):
+                future.watchers.remove(self)
 
     def note_end(self, future: Future) -> None:
         """Take note of a future that has ended."""
@@ -54,7 +62,11 @@ class Session(ABC):
         What `scoop.shared` holds: name to value.
     owners : dict
         Name to the one who has set it.
+    glance_s : float
+        Who only looks whether a future has ended waits so long.
     """
+
+    glance_s = 0.0
 
     def __init__(self) -> None:
         self.constants: dict[str, Any] = {}
@@ -83,11 +95,13 @@ class Session(ABC):
 
     def wait(self, arrivals: Arrivals, deadline_s: float | None = None) -> Future | None:
         """Return the next future that has ended, or None once the time has come."""
+        left_s = _time_left(deadline_s)
         while not arrivals.ended:
+            self.wait_a_while(arrivals, max(left_s, self.glance_s))
             left_s = _time_left(deadline_s)
-            if left_s == 0.0:
+            if left_s == 0.0 and not arrivals.ended:
+                arrivals.leave()
                 return None
-            self.wait_a_while(arrivals, left_s)
         return arrivals.ended.popleft()
 
     def wait_a_while(self, arrivals: Arrivals, timeout_s: float) -> None:

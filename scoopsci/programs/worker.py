@@ -73,6 +73,9 @@ class Hub(Session):
         Path of the broker's socket on this host.
     """
 
+    #: What is looked for may need a moment of this very worker.
+    glance_s = 0.001
+
     def __init__(self, name: bytes, socket: str) -> None:
         super().__init__()
         self._name = name

@@ -125,6 +125,40 @@ def test_annotations_are_the_programs_own(tmp_path: Path) -> None:
     assert done.stdout == "{'x': <class 'int'>} {'x': <class 'int'>}\n"
 
 
+@pytest.mark.parametrize(
+    "look",
+    [
+        "future.done()",
+        "futures.wait([future], timeout=0).done",
+        "future in futures.wait([future], 0.0001).done",
+        "ends_now(future)",
+    ],
+)
+def test_who_only_looks_sees_the_end(tmp_path: Path, look: str) -> None:
+    """In the program, and in a task that has the only worker."""
+    done = run_text(
+        tmp_path,
+        f"""
+        def ends_now(future):
+            try:
+                return future.result(timeout=0)
+            except TimeoutError:
+                return False
+
+        def poll():
+            future = futures.submit(abs, -3)
+            while not {look}:
+                pass
+            return future.result()
+
+        if __name__ == "__main__":
+            print(poll(), futures.submit(poll).result(timeout=60))
+        """,
+        "-n", "1",
+    )  # fmt: skip
+    assert (done.returncode, done.stdout) == (0, "3 3\n"), done.stderr
+
+
 def test_exception_gives_status_1_and_its_traceback_once(tmp_path: Path) -> None:
     done = run_text(tmp_path, "def wrong():\n    [].pop()\n\nif __name__ == '__main__': wrong()\n")
     assert done.returncode == 1
