@@ -6,13 +6,16 @@ over to the hub, which goes on with whichever can.
 
 from __future__ import annotations
 
+import contextlib
 import heapq
+import io
 import itertools
 import json
 import os
 import random
 import socket as sockets
 import sys
+import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
@@ -35,9 +38,6 @@ from scoopsci.programs.session import Arrivals, Session, do_nothing, open_sessio
 from scoopsci.programs.stand_in import stand_in_for_scoop
 
 __all__ = ["load_script", "work"]
-
-#: Text without an end of line waits until it is so long.
-LINE_CHARACTERS = 8_192
 
 
 def work(name: str, socket: str) -> None:
@@ -83,6 +83,13 @@ class Hub(Session):
         self._socket.setsockopt(zmq.IDENTITY, name)
         self._socket.set_hwm(0)
         self._socket.connect(f"ipc://{socket}")
+        # The socket is for one thread; others leave here what they print, and ring.
+        self._thread = threading.get_ident()
+        self._said: deque[list[bytes]] = deque()
+        self._bell = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._poller = zmq.Poller()
+        for source in (self._socket, self._bell):
+            self._poller.register(source, zmq.POLLIN)
         self._hub = greenlet.getcurrent()
         self._numbers = itertools.count()
         self._sent: dict[bytes, _Sent] = {}
@@ -144,9 +151,17 @@ class Hub(Session):
         """Name a value for all processes."""
         self._socket.send_multipart([kind.SET + name.encode(), *frames], copy=False)
 
-    def say(self, stream: bytes, text: str) -> None:
-        """Have something printed where the program runs."""
-        self._socket.send_multipart([kind.OUTPUT + stream, text.encode(errors="replace")])
+    def say(self, stream: bytes, data: bytes) -> None:
+        """Have something printed where the program runs; any thread may."""
+        self._said.append([kind.OUTPUT + stream, data])
+        if threading.get_ident() == self._thread:
+            self._send_said()
+        else:
+            os.eventfd_write(self._bell, 1)
+
+    def _send_said(self) -> None:
+        while self._said:
+            self._socket.send_multipart(self._said.popleft())
 
     def wait_a_while(self, arrivals: Arrivals, timeout_s: float) -> None:
         """Let other tasks run until a future has ended, or the time is over."""
@@ -172,9 +187,13 @@ class Hub(Session):
 
     def take_in(self, timeout_s: float) -> None:
         """Deal with what has come, or with what comes first in some time."""
-        if timeout_s > 0 and not self._socket.poll(int(min(1000 * timeout_s, LONG_MS))):
-            return
-        while self._socket.poll(0):
+        ready: dict[Any, int] = dict(
+            self._poller.poll(int(max(0.0, min(1000 * timeout_s, LONG_MS))))
+        )
+        if self._bell in ready:
+            os.eventfd_read(self._bell)
+            self._send_said()
+        while self._socket in ready and self._socket.getsockopt(zmq.EVENTS) & zmq.POLLIN:
             head, *frames = self._socket.recv_multipart(copy=False)
             self._take(head.bytes[:2], head.bytes[2:], [frame.buffer for frame in frames])
 
@@ -221,48 +240,49 @@ class Hub(Session):
 
     def _do(self, key: bytes, frames: list[Any]) -> None:
         outcome = run_task(frames)
-        sys.stdout.flush()
-        sys.stderr.flush()
+        _flush()
+        self._send_said()
         self._has_asked = True
         head = kind.REPLY + key + str(self._n_answers).encode()
         self._socket.send_multipart([head, *outcome], copy=False)
 
     def _initialize(self, frames: list[Any]) -> None:
         self._has_asked = True
-        sys.stdout, sys.stderr = _Stream(self, b"1"), _Stream(self, b"2")
+        sys.stdout, sys.stderr = _Output.open(self, b"1"), _Output.open(self, b"2")
         outcome = run_task(frames)
-        sys.stdout.flush()
-        sys.stderr.flush()
+        _flush()
         open_session(self)
         self._socket.send_multipart([kind.INITIALIZED, *outcome], copy=False)
 
 
-class _Stream:
-    """Sends what a task prints to the origin, line by line."""
+def _flush() -> None:
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(Exception):  # the program's own, or closed by it
+            stream.flush()
 
-    encoding, errors = "utf-8", "replace"
+
+class _Output(io.BufferedIOBase):
+    """Sends what a task prints to the origin."""
 
     def __init__(self, hub: Hub, stream: bytes) -> None:
-        self._hub, self._stream = hub, stream
-        self._text = ""
+        self._hub, self._stream, self._pid = hub, stream, os.getpid()
 
-    def write(self, text: str, /) -> int:
-        self._text += text
-        if "\n" in text or len(self._text) > LINE_CHARACTERS:
-            self.flush()
-        return len(text)
+    @classmethod
+    def open(cls, hub: Hub, stream: bytes) -> io.TextIOWrapper:
+        """Return a stream for text, which goes line by line."""
+        output: Any = cls(hub, stream)
+        return io.TextIOWrapper(output, "utf-8", errors="replace", line_buffering=True)
 
-    def writelines(self, lines: Sequence[str], /) -> None:
-        for line in lines:
-            self.write(line)
+    def write(self, data: Any, /) -> int:
+        data = bytes(data)
+        if os.getpid() != self._pid:  # in a process that a task has forked, the socket is not ours
+            os.write(int(self._stream), data)
+        else:
+            self._hub.say(self._stream, data)
+        return len(data)
 
-    def flush(self) -> None:
-        if self._text:
-            self._hub.say(self._stream, self._text)
-            self._text = ""
-
-    def isatty(self) -> bool:
-        return False
+    def writable(self) -> bool:
+        return True
 
     def fileno(self) -> int:
         return int(self._stream)

@@ -214,6 +214,40 @@ def test_streams_and_standard_input(tmp_path: Path) -> None:
     assert sorted(done.stderr.splitlines()) == ["err 0", "err 1", "low", "low"]
 
 
+def test_threads_and_children_of_tasks_print(tmp_path: Path) -> None:
+    done = run_text(
+        tmp_path,
+        """
+        import multiprocessing, sys, threading
+
+        sys.stdout.reconfigure(line_buffering=True)
+
+        def talk(who):
+            for i in range(500):
+                sys.stdout.write(f"{who} {i}\\n")
+
+        def task(x):
+            threads = [threading.Thread(target=talk, args=(f"{x} {k}",)) for k in range(4)]
+            for thread in threads:
+                thread.start()
+            talk(f"{x} 4")
+            for thread in threads:
+                thread.join()
+            child = multiprocessing.get_context("fork").Process(target=talk, args=("child",))
+            child.start()
+            child.join()
+            sys.stdout.buffer.write(b"bytes\\n")
+            return child.exitcode
+
+        if __name__ == "__main__":
+            print(sum(futures.map(task, range(4))))
+        """,
+    )
+    lines = [f"{x} {k} {i}" for x in range(4) for k in range(5) for i in range(500)]
+    assert sorted(done.stdout.splitlines()) == sorted([*lines, *["bytes"] * 4, "0"])
+    assert sorted(done.stderr.splitlines()) == sorted([f"child {i}" for i in range(500)] * 4)
+
+
 def test_unknown_option_is_told_of(tmp_path: Path) -> None:
     done = run_text(
         tmp_path, "if __name__ == '__main__': print(list(futures.map(abs, [-1], level=2)))"
