@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-import threading
 import traceback
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, Future
@@ -41,7 +40,6 @@ class Origin(Session):
 
     def __init__(self) -> None:
         super().__init__()
-        self._thread = threading.get_ident()
         self._come: SimpleQueue[Callable[[], None]] = SimpleQueue()
 
     @property
@@ -71,8 +69,6 @@ class Origin(Session):
 
     def take_in(self, timeout_s: float) -> None:
         """Deal with what has come, or with what comes first in some time."""
-        if threading.get_ident() != self._thread:
-            raise EngineError("scoop.futures are used by the thread that runs the program alone")
         try:
             self._come.get(timeout=None if timeout_s == float("inf") else timeout_s)()
             while True:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import threading
 import time
 from abc import ABC, abstractmethod
 from collections import deque
@@ -69,6 +71,8 @@ class Session(ABC):
     glance_s = 0.0
 
     def __init__(self) -> None:
+        #: A socket's thread is its own, and a forked process has no thread but the one that forked.
+        self.place = os.getpid(), threading.get_ident()
         self.constants: dict[str, Any] = {}
         self.owners: dict[str, bytes] = {}
 
@@ -128,11 +132,15 @@ def current_session() -> Session:
     Raises
     ------
     EngineError
-        If there is none, as while a worker loads the script.
+        If there is none, as while a worker loads the script, or it is that of another thread.
     """
     if _session is None:
         raise EngineError(
             "scoop.futures are used while a worker loads the script; what the program does belongs "
             "under: if __name__ == '__main__'"
+        )
+    if _session.place != (os.getpid(), threading.get_ident()):
+        raise EngineError(
+            "scoop.futures are used by the thread that runs the program or the task alone"
         )
     return _session

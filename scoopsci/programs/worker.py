@@ -84,7 +84,6 @@ class Hub(Session):
         self._socket.set_hwm(0)
         self._socket.connect(f"ipc://{socket}")
         # The socket is for one thread; others leave here what they print, and ring.
-        self._thread = threading.get_ident()
         self._said: deque[list[bytes]] = deque()
         self._bell = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._poller = zmq.Poller()
@@ -154,7 +153,7 @@ class Hub(Session):
     def say(self, stream: bytes, data: bytes) -> None:
         """Have something printed where the program runs; any thread may."""
         self._said.append([kind.OUTPUT + stream, data])
-        if threading.get_ident() == self._thread:
+        if threading.get_ident() == self.place[1]:
             self._send_said()
         else:
             os.eventfd_write(self._bell, 1)
@@ -187,13 +186,11 @@ class Hub(Session):
 
     def take_in(self, timeout_s: float) -> None:
         """Deal with what has come, or with what comes first in some time."""
-        ready: dict[Any, int] = dict(
-            self._poller.poll(int(max(0.0, min(1000 * timeout_s, LONG_MS))))
-        )
+        ready = dict(self._poller.poll(int(max(0.0, min(1000 * timeout_s, LONG_MS)))))
         if self._bell in ready:
             os.eventfd_read(self._bell)
             self._send_said()
-        while self._socket in ready and self._socket.getsockopt(zmq.EVENTS) & zmq.POLLIN:
+        while self._socket in ready and int(self._socket.getsockopt(zmq.EVENTS)) & zmq.POLLIN:
             head, *frames = self._socket.recv_multipart(copy=False)
             self._take(head.bytes[:2], head.bytes[2:], [frame.buffer for frame in frames])
 

@@ -248,6 +248,38 @@ def test_threads_and_children_of_tasks_print(tmp_path: Path) -> None:
     assert sorted(done.stderr.splitlines()) == sorted([f"child {i}" for i in range(500)] * 4)
 
 
+def test_other_threads_and_processes_are_told(tmp_path: Path) -> None:
+    """What they send would not come, or break what the right thread sends."""
+    done = run_text(
+        tmp_path,
+        """
+        import multiprocessing
+        from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+
+        future = None
+
+        def call(name):
+            return getattr(future, name)() if name != "submit" else futures.submit(abs, -1)
+
+        def use_elsewhere(x):
+            global future
+            future = futures.submit(abs, x)
+            context = multiprocessing.get_context("fork")
+            found = []
+            for pool in (ThreadPoolExecutor(1), ProcessPoolExecutor(1, context)):
+                with pool:
+                    for name in ("submit", "result", "done", "cancel"):
+                        error = pool.submit(call, name).exception()
+                        found.append(type(error).__name__)
+            return set(found), future.result()
+
+        if __name__ == "__main__":
+            print(use_elsewhere(-2), futures.submit(use_elsewhere, -3).result())
+        """,
+    )
+    assert done.stdout == "({'EngineError'}, 2) ({'EngineError'}, 3)\n", done.stderr
+
+
 def test_unknown_option_is_told_of(tmp_path: Path) -> None:
     done = run_text(
         tmp_path, "if __name__ == '__main__': print(list(futures.map(abs, [-1], level=2)))"
