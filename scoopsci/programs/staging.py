@@ -116,7 +116,10 @@ def _walk(root: Path, path: Path) -> Iterator[str]:
     if not path.is_dir() or path.is_symlink():
         yield str(path.relative_to(root))
         return
-    for entry in sorted(path.iterdir()):
+    entries = sorted(path.iterdir())
+    if not entries and path != root:
+        yield str(path.relative_to(root))
+    for entry in entries:
         is_environment = (entry / "pyvenv.cfg").exists()
         if entry.name not in LEFT_OUT and not is_environment:
             yield from _walk(root, entry)
@@ -305,7 +308,8 @@ def _write_and_close(write: Callable[[IO[bytes]], None], stream: IO[bytes]) -> N
 
 
 def _write_names(names: Sequence[str], stream: IO[bytes]) -> None:
-    stream.writelines(os.fsencode(name) + b"\0" for name in names)
+    # rsync takes names that begin with # or ; for comments.
+    stream.writelines(b"./" + os.fsencode(name) + b"\0" for name in names)
 
 
 def _write_archive(root: Path, names: Sequence[str], stream: IO[bytes]) -> None:

@@ -280,6 +280,21 @@ def test_other_threads_and_processes_are_told(tmp_path: Path) -> None:
     assert done.stdout == "({'EngineError'}, 2) ({'EngineError'}, 3)\n", done.stderr
 
 
+def test_odd_names_and_empty_folders_are_staged(tmp_path: Path) -> None:
+    project = tmp_path / "project"
+    (project / "empty" / "deep").mkdir(parents=True)
+    names = ["#auto#", ";semicolon", "a b", "new\nline", "-dash", "ü"]
+    for name in names:
+        (project / name).touch()
+    (project / "program.py").write_text(
+        "import json, os\nfrom scoop import futures\n"
+        "def look(_):\n    return sorted(os.listdir()), os.path.isdir('empty/deep')\n"
+        "if __name__ == '__main__':\n    print(json.dumps(futures.submit(look, 1).result()))\n"
+    )
+    done = run([*RUN, "-n", "1", "--stage", "project/program.py"], tmp_path)
+    assert json.loads(done.stdout) == [sorted([*names, "program.py", "empty"]), True], done.stderr
+
+
 def test_unknown_option_is_told_of(tmp_path: Path) -> None:
     done = run_text(
         tmp_path, "if __name__ == '__main__': print(list(futures.map(abs, [-1], level=2)))"
