@@ -347,7 +347,7 @@ def load_script(
         known = [entry for entry in [os.environ.get("PYTHONPATH")] if entry]
         os.environ["PYTHONPATH"] = os.pathsep.join([*path, *known])
     sys.argv = [script, *arguments]
-    sys.path.insert(0, str(Path(script).parent))
+    sys.path.insert(0, str(Path(script).resolve().parent))
     loader = SourceFileLoader("SCOOP_WORKER", script)  # whatever the end of the script's name
     module = ModuleType(loader.name)
     module.__file__, module.__loader__ = script, loader

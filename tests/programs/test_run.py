@@ -295,6 +295,19 @@ def test_odd_names_and_empty_folders_are_staged(tmp_path: Path) -> None:
     assert json.loads(done.stdout) == [sorted([*names, "program.py", "empty"]), True], done.stderr
 
 
+def test_script_by_a_link_finds_what_lies_beside_it(tmp_path: Path) -> None:
+    (tmp_path / "project").mkdir()
+    (tmp_path / "project" / "beside.py").write_text("word = 'found'\n")
+    (tmp_path / "program.py").symlink_to("project/real.py")
+    (tmp_path / "project" / "real.py").write_text(
+        "import beside\nfrom scoop import futures\n"
+        "def look(_):\n    return beside.word\n"
+        "if __name__ == '__main__':\n    print(look(1), futures.submit(look, 1).result())\n"
+    )
+    done = run([*RUN, "-n", "1", "program.py"], tmp_path)
+    assert done.stdout == "found found\n", done.stderr
+
+
 def test_unknown_option_is_told_of(tmp_path: Path) -> None:
     done = run_text(
         tmp_path, "if __name__ == '__main__': print(list(futures.map(abs, [-1], level=2)))"
