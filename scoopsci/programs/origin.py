@@ -114,7 +114,7 @@ def _pass_on(carried: Future[Any], future: Future[Any]) -> None:
 
 
 def _print(stream: bytes, text: str) -> None:
-    with contextlib.suppress(OSError):  # nobody reads it any more
+    with contextlib.suppress(Exception):  # nobody reads it any more, or the program has closed it
         (sys.stdout if stream == b"1" else sys.stderr).write(text)
 
 

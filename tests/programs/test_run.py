@@ -308,6 +308,24 @@ def test_script_by_a_link_finds_what_lies_beside_it(tmp_path: Path) -> None:
     assert done.stdout == "found found\n", done.stderr
 
 
+def test_closed_stdout_costs_no_result(tmp_path: Path) -> None:
+    done = run_text(
+        tmp_path,
+        """
+        import sys
+
+        def talk(x):
+            print("heard by nobody")
+            return x
+
+        if __name__ == "__main__":
+            sys.stdout.close()
+            print(list(futures.map(talk, range(3))), file=sys.stderr)
+        """,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "[0, 1, 2]\n")
+
+
 def test_unknown_option_is_told_of(tmp_path: Path) -> None:
     done = run_text(
         tmp_path, "if __name__ == '__main__': print(list(futures.map(abs, [-1], level=2)))"
