@@ -24,7 +24,7 @@ from scoopsci.pool.config import make_config
 from scoopsci.pool.driver import PoolDriver
 from scoopsci.pool.losses import Losses
 from scoopsci.programs import futures
-from scoopsci.programs.pickling import dump, load, make_task, share_names, take_outcome
+from scoopsci.programs.pickling import dump, make_task, share_names, take_outcome
 from scoopsci.programs.session import Session, open_session
 from scoopsci.programs.staging import Source, stage
 from scoopsci.programs.stand_in import stand_in_for_scoop
@@ -82,11 +82,7 @@ class Origin(Session):
             _print(rest, bytes(frames[0]).decode(errors="replace"))
         elif message == kind.VARIABLE:
             owner, name = rest[: kind.NAME_BYTES], rest[kind.NAME_BYTES :].decode()
-            self._come.put(lambda: self._note_constant(name, owner, frames))
-
-    def _note_constant(self, name: str, owner: bytes, frames: Sequence[Any]) -> None:
-        if name not in self.owners:
-            self.owners[name], self.constants[name] = owner, load(frames)
+            self._come.put(lambda: self.note_constant(name, owner, frames))
 
 
 class _Workers(Executor):

@@ -17,7 +17,16 @@ import cloudpickle
 
 from scoopsci.engines.payload import Failure, dump_by, load, not_pickled
 
-__all__ = ["SCRIPT_MODULES", "dump", "load", "make_task", "run_task", "share_names", "take_outcome"]
+__all__ = [
+    "SCRIPT_MODULES",
+    "dump",
+    "load",
+    "make_task",
+    "pack",
+    "run_task",
+    "share_names",
+    "take_outcome",
+]
 
 #: The names of the script's module: in the origin, and in workers.
 SCRIPT_MODULES = ("__main__", "SCOOP_WORKER")
@@ -62,7 +71,12 @@ def dump(value: object) -> list[Any]:
 
 
 def make_task(fn: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any]) -> list[Any]:
-    """Return the frames of a call.
+    """Return the frames of a call; see `pack`."""
+    return pack((fn, args, kwargs))
+
+
+def pack(value: object) -> list[Any]:
+    """Return the frames of a value.
 
     Raises
     ------
@@ -70,7 +84,7 @@ def make_task(fn: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any
         If it cannot be pickled.
     """
     try:
-        return dump((fn, args, kwargs))
+        return dump(value)
     except (Exception, SystemExit) as error:
         raise not_pickled(error) from error
 

@@ -9,9 +9,11 @@ import time
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
 from scoopsci.errors import EngineError
+from scoopsci.programs.pickling import load
 
 if TYPE_CHECKING:
     from scoopsci.programs.futures import Future
@@ -61,7 +63,7 @@ class Session(ABC):
     Attributes
     ----------
     constants : dict
-        What `scoop.shared` holds: name to value.
+        What `scoop.shared` holds: name to what returns the value.
     owners : dict
         Name to the one who has set it.
     glance_s : float
@@ -73,7 +75,7 @@ class Session(ABC):
     def __init__(self) -> None:
         #: A socket's thread is its own, and a forked process has no thread but the one that forked.
         self.place = os.getpid(), threading.get_ident()
-        self.constants: dict[str, Any] = {}
+        self.constants: dict[str, Callable[[], Any]] = {}
         self.owners: dict[str, bytes] = {}
 
     @property
@@ -96,6 +98,11 @@ class Session(ABC):
     @abstractmethod
     def take_in(self, timeout_s: float) -> None:
         """Deal with what has come, or with what comes first in some time."""
+
+    def note_constant(self, name: str, owner: bytes, frames: Sequence[Any]) -> None:
+        """Take note of a value; whether it can be loaded shows where the program asks for it."""
+        if name not in self.owners:
+            self.owners[name], self.constants[name] = owner, cache(partial(load, frames))
 
     def wait(self, arrivals: Arrivals, deadline_s: float | None = None) -> Future | None:
         """Return the next future that has ended, or None once the time has come."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from scoopsci.programs.pickling import dump
+from scoopsci.programs.pickling import pack
 from scoopsci.programs.session import current_session
 
 __all__ = ["getConst", "setConst"]
@@ -18,12 +18,14 @@ def setConst(**kwargs: Any) -> None:  # noqa: N802
     ------
     TypeError
         If a name is taken.
+    TaskError
+        If a value cannot be pickled.
     """
     session = current_session()
     session.take_in(0.0)
     for name, value in kwargs.items():
         if name not in session.owners:
-            session.set_constant(name, dump(value))
+            session.set_constant(name, pack(value))
             while name not in session.owners:
                 session.take_in(1.0)
             if session.owners[name] == session.name:
@@ -38,4 +40,4 @@ def getConst(name: str, timeout: float = 0.1) -> Any:  # noqa: N802
     session.take_in(0.0)
     while name not in session.constants and (left_s := deadline_s - time.monotonic()) > 0:
         session.take_in(min(left_s, 1.0))
-    return session.constants.get(name)
+    return session.constants[name]() if name in session.constants else None

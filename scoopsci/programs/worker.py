@@ -33,7 +33,7 @@ from scoopsci.errors import EngineError
 from scoopsci.pool import messages as kind
 from scoopsci.pool.losses import Losses, as_lost
 from scoopsci.programs.futures import Future
-from scoopsci.programs.pickling import load, run_task, share_names
+from scoopsci.programs.pickling import run_task, share_names
 from scoopsci.programs.session import Arrivals, Session, do_nothing, open_session
 from scoopsci.programs.stand_in import stand_in_for_scoop
 
@@ -204,8 +204,7 @@ class Hub(Session):
             self._begun.append(lambda: self._initialize(frames))
         elif message == kind.VARIABLE:
             owner, name = rest[: kind.NAME_BYTES], rest[kind.NAME_BYTES :].decode()
-            if name not in self.owners:
-                self.owners[name], self.constants[name] = owner, load(frames)
+            self.note_constant(name, owner, frames)
         elif message in (kind.REPLY, kind.LOST, kind.CANCELLED):
             self._n_answers += 1
             self._has_asked = False

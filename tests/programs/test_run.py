@@ -326,6 +326,39 @@ def test_closed_stdout_costs_no_result(tmp_path: Path) -> None:
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "[0, 1, 2]\n")
 
 
+def test_constants_that_cannot_travel(tmp_path: Path) -> None:
+    done = run_text(
+        tmp_path,
+        """
+        import os, threading
+
+        class Local:
+            def __reduce__(self):
+                return load, (os.getpid(),)
+
+        def load(pid):
+            if os.getpid() != pid:
+                raise LookupError("loaded elsewhere")
+            return pid
+
+        def get(_):
+            try:
+                return shared.getConst("local", timeout=60)
+            except LookupError as error:
+                return str(error)
+
+        if __name__ == "__main__":
+            try:
+                shared.setConst(lock=threading.Lock())
+            except Exception as error:
+                print(type(error).__name__)
+            shared.setConst(local=Local())
+            print(list(futures.map(get, range(3))), get(1) == os.getpid())
+        """,
+    )
+    assert done.stdout == f"TaskError\n{['loaded elsewhere'] * 3} True\n", done.stderr
+
+
 def test_unknown_option_is_told_of(tmp_path: Path) -> None:
     done = run_text(
         tmp_path, "if __name__ == '__main__': print(list(futures.map(abs, [-1], level=2)))"
