@@ -222,11 +222,15 @@ class PoolDriver(Executor):
         number = next(self._numbers).to_bytes(kind.NUMBER_BYTES, "big")
         call = _Call(PoolFuture(self, number), frames, timeout, judge)
         with self._lock:
-            if self._closing:
-                raise self._failure or RuntimeError("the pool has been shut down")
+            self.check_open()
             self._waiting[number] = call
             self._wake()
         return call.future
+
+    def check_open(self) -> None:
+        """Raise what has ended the pool, if anything has."""
+        if self._closing:
+            raise self._failure or RuntimeError("the pool has been shut down")
 
     def take_back(self, number: bytes, *, kill: bool) -> None:
         """Cancel a task if it has not started, or end its worker."""

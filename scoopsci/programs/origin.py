@@ -69,6 +69,8 @@ class Origin(Session):
 
     def take_in(self, timeout_s: float) -> None:
         """Deal with what has come, or with what comes first in some time."""
+        if self._come.empty() and timeout_s > 0:
+            self.driver.check_open()  # nothing else will come
         try:
             self._come.get(timeout=None if timeout_s == float("inf") else timeout_s)()
             while True:

@@ -359,6 +359,27 @@ def test_constants_that_cannot_travel(tmp_path: Path) -> None:
     assert done.stdout == f"TaskError\n{['loaded elsewhere'] * 3} True\n", done.stderr
 
 
+def test_end_of_the_broker_ends_every_wait(tmp_path: Path) -> None:
+    done = run_text(
+        tmp_path,
+        """
+        import psutil, time
+
+        if __name__ == "__main__":
+            futures.submit(abs, -1).result()
+            future = futures.submit(time.sleep, 1000)
+            psutil.Process().children()[0].kill()
+            for call in (future.result, lambda: shared.setConst(late=1), future.done):
+                try:
+                    print(call())
+                except Exception as error:
+                    print(type(error).__name__, error)
+        """,
+    )
+    error = "EngineError the broker of the pool ended with status -9; open a new pool"
+    assert done.stdout.splitlines() == [error, error, "True"]
+
+
 def test_unknown_option_is_told_of(tmp_path: Path) -> None:
     done = run_text(
         tmp_path, "if __name__ == '__main__': print(list(futures.map(abs, [-1], level=2)))"
