@@ -11,7 +11,8 @@ broker::
     REQUEST n_answers            its task waits: it takes another one
     TASK sender number, *frames  here it is
     REPLY sender number n_answers, *frames
-                                 its outcome; and the worker takes another one
+                                 its outcome; and the worker takes another one, unless it has
+                                 tasks to go on with, and says -1
     INITIALIZE, *frames          to be run before the first task
     INITIALIZED, *frames         its outcome
     FETCH name                   asks for what is broadcast
@@ -51,6 +52,7 @@ from __future__ import annotations
 from scoop.broker import brokerzmq
 
 __all__ = [
+    "BUSY",
     "CANCEL",
     "CANCELLED",
     "FAILED",
@@ -85,6 +87,9 @@ LOST, LONELY, FAILED = b"LS", b"LO", b"FA"
 RESIZE, HOSTS = b"RS", b"HO"
 PING, PONG = b"PI", b"PO"
 SET, VARIABLE, OUTPUT = b"SE", b"VA", b"OU"
+
+#: In place of a number of answers: takes no other task now.
+BUSY = b"-1"
 
 NAME_BYTES, NUMBER_BYTES = 32, 8
 KEY_BYTES = NAME_BYTES + NUMBER_BYTES

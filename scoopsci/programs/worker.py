@@ -238,8 +238,9 @@ class Hub(Session):
         outcome = run_task(frames)
         _flush()
         self._send_said()
-        self._has_asked = True
-        head = kind.REPLY + key + str(self._n_answers).encode()
+        # With others to go on with, a further task would only wait here.
+        self._has_asked = not (self._ready or self._begun)
+        head = kind.REPLY + key + (str(self._n_answers).encode() if self._has_asked else kind.BUSY)
         self._socket.send_multipart([head, *outcome], copy=False)
 
     def _initialize(self, frames: list[Any]) -> None:
