@@ -19,6 +19,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from importlib.machinery import SourceFileLoader
 from pathlib import Path
 from types import ModuleType
@@ -221,8 +222,12 @@ class Hub(Session):
         self, number: bytes, frames: list[Any] | None, error: BaseException | None = None
     ) -> None:
         sent = self._sent.pop(number, None)
-        if sent is not None:
-            sent.future.settle(frames, error)
+        if sent is None:
+            return
+        settle = partial(sent.future.settle, frames, error)
+        if greenlet.getcurrent() is self._hub:  # a callback may wait, which the hub cannot
+            settle = greenlet.greenlet(settle, self._hub).switch
+        settle()
 
     def _lose(self, number: bytes, details: bytes) -> None:
         sent = self._sent.get(number)

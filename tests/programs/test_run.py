@@ -380,6 +380,27 @@ def test_end_of_the_broker_ends_every_wait(tmp_path: Path) -> None:
     assert done.stdout.splitlines() == [error, error, "True"]
 
 
+def test_callback_waits(tmp_path: Path) -> None:
+    done = run_text(
+        tmp_path,
+        """
+        def add_more():
+            found = []
+            future = futures.submit(abs, -1)
+            future.add_done_callback(lambda _: found.append(futures.submit(abs, -2).result()))
+            future.add_done_callback(lambda _: found.append(3))
+            future.result()
+            while len(found) < 2:
+                futures.wait([futures.submit(abs, -4)])
+            return found
+
+        if __name__ == "__main__":
+            print(add_more(), futures.submit(add_more).result())
+        """,
+    )
+    assert (done.stdout, done.stderr) == ("[2, 3] [2, 3]\n", "")
+
+
 def test_unknown_option_is_told_of(tmp_path: Path) -> None:
     done = run_text(
         tmp_path, "if __name__ == '__main__': print(list(futures.map(abs, [-1], level=2)))"
