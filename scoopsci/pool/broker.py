@@ -65,6 +65,9 @@ class PoolBroker(Broker):  # type: ignore[misc]
         super().__init__(tSock=f"ipc://{self._socket_path}", mSock=f"ipc://{self._folder}/info")
         self._driver = config["driver"].encode()
         self._tasks: dict[bytes, _Task] = {}
+        #: Those that have ended a worker, and of these the ones that wait for another.
+        self._deadly: set[bytes] = set()
+        self._feared: dict[bytes, _Task] = {}
         self._initialize: list[Any] | None = None
         self._uninitialized: list[bytes] = []
         self._poller = zmq.Poller()
@@ -91,6 +94,7 @@ class PoolBroker(Broker):  # type: ignore[misc]
             kind.PING: self._on_ping,
             kind.SET: self._on_set,
             kind.OUTPUT: self._on_output,
+            kind.RUNS: self._on_runs,
         }
 
     def run(self) -> None:
@@ -144,8 +148,10 @@ class PoolBroker(Broker):  # type: ignore[misc]
     def _on_task(self, peer: bytes, rest: bytes, frames: list[Any]) -> None:
         number, timeout = rest[: kind.NUMBER_BYTES], rest[kind.NUMBER_BYTES :]
         task = _Task(peer, number, float(timeout) if timeout else None, frames)
-        self._tasks[peer + number] = task
-        if peer == self._driver:
+        self._tasks[task.key] = task
+        if task.key in self._deadly:
+            self._feared[task.key] = task
+        elif peer == self._driver:
             self.unassigned_tasks.append(task)
         else:  # another task waits for it, or will: the fewer of these there are, the better
             self.unassigned_tasks.appendleft(task)
@@ -182,25 +188,49 @@ class PoolBroker(Broker):  # type: ignore[misc]
             self._uninitialized.clear()
 
     def _assign(self) -> None:
+        if self._feared:
+            self._assign_feared()
         while self.unassigned_tasks and self.available_workers:
             task: _Task = self.unassigned_tasks[0]
             if self._tasks.get(task.key) is not task:
                 self.unassigned_tasks.popleft()  # cancelled meanwhile
                 continue
             worker = self._workers.get(self.available_workers.popleft())
-            if worker is None or worker.doomed or worker.retires:
-                continue
-            if worker.stopped_s is not None:
-                worker.n_requests += 1  # until it goes on
-                continue
-            if not self._send(worker.name, kind.TASK + task.key, *task.frames):
-                continue
-            self.unassigned_tasks.popleft()
-            task.frames = []
-            task.worker = worker.name
-            worker.tasks.add(task.key)
-            if task.timeout_s is not None:
-                task.deadline_s = time.monotonic() + task.timeout_s
+            if worker is not None and self._give(task, worker):
+                self.unassigned_tasks.popleft()
+
+    def _assign_feared(self) -> None:
+        """Give what has ended a worker to one without tasks, or a task that waits for it ends too.
+
+        Where each one has tasks, that cannot be helped.
+        """
+        for key, task in list(self._feared.items()):
+            idle = [w for w in self._workers.values() if not w.tasks and w.stopped_s is None]
+            able = [worker for worker in idle if worker.name in self.available_workers]
+            if self._tasks.get(key) is not task:
+                del self._feared[key]
+            elif not idle:
+                self.unassigned_tasks.appendleft(self._feared.pop(key))
+            elif able:
+                self.available_workers.remove(able[0].name)
+                if self._give(task, able[0]):
+                    del self._feared[key]
+
+    def _give(self, task: _Task, worker: Worker) -> bool:
+        if worker.doomed or worker.retires:
+            return False
+        if worker.stopped_s is not None:
+            worker.n_requests += 1  # until it goes on
+            return False
+        if not self._send(worker.name, kind.TASK + task.key, *task.frames):
+            return False
+        task.frames = []
+        task.worker = worker.name
+        worker.tasks.add(task.key)
+        worker.running = task.key
+        if task.timeout_s is not None:
+            task.deadline_s = time.monotonic() + task.timeout_s
+        return True
 
     def _answer(self, sender: bytes, *frames: Any) -> None:
         """Send something to the sender of a task, which it may have been waiting for."""
@@ -218,6 +248,8 @@ class PoolBroker(Broker):  # type: ignore[misc]
             return
         key, n_answers = rest[: kind.KEY_BYTES], rest[kind.KEY_BYTES :]
         worker.tasks.discard(key)
+        worker.running = None
+        self._deadly.discard(key)
         task = self._tasks.get(key)
         if task is not None and task.worker == peer:  # or it is late, and has been given up
             del self._tasks[key]
@@ -271,6 +303,10 @@ class PoolBroker(Broker):  # type: ignore[misc]
     def _on_output(self, peer: bytes, rest: bytes, frames: list[Any]) -> None:
         self._send(self._driver, kind.OUTPUT + rest, *frames)
 
+    def _on_runs(self, peer: bytes, key: bytes, frames: list[Any]) -> None:
+        if peer in self._workers:
+            self._workers[peer].running = key
+
     def _on_ping(self, peer: bytes, rest: bytes, frames: list[Any]) -> None:
         self._send(peer, kind.PONG)
 
@@ -281,13 +317,17 @@ class PoolBroker(Broker):  # type: ignore[misc]
             if task is not None and task.worker == worker.name:
                 del self._tasks[key]
                 place = {"host": worker.host.label, "pid": worker.pid}
-                facts = json.dumps({**place, "why": why, "blame": blame})
+                ran = len(worker.tasks) == 1 or key == worker.running
+                if blame and ran:
+                    self._deadly.add(key)
+                facts = json.dumps({**place, "why": why, "blame": blame and ran})
                 self._answer(task.sender, kind.LOST + task.number + facts.encode())
 
     def forget_sender(self, worker: Worker) -> None:
         """Drop the tasks that a worker which has ended has sent."""
         for key in [key for key, task in self._tasks.items() if task.sender == worker.name]:
             del self._tasks[key]
+        self._deadly = {key for key in self._deadly if not key.startswith(worker.name)}
 
     def note_continued(self, worker: Worker) -> None:
         """Give tasks again to a worker that was stopped."""
@@ -310,6 +350,8 @@ class PoolBroker(Broker):  # type: ignore[misc]
         now = time.monotonic()
         self._tell_again()
         self._supervisor.look_around()
+        if self._feared:
+            self._assign()
         for task in list(self._tasks.values()):
             if task.deadline_s is not None and now > task.deadline_s and task.worker:
                 worker = self._workers[task.worker]

@@ -153,7 +153,7 @@ class Place:
         options = ["-T", "-oClearAllForwardings=yes"]
         return [*self._ssh(), *options, "--", self.destination, "exec " + shlex.join(command)]
 
-    def rsync(self, source: str | os.PathLike[str], folder: str) -> list[str]:
+    def rsync(self, source: str | os.PathLike[str], folder: str, *, follow: bool) -> list[str]:
         """Return the command that copies files, named on its standard input, into a folder there.
 
         Parameters
@@ -162,8 +162,10 @@ class Place:
             The folder here that holds the files; each name, below it, ends with a zero byte.
         folder : str
             There.
+        follow : bool
+            Whether to copy what links lead to, instead of the links.
         """
-        options = ["-lpt", "--files-from=-", "--from0"]
+        options = ["-Lpt" if follow else "-lpt", "--files-from=-", "--from0"]
         if self.destination is None:
             return ["rsync", *options, f"{source}/", folder]
         user, at, name = self.destination.rpartition("@")

@@ -40,6 +40,8 @@ class Worker:
         Answers that it has been sent as a sender of tasks.
     tasks : set of bytes
         Keys of the tasks that it has.
+    running : bytes or None
+        Of several ones, the task that runs: the newest, unless it has told that another does.
     """
 
     name: bytes
@@ -52,6 +54,7 @@ class Worker:
     n_requests: int = 0
     n_answers: int = 0
     tasks: set[bytes] = field(default_factory=set)
+    running: bytes | None = None
 
 
 @dataclass(eq=False)

@@ -13,6 +13,7 @@ broker::
     REPLY sender number n_answers, *frames
                                  its outcome; and the worker takes another one, unless it has
                                  tasks to go on with, and says -1
+    RUNS sender number           of several tasks it goes on with this one, not the newest
     INITIALIZE, *frames          to be run before the first task
     INITIALIZED, *frames         its outcome
     FETCH name                   asks for what is broadcast
@@ -72,6 +73,7 @@ __all__ = [
     "REPLY",
     "REQUEST",
     "RESIZE",
+    "RUNS",
     "SET",
     "TASK",
     "VARIABLE",
@@ -87,6 +89,7 @@ LOST, LONELY, FAILED = b"LS", b"LO", b"FA"
 RESIZE, HOSTS = b"RS", b"HO"
 PING, PONG = b"PI", b"PO"
 SET, VARIABLE, OUTPUT = b"SE", b"VA", b"OU"
+RUNS = b"RU"
 
 #: In place of a number of answers: takes no other task now.
 BUSY = b"-1"

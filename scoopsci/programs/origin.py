@@ -5,12 +5,10 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-import traceback
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, Future
 from pathlib import Path
 from queue import Empty, SimpleQueue
-from types import ModuleType
 from typing import Any
 
 import scoop
@@ -25,10 +23,10 @@ from scoopsci.pool.driver import PoolDriver
 from scoopsci.pool.losses import Losses
 from scoopsci.programs import futures
 from scoopsci.programs.pickling import dump, make_task, share_names, take_outcome
-from scoopsci.programs.session import Session, open_session
+from scoopsci.programs.script import as_status, load_script, run_script
+from scoopsci.programs.session import POISON_AFTER, Session, open_session
 from scoopsci.programs.staging import Source, stage
 from scoopsci.programs.stand_in import stand_in_for_scoop
-from scoopsci.programs.worker import POISON_AFTER, load_script
 
 __all__ = ["run_program"]
 
@@ -113,7 +111,9 @@ def _pass_on(carried: Future[Any], future: Future[Any]) -> None:
 
 def _print(stream: bytes, text: str) -> None:
     with contextlib.suppress(Exception):  # nobody reads it any more, or the program has closed it
-        (sys.stdout if stream == b"1" else sys.stderr).write(text)
+        output = sys.stdout if stream == b"1" else sys.stderr
+        output.write(text)
+        output.flush()
 
 
 def run_program(
@@ -208,53 +208,33 @@ def run_program(
         origin = Origin()
         origin.driver = PoolDriver(config, setup, _check_setup, origin.hear)
         stack.callback(origin.driver.shutdown)
-        origin.driver.wait_until_ready(start_timeout)
+        try:
+            origin.driver.wait_until_ready(start_timeout)
+        except _ScriptEnded as end:
+            return as_status(end.code)
         for name, value in {**constants, "SIZE": origin.driver.n_workers}.items():
             setattr(scoop, name, value)
         stand_in_for_scoop(is_origin=True, log_level=log_level)
         use_workers(_Workers(origin.driver))
         open_session(origin)
-        return _run(here, arguments)
+        return run_script(here, arguments)
+
+
+class _ScriptEnded(EngineError):
+    """The script ends already as it is loaded: it has found its arguments wrong, say."""
+
+    def __init__(self, code: object) -> None:
+        super().__init__(f"the script ends as it is loaded, with status {code}")
+        self.code = code
 
 
 def _check_setup(frames: Sequence[Any]) -> None:
-    names, error = take_outcome(frames)
+    lines, error = take_outcome(frames)
+    if isinstance(error, SystemExit):
+        raise _ScriptEnded(error.code)
     if error is not None:
         failure = EngineError(f"a worker cannot load the script: {error or repr(error)}")
         for note in getattr(error, "__notes__", ()):
             failure.add_note(note)
         raise failure
-    share_names(names)
-
-
-def _run(path: str, arguments: Sequence[str]) -> int:
-    sys.argv = [path, *arguments]
-    sys.path.insert(0, str(Path(path).parent))
-    module = ModuleType("__main__")
-    module.__file__ = path
-    # Workers know the script by the other name.
-    sys.modules["__main__"] = sys.modules["SCOOP_WORKER"] = module
-    try:
-        code = compile(Path(path).read_bytes(), path, "exec", dont_inherit=True)
-        exec(code, vars(module))
-    except SystemExit as end:
-        return _as_status(end.code)
-    except Exception as error:
-        _show(error, path)
-        return 1
-    return 0
-
-
-def _as_status(code: object) -> int:
-    if code is None or isinstance(code, int):
-        return code or 0
-    print(code, file=sys.stderr)
-    return 1
-
-
-def _show(error: Exception, path: str) -> None:
-    """Print the traceback, from the script's first line on."""
-    start = error.__traceback__
-    while start is not None and start.tb_frame.f_code.co_filename != path:
-        start = start.tb_next
-    traceback.print_exception(error.with_traceback(start or error.__traceback__))
+    share_names(lines)

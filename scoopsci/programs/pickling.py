@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import pickle
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from types import FunctionType
 from typing import Any
@@ -20,6 +20,7 @@ from scoopsci.engines.payload import Failure, dump_by, load, not_pickled
 __all__ = [
     "SCRIPT_MODULES",
     "dump",
+    "find_line",
     "load",
     "make_task",
     "pack",
@@ -33,20 +34,28 @@ SCRIPT_MODULES = ("__main__", "SCOOP_WORKER")
 
 RESULT, FAILURE = b"R", b"F"
 
-#: What is defined in the script of the workers.
-_shared: set[str] = set()
+#: What is defined in the script of the workers, and for functions the lines where they begin.
+_shared: dict[str, int | None] = {}
 
 
-def share_names(names: Sequence[str]) -> None:
-    """Note what the workers' script defines."""
-    _shared.update(names)
+def share_names(lines: Mapping[str, int | None]) -> None:
+    """Note what the workers' script defines: names, and where functions begin."""
+    _shared.update(lines)
+
+
+def find_line(value: object) -> int | None:
+    """Return the line where a function begins; what is redefined in the program has another."""
+    line: int | None = getattr(getattr(value, "__code__", None), "co_firstlineno", None)
+    return line
 
 
 class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
     def reducer_override(self, obj: Any) -> Any:
         if isinstance(obj, (type, FunctionType)) and obj.__module__ in SCRIPT_MODULES:
             path = obj.__qualname__
-            if path.split(".")[0] in _shared and _look_up(path) is obj:
+            name = path.split(".")[0]
+            is_as_loaded = name in _shared and _shared[name] == find_line(_look_up(name))
+            if is_as_loaded and _look_up(path) is obj:
                 return _find, (path,)
         return super().reducer_override(obj)
 

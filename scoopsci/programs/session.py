@@ -18,7 +18,10 @@ from scoopsci.programs.pickling import load
 if TYPE_CHECKING:
     from scoopsci.programs.futures import Future
 
-__all__ = ["Arrivals", "Session", "current_session", "do_nothing", "open_session"]
+#: As everywhere, where nothing else is asked for.
+POISON_AFTER = 3
+
+__all__ = ["POISON_AFTER", "Arrivals", "Session", "current_session", "do_nothing", "open_session"]
 
 
 class Arrivals:

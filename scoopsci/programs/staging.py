@@ -69,12 +69,16 @@ class Source:
     ----------
     root : Path
         The folder that holds them.
-    names : sequence of str
-        Their paths in it.
+    path : Path
+        What of it, with all that lies below; virtual environments, caches and version control
+        aside.
+    follow : bool
+        Whether to copy what links lead to, instead of the links.
     """
 
-    def __init__(self, root: Path, names: Sequence[str]) -> None:
-        self.root, self.names = root, list(names)
+    def __init__(self, root: Path, path: Path, *, follow: bool) -> None:
+        self.root, self.follow = root, follow
+        self.names = list(_walk(root, path, follow))
 
 
 def find_sources(script: str | os.PathLike[str], data: Sequence[str]) -> list[Source]:
@@ -99,21 +103,21 @@ def find_sources(script: str | os.PathLike[str], data: Sequence[str]) -> list[So
         raise ValueError(
             f"--stage copies the script's folder, got {folder}; give it one of its own"
         )
-    sources = [Source(folder, list(_walk(folder, folder)))]
+    sources = [Source(folder, folder, follow=False)]
     taken = {Path(name).parts[0] for name in sources[0].names}
     for given in data:
-        path = Path(given).resolve(strict=True)
-        if path.is_relative_to(folder):
+        path = Path(os.path.abspath(given))
+        if path.resolve(strict=True).is_relative_to(folder) and path.parent == folder:
             continue
         if path.name in taken:
             raise ValueError(f"--data {given} would replace another {path.name!r}; rename it")
         taken.add(path.name)
-        sources.append(Source(path.parent, list(_walk(path.parent, path))))
+        sources.append(Source(path.parent, path, follow=True))
     return sources
 
 
-def _walk(root: Path, path: Path) -> Iterator[str]:
-    if not path.is_dir() or path.is_symlink():
+def _walk(root: Path, path: Path, follow: bool) -> Iterator[str]:
+    if not path.is_dir() or (path.is_symlink() and not follow):
         yield str(path.relative_to(root))
         return
     entries = sorted(path.iterdir())
@@ -122,7 +126,7 @@ def _walk(root: Path, path: Path) -> Iterator[str]:
     for entry in entries:
         is_environment = (entry / "pyvenv.cfg").exists()
         if entry.name not in LEFT_OUT and not is_environment:
-            yield from _walk(root, entry)
+            yield from _walk(root, entry, follow)
 
 
 @contextlib.contextmanager
@@ -255,16 +259,16 @@ class _Copy(threading.Thread):
     ) -> None:
         folder = found["folder"]
         if found["rsync"] and shutil.which("rsync"):
-            command = place.rsync(source.root, folder)
+            command = place.rsync(source.root, folder, follow=source.follow)
             self._run(command, partial(_write_names, source.names), process)
         else:
             names = [
                 name
                 for name in source.names
-                if found["files"].get(name) != _size_and_time(source.root / name)
+                if found["files"].get(name) != _size_and_time(source, name)
             ]
             command = place.command([*UNPACK, folder], {})
-            self._run(command, partial(_write_archive, source.root, names), process)
+            self._run(command, partial(_write_archive, source, names), process)
 
     def _run(
         self, command: list[str], write: Callable[[IO[bytes]], None], process: AgentProcess
@@ -312,12 +316,12 @@ def _write_names(names: Sequence[str], stream: IO[bytes]) -> None:
     stream.writelines(b"./" + os.fsencode(name) + b"\0" for name in names)
 
 
-def _write_archive(root: Path, names: Sequence[str], stream: IO[bytes]) -> None:
-    with tarfile.open(fileobj=stream, mode="w|") as archive:
+def _write_archive(source: Source, names: Sequence[str], stream: IO[bytes]) -> None:
+    with tarfile.open(fileobj=stream, mode="w|", dereference=source.follow) as archive:
         for name in names:
-            archive.add(root / name, name, recursive=False)
+            archive.add(source.root / name, name, recursive=False)
 
 
-def _size_and_time(path: Path) -> list[int]:
-    state = path.lstat()
+def _size_and_time(source: Source, name: str) -> list[int]:
+    state = os.stat(source.root / name, follow_symlinks=source.follow)
     return [state.st_size, int(state.st_mtime)]

@@ -8,37 +8,37 @@ from __future__ import annotations
 
 import contextlib
 import heapq
-import io
 import itertools
 import json
 import os
 import random
-import socket as sockets
 import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from functools import partial
-from importlib.machinery import SourceFileLoader
-from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import greenlet
 import numpy as np
-import scoop
 import zmq
 
 from scoopsci.errors import EngineError
 from scoopsci.pool import messages as kind
 from scoopsci.pool.losses import Losses, as_lost
 from scoopsci.programs.futures import Future
-from scoopsci.programs.pickling import run_task, share_names
-from scoopsci.programs.session import Arrivals, Session, do_nothing, open_session
-from scoopsci.programs.stand_in import stand_in_for_scoop
+from scoopsci.programs.pickling import run_task
+from scoopsci.programs.printing import open_output
+from scoopsci.programs.session import (
+    POISON_AFTER,
+    Arrivals,
+    Session,
+    do_nothing,
+    open_session,
+)
 
-__all__ = ["load_script", "work"]
+__all__ = ["work"]
 
 
 def work(name: str, socket: str) -> None:
@@ -50,9 +50,6 @@ def work(name: str, socket: str) -> None:
 
 #: As good as for ever.
 LONG_MS = 1e9
-
-#: As everywhere, where nothing else is asked for.
-POISON_AFTER = 3
 
 
 class _Sent:
@@ -96,8 +93,10 @@ class Hub(Session):
         self._cancelled: dict[bytes, bool] = {}
         self._n_answers = 0
         self._has_asked = True
-        self._begun: deque[Callable[[], None]] = deque()
+        self._begun: deque[greenlet.greenlet] = deque()
         self._ready: deque[greenlet.greenlet] = deque()
+        self._keys: dict[greenlet.greenlet, bytes] = {}
+        self._newest = b""
         self._alarms: list[tuple[float, int, greenlet.greenlet]] = []
 
     @property
@@ -110,13 +109,18 @@ class Hub(Session):
         self._socket.send(kind.REQUEST + str(os.getpid()).encode())
         while True:
             self._wake()
-            if self._ready:
-                self._ready.popleft().switch()
-            elif self._begun:
-                self._begun.popleft()()
+            if self._ready or self._begun:
+                self._go_on((self._ready or self._begun).popleft())
             else:
                 self._ask()
                 self.take_in(self._alarms[0][0] - time.monotonic() if self._alarms else LONG_MS)
+
+    def _go_on(self, task: greenlet.greenlet) -> None:
+        key = self._keys.get(task, self._newest)
+        if len(self._keys) > 1 and key != self._newest:  # should this process end, it is to blame
+            self._socket.send(kind.RUNS + key)
+            self._newest = key
+        task.switch()
 
     def _wake(self) -> None:
         now = time.monotonic()
@@ -199,23 +203,25 @@ class Hub(Session):
         number, details = rest[: kind.NUMBER_BYTES], rest[kind.NUMBER_BYTES :]
         if message == kind.TASK:
             self._has_asked = False
-            task = greenlet.greenlet(lambda: self._do(rest, frames), self._hub)
-            self._begun.append(task.switch)
+            task = greenlet.greenlet(partial(self._do, rest, frames), self._hub)
+            self._keys[task] = self._newest = rest
+            self._begun.append(task)
         elif message == kind.INITIALIZE:
-            self._begun.append(lambda: self._initialize(frames))
+            task = greenlet.greenlet(partial(self._initialize, frames), self._hub)
+            self._begun.append(task)
         elif message == kind.VARIABLE:
             owner, name = rest[: kind.NAME_BYTES], rest[kind.NAME_BYTES :].decode()
             self.note_constant(name, owner, frames)
         elif message in (kind.REPLY, kind.LOST, kind.CANCELLED):
             self._n_answers += 1
             self._has_asked = False
-            if message == kind.CANCELLED:
+            if message == kind.CANCELLED and number in self._sent:
                 self._cancelled[number] = details == b"1"
                 if details == b"1":
                     del self._sent[number]
             elif message == kind.REPLY:
                 self._settle(number, frames)
-            else:
+            elif message == kind.LOST:
                 self._lose(number, details)
 
     def _settle(
@@ -241,6 +247,8 @@ class Hub(Session):
 
     def _do(self, key: bytes, frames: list[Any]) -> None:
         outcome = run_task(frames)
+        del self._keys[greenlet.getcurrent()]
+        self._newest = b""
         _flush()
         self._send_said()
         # With others to go on with, a further task would only wait here.
@@ -250,7 +258,7 @@ class Hub(Session):
 
     def _initialize(self, frames: list[Any]) -> None:
         self._has_asked = True
-        sys.stdout, sys.stderr = _Output.open(self, b"1"), _Output.open(self, b"2")
+        sys.stdout, sys.stderr = open_output(self.say, b"1"), open_output(self.say, b"2")
         outcome = run_task(frames)
         _flush()
         open_session(self)
@@ -261,108 +269,3 @@ def _flush() -> None:
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(Exception):  # the program's own, or closed by it
             stream.flush()
-
-
-class _Output(io.BufferedIOBase):
-    """Sends what a task prints to the origin."""
-
-    def __init__(self, hub: Hub, stream: bytes) -> None:
-        self._hub, self._stream, self._pid = hub, stream, os.getpid()
-
-    @classmethod
-    def open(cls, hub: Hub, stream: bytes) -> io.TextIOWrapper:
-        """Return a stream for text, which goes line by line."""
-        output: Any = cls(hub, stream)
-        return io.TextIOWrapper(output, "utf-8", errors="replace", line_buffering=True)
-
-    def write(self, data: Any, /) -> int:
-        data = bytes(data)
-        if os.getpid() != self._pid:  # in a process that a task has forked, the socket is not ours
-            os.write(int(self._stream), data)
-        else:
-            self._hub.say(self._stream, data)
-        return len(data)
-
-    def writable(self) -> bool:
-        return True
-
-    def fileno(self) -> int:
-        return int(self._stream)
-
-
-def load_script(
-    script: str,
-    folder: str,
-    arguments: Sequence[str],
-    constants: Mapping[str, object],
-    *,
-    patience_s: float,
-    nice: int,
-    path: Sequence[str],
-    log_level: str,
-) -> list[str]:
-    """Load the script in a worker, as SCOOP does.
-
-    Parameters
-    ----------
-    script, folder : str
-        The program, and where it runs.
-    arguments : sequence of str
-        For the program.
-    constants : mapping
-        What `scoop` is to tell the program.
-    patience_s : float
-        The folder may be on its way for so long.
-    nice : int
-        Of the process.
-    path : sequence of str
-        Where modules are looked for first.
-    log_level : str
-        Of `scoop.logger`.
-
-    Returns
-    -------
-    list of str
-        The names that the script defines.
-
-    Raises
-    ------
-    FileNotFoundError
-        If there is no such script here.
-    """
-    stand_in_for_scoop(is_origin=False, log_level=log_level)
-    for name, value in constants.items():
-        setattr(scoop, name, value)
-    if nice:
-        os.setpriority(os.PRIO_PROCESS, 0, nice)
-    until_s = time.monotonic() + patience_s
-    while not Path(folder).exists() and time.monotonic() < until_s:
-        time.sleep(0.1)
-    try:
-        os.chdir(folder)
-        script = str(Path(script).absolute())
-        os.stat(script)
-    except OSError as error:
-        raise FileNotFoundError(
-            f"{error.filename!r} is not on host {sockets.gethostname()} ({error.strerror}); copy "
-            "it there, or have it copied by --stage"
-        ) from None
-    sys.path[:0] = path
-    if path:
-        known = [entry for entry in [os.environ.get("PYTHONPATH")] if entry]
-        os.environ["PYTHONPATH"] = os.pathsep.join([*path, *known])
-    sys.argv = [script, *arguments]
-    sys.path.insert(0, str(Path(script).resolve().parent))
-    loader = SourceFileLoader("SCOOP_WORKER", script)  # whatever the end of the script's name
-    module = ModuleType(loader.name)
-    module.__file__, module.__loader__ = script, loader
-    sys.modules[loader.name] = module
-    loader.exec_module(module)
-    names = list(getattr(module, "__all__", None) or _public(module))
-    vars(sys.modules["__main__"]).update({name: getattr(module, name) for name in names})
-    share_names(names)
-    return names
-
-
-def _public(module: ModuleType) -> list[str]:
-    return [name for name in vars(module) if not name.startswith("__")]

@@ -571,6 +571,90 @@ def test_genetic_algorithm_with_workers_killed(n_generations: str, every_s: floa
     assert n_killed >= 2
 
 
+@pytest.mark.parametrize(
+    ("n_workers", "status", "words"), [("2", 0, "PoisonTaskError\n"), ("1", 1, "WorkerLostError")]
+)
+def test_who_waits_is_not_to_blame(tmp_path: Path, n_workers: str, status: int, words: str) -> None:
+    """With one worker, who waits ends each time, too; that comes to an end by itself."""
+    done = run_text(
+        tmp_path,
+        """
+        import os
+
+        def parent(_):
+            try:
+                futures.submit(os._exit, 3).result()
+            except Exception as error:
+                return type(error).__name__
+
+        if __name__ == "__main__":
+            print(futures.submit(parent, 1).result())
+        """,
+        "-n",
+        n_workers,
+    )
+    assert done.returncode == status, done.stderr
+    assert words in (done.stderr if status else done.stdout)
+
+
+@pytest.mark.parametrize(("argument", "status"), [("--help", 0), ("--wrong", 2)])
+def test_script_that_ends_as_it_is_loaded(tmp_path: Path, argument: str, status: int) -> None:
+    (tmp_path / "program.py").write_text(
+        "import argparse\nfrom scoop import futures\nargparse.ArgumentParser().parse_args()\n"
+    )
+    done = run([*RUN, "-n", "1", "program.py", argument], tmp_path)
+    assert done.returncode == status
+    assert "usage: program.py" in done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_function_that_is_redefined_in_the_program(tmp_path: Path) -> None:
+    done = run_text(
+        tmp_path,
+        """
+        __all__ = ["f"]
+
+        def f(x):
+            return x
+
+        class Kept:
+            pass
+
+        def is_kept(kept):
+            return isinstance(kept, Kept)
+
+        if __name__ == "__main__":
+            def f(x):
+                return 10 * x
+
+            print(list(futures.map(f, range(3))), futures.submit(is_kept, Kept()).result())
+        """,
+    )
+    assert (done.returncode, done.stdout) == (0, "[0, 10, 20] True\n"), done.stderr
+
+
+@pytest.mark.parametrize("has_rsync", [True, False])
+def test_staged_data_behind_a_link(tmp_path: Path, has_rsync: bool) -> None:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "real.txt").write_text("found")
+    (tmp_path / "table.txt").symlink_to("data/real.txt")
+    (tmp_path / "tables").symlink_to("data")
+    (tmp_path / "project").mkdir()
+    (tmp_path / "project" / "program.py").write_text(
+        "from pathlib import Path\nfrom scoop import futures\n"
+        "if __name__ == '__main__':\n"
+        "    for path in ('table.txt', 'tables/real.txt'):\n"
+        "        print(futures.submit(Path(path).read_text).result())\n"
+    )
+    staged = [*RUN, "-n", "1", "--stage", "--data", "table.txt", "--data", "tables"]
+    if not has_rsync:
+        (tmp_path / "bin").mkdir()
+        (tmp_path / "bin" / "env").symlink_to("/usr/bin/env")
+        staged = ["env", f"PATH={tmp_path}/bin", *staged]
+    done = run([*staged, "project/program.py"], tmp_path)
+    assert (done.returncode, done.stdout) == (0, "found\nfound\n"), done.stderr
+
+
 def test_runs_of_scoopsci_in_a_program(tmp_path: Path) -> None:
     text = """
         import json

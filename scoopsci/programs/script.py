@@ -1,0 +1,143 @@
+"""The script itself: workers load it, as SCOOP's do, and the origin runs it."""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from importlib.machinery import SourceFileLoader
+from pathlib import Path
+from types import ModuleType
+
+import scoop
+
+from scoopsci.programs.pickling import find_line, share_names
+from scoopsci.programs.stand_in import stand_in_for_scoop
+
+__all__ = ["as_status", "load_script", "run_script"]
+
+
+def load_script(
+    script: str,
+    folder: str,
+    arguments: Sequence[str],
+    constants: Mapping[str, object],
+    *,
+    patience_s: float,
+    nice: int,
+    path: Sequence[str],
+    log_level: str,
+) -> dict[str, int | None]:
+    """Load the script in a worker, as SCOOP does.
+
+    Parameters
+    ----------
+    script, folder : str
+        The program, and where it runs.
+    arguments : sequence of str
+        For the program.
+    constants : mapping
+        What `scoop` is to tell the program.
+    patience_s : float
+        The folder may be on its way for so long.
+    nice : int
+        Of the process.
+    path : sequence of str
+        Where modules are looked for first.
+    log_level : str
+        Of `scoop.logger`.
+
+    Returns
+    -------
+    dict of str
+        The names that the script defines, and for functions the lines where they begin.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such script here.
+    """
+    stand_in_for_scoop(is_origin=False, log_level=log_level)
+    for name, value in constants.items():
+        setattr(scoop, name, value)
+    if nice:
+        os.setpriority(os.PRIO_PROCESS, 0, nice)
+    until_s = time.monotonic() + patience_s
+    while not Path(folder).exists() and time.monotonic() < until_s:
+        time.sleep(0.1)
+    try:
+        os.chdir(folder)
+        script = str(Path(script).absolute())
+        os.stat(script)
+    except OSError as error:
+        raise FileNotFoundError(
+            f"{error.filename!r} is not on host {socket.gethostname()} ({error.strerror}); copy "
+            "it there, or have it copied by --stage"
+        ) from None
+    sys.path[:0] = path
+    if path:
+        known = [entry for entry in [os.environ.get("PYTHONPATH")] if entry]
+        os.environ["PYTHONPATH"] = os.pathsep.join([*path, *known])
+    sys.argv = [script, *arguments]
+    sys.path.insert(0, str(Path(script).resolve().parent))
+    loader = SourceFileLoader("SCOOP_WORKER", script)  # whatever the end of the script's name
+    module = ModuleType(loader.name)
+    module.__file__, module.__loader__ = script, loader
+    sys.modules[loader.name] = module
+    loader.exec_module(module)
+    found = {name: value for name, value in vars(module).items() if not name.startswith("__")}
+    vars(sys.modules["__main__"]).update(found)
+    lines = {name: find_line(value) for name, value in found.items()}
+    share_names(lines)
+    return lines
+
+
+def run_script(path: str, arguments: Sequence[str]) -> int:
+    """Run the script as Python does.
+
+    Parameters
+    ----------
+    path : str
+        The program.
+    arguments : sequence of str
+        For the program.
+
+    Returns
+    -------
+    int
+        The exit status.
+    """
+    sys.argv = [path, *arguments]
+    sys.path.insert(0, str(Path(path).parent))
+    module = ModuleType("__main__")
+    module.__file__ = path
+    # Workers know the script by the other name.
+    sys.modules["__main__"] = sys.modules["SCOOP_WORKER"] = module
+    try:
+        code = compile(Path(path).read_bytes(), path, "exec", dont_inherit=True)
+        exec(code, vars(module))
+    except SystemExit as end:
+        return as_status(end.code)
+    except Exception as error:
+        _show(error, path)
+        return 1
+    return 0
+
+
+def as_status(code: object) -> int:
+    """Return the exit status that Python makes of the argument of `sys.exit`."""
+    if code is None or isinstance(code, int):
+        return code or 0
+    print(code, file=sys.stderr)
+    return 1
+
+
+def _show(error: Exception, path: str) -> None:
+    """Print the traceback, from the script's first line on."""
+    start = error.__traceback__
+    while start is not None and start.tb_frame.f_code.co_filename != path:
+        start = start.tb_next
+    error = error.with_traceback(start or error.__traceback__)
+    sys.excepthook(type(error), error, error.__traceback__)
