@@ -266,7 +266,7 @@ def test_the_end_of_a_child_of_the_driver_is_not_the_pools(how: str) -> None:
 # --- pools that come and go
 
 
-@pytest.mark.parametrize("n_cycles", [8, pytest.param(50, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("n_cycles", [4, pytest.param(50, marks=pytest.mark.slow)])
 def test_pools_come_and_go(n_cycles: int, place: Path) -> None:
     def look() -> tuple[int, int, int]:
         descriptors = os.listdir("/proc/self/fd")

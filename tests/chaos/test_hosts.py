@@ -95,9 +95,8 @@ def test_a_link_that_is_down_for_30_s(lan: Lan) -> None:
         assert len(folders) == 1, folders
 
 
-@pytest.mark.parametrize(
-    "from_host", [True, pytest.param(False, marks=pytest.mark.slow)], ids=["from", "to"]
-)
+@pytest.mark.parametrize("from_host", [True, False], ids=["from", "to"])
+@pytest.mark.slow
 def test_a_black_hole(lan: Lan, from_host: bool) -> None:
     hosts = in_mid_run(lan, lambda *_: lan.lose_packets("node2", from_host=from_host))
     assert named(hosts, "node2")["connected"] is False
@@ -152,6 +151,7 @@ def agents(lan: Lan, machine: str) -> set[int]:
     return set(processes_on(lan, machine, "scoopsci.pool.agent"))
 
 
+@pytest.mark.slow
 def test_an_ssh_that_is_killed(lan: Lan) -> None:
     def kill(pool: OpenPool, hosts: list[dict[str, Any]]) -> None:
         (pid,) = (pid for pid, said in processes_on(lan, "laptop", "ssh").items()
@@ -250,6 +250,7 @@ def test_one_of_a_hundred_ends_its_process(lan: Lan) -> None:
         pool.check_bits()
 
 
+@pytest.mark.slow
 def test_a_worker_that_is_stopped(lan: Lan) -> None:
     stopped: list[int] = []
 

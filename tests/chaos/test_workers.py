@@ -122,6 +122,7 @@ def test_a_strike_in_the_middle_of_a_map(strike: Strike) -> None:
 
 
 @pytest.mark.parametrize("strike", STRIKES)
+@pytest.mark.slow
 def test_a_strike_in_the_middle_of_pi(strike: Strike) -> None:
     struck: list[int] = []
 
@@ -260,6 +261,7 @@ def test_an_idle_worker_is_stopped() -> None:
         wait_until(lambda: pool.submit(os.getpid).result(GENEROUS_S) == pid, "it is used again")
 
 
+@pytest.mark.slow
 def test_no_call_waits_for_ever_where_all_workers_are_stopped() -> None:
     with Pool(1, host_timeout=1) as pool:
         (pid,) = workers_of(pool)
@@ -288,6 +290,7 @@ def test_an_agent_is_stopped_and_goes_on() -> None:
     assert found == serial_bits(200)
 
 
+@pytest.mark.slow
 def test_poison_after_so_many_deaths(tmp_path: Path) -> None:
     def visit(item: int) -> None:
         note(tmp_path, item)

@@ -326,7 +326,8 @@ def test_an_installation_that_is_killed(lan: Lan, wheels: Path) -> None:
         assert len(listing(lan, ssh, "one")) == 4
 
 
-@pytest.mark.parametrize("name", ["tcsh", pytest.param("fish", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["tcsh", "fish"])
 def test_other_login_shells_and_odd_folders(lan: Lan, wheels: Path, name: str) -> None:
     shell = shutil.which(name)
     require([] if shell else [name])

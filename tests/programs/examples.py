@@ -13,28 +13,28 @@ __all__ = ["CURED", "EXAMPLES", "LEFT_OUT", "LONG", "TYPED", "fetch_examples", "
 EXAMPLES = [
     "conditional_execution.py",
     "conditional_import.py",
-    "deap_ga_onemax.py",
     "full_tree.py",
-    "lambda.py",
-    "map_as_completed.py",
-    "map_doc.py",
     "map_scan.py",
     "object.py",
-    "recurse.py",
-    "rssDoc.py",
     "shared_example_doc.py",
-    "sorting.py",
-    "sum_multiples.py",
     "tree/scoop_tree.py",
 ]
 
-#: They take their time, mostly to sleep.
+#: These take more time, or show less that is new.
 LONG = [
     "callback.py",
     "deap_ga_evosn.py",
+    "deap_ga_onemax.py",
+    "lambda.py",
+    "map_as_completed.py",
+    "map_doc.py",
     "map_reduce.py",
     "pi_calc.py",
     "pi_calc_doc.py",
+    "recurse.py",
+    "rssDoc.py",
+    "sorting.py",
+    "sum_multiples.py",
     "tree_traversal.py",
 ]
 
