@@ -103,13 +103,15 @@ def find_sources(script: str | os.PathLike[str], data: Sequence[str]) -> list[So
         raise ValueError(
             f"--stage copies the script's folder, got {folder}; give it one of its own"
         )
-    sources = [Source(folder, folder, follow=False)]
-    taken = {Path(name).parts[0] for name in sources[0].names}
+    beside = Source(folder, folder, follow=False)
+    sources = [beside]
+    taken = {Path(name).parts[0] for name in beside.names}
     for given in data:
         path = Path(os.path.abspath(given))
-        if path.resolve(strict=True).is_relative_to(folder) and path.parent == folder:
-            continue
-        if path.name in taken:
+        path.stat()
+        if path.parent == folder:  # here for what it leads to, should it be a link
+            beside.names = [name for name in beside.names if Path(name).parts[0] != path.name]
+        elif path.name in taken:
             raise ValueError(f"--data {given} would replace another {path.name!r}; rename it")
         taken.add(path.name)
         sources.append(Source(path.parent, path, follow=True))

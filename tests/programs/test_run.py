@@ -640,19 +640,22 @@ def test_staged_data_behind_a_link(tmp_path: Path, has_rsync: bool) -> None:
     (tmp_path / "table.txt").symlink_to("data/real.txt")
     (tmp_path / "tables").symlink_to("data")
     (tmp_path / "project").mkdir()
+    (tmp_path / "project" / "own.txt").symlink_to("../data/real.txt")
     (tmp_path / "project" / "program.py").write_text(
         "from pathlib import Path\nfrom scoop import futures\n"
         "if __name__ == '__main__':\n"
-        "    for path in ('table.txt', 'tables/real.txt'):\n"
+        "    for path in ('table.txt', 'tables/real.txt', 'own.txt'):\n"
         "        print(futures.submit(Path(path).read_text).result())\n"
     )
-    staged = [*RUN, "-n", "1", "--stage", "--data", "table.txt", "--data", "tables"]
+    staged = [*RUN, "-n", "1", "--stage"]
+    for name in ("table.txt", "tables", "project/own.txt"):
+        staged += ["--data", name]
     if not has_rsync:
         (tmp_path / "bin").mkdir()
         (tmp_path / "bin" / "env").symlink_to("/usr/bin/env")
         staged = ["env", f"PATH={tmp_path}/bin", *staged]
     done = run([*staged, "project/program.py"], tmp_path)
-    assert (done.returncode, done.stdout) == (0, "found\nfound\n"), done.stderr
+    assert (done.returncode, done.stdout) == (0, 3 * "found\n"), done.stderr
 
 
 def test_runs_of_scoopsci_in_a_program(tmp_path: Path) -> None:
