@@ -57,6 +57,7 @@ def add_run(commands: Any) -> None:
     add("--pythonpath", metavar="FOLDERS", help="where workers look for modules first")
     add("--prolog", metavar="FILE", help="on each host, sourced by bash before anything else")
     add("--ssh-executable", default="ssh", metavar="PROGRAM", help="what reaches the hosts")
+    add("--mixed", action="store_true", help="go on where hosts differ in the last bit")
     add(
         "--quiet", "-q", action="store_true", help="of scoop.logger, show warnings and errors alone"
     )
@@ -105,6 +106,7 @@ def _run(options: argparse.Namespace) -> int:
         nice=options.nice,
         path=options.pythonpath.split(os.pathsep) if options.pythonpath else (),
         prolog=options.prolog,
+        mixed=options.mixed,
         log_level="WARNING" if options.quiet else "DEBUG" if options.verbose else "INFO",
         python=options.python_interpreter,
         ssh=options.ssh_executable,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor, Future
 from pathlib import Path
 from queue import Empty, SimpleQueue
@@ -126,6 +126,7 @@ def run_program(
     nice: int = 0,
     path: Sequence[str] = (),
     prolog: str | None = None,
+    mixed: bool = False,
     log_level: str = "INFO",
     python: str | os.PathLike[str] | None = None,
     ssh: str | os.PathLike[str] = "ssh",
@@ -154,6 +155,8 @@ def run_program(
         Where workers look for modules first.
     prolog : str, optional
         A file for bash on each host, sourced before anything else.
+    mixed : bool
+        Go on, with a warning, where hosts compute differently in the last bit.
     log_level : str
         Of `scoop.logger`.
     python, ssh, host_timeout, start_timeout
@@ -199,7 +202,7 @@ def run_program(
             variables=dict.fromkeys(THREADS, "1"),
             start_timeout=start_timeout,
             initializes=True,
-            mixed=True,
+            mixed=mixed,
             prolog=prolog,
             python=python,
             ssh=ssh,
@@ -215,9 +218,16 @@ def run_program(
         for name, value in {**constants, "SIZE": origin.driver.n_workers}.items():
             setattr(scoop, name, value)
         stand_in_for_scoop(is_origin=True, log_level=log_level)
+        _warn_of_difference(origin.driver.hosts)
         use_workers(_Workers(origin.driver))
         open_session(origin)
         return run_script(here, arguments)
+
+
+def _warn_of_difference(hosts: Sequence[Mapping[str, Any]]) -> None:
+    kinds = {(host["facts"]["numpy"], host["facts"]["battery"]) for host in hosts if host["facts"]}
+    if len(kinds) > 1:
+        scoop.logger.warning("hosts differ in the last bit: results depend on who computes them")
 
 
 class _ScriptEnded(EngineError):

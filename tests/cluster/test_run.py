@@ -152,6 +152,27 @@ def test_no_room_for_the_copy(lan: Lan, project: Path) -> None:
     assert "No space left on device" in done.stderr
 
 
+@pytest.mark.parametrize("options", [[], ["--mixed"]])
+def test_hosts_that_compute_differently(lan: Lan, options: list[str]) -> None:
+    text = (
+        "from scoop import futures\nif __name__ == '__main__': print(list(futures.map(abs, [-1])))"
+    )
+    done = lan.run(
+        command(lan, *options, lan.share("alike.py", text), hosts=["127.0.0.1 1", "node1 1"]),
+        env={"OPENBLAS_CORETYPE": "Nehalem"},
+        cwd="/",
+        timeout=60,
+    )
+    (line,) = done.stderr.splitlines()
+    if options:
+        assert (done.returncode, done.stdout) == (0, "[1]\n")
+        assert "WARNING hosts differ in the last bit" in line
+    else:
+        assert (done.returncode, done.stdout) == (1, "")
+        assert "compute differently in the last bit" in line
+        assert "--mixed" in line
+
+
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
 def test_end_of_a_staged_run_leaves_nothing(
     lan: Lan, project: Path, number: signal.Signals
