@@ -46,8 +46,9 @@ PARTING_S = 15.0
 
 POLL_S = 0.2
 
-#: rsync's status when a file has gone since it was listed.
-RSYNC_VANISHED = 24
+#: rsync's status when a file has gone since it was listed, and when it cannot write, as on a full
+#: disk: it ends its ssh with the words of the other side, if these have not come yet.
+RSYNC_VANISHED, RSYNC_IO = 24, 11
 
 LOADER = (
     "-c",
@@ -297,7 +298,10 @@ class _Copy(threading.Thread):
                 self._beat(process)
             said = words.result().decode(errors="replace").strip()
             if child.wait() not in (0, RSYNC_VANISHED):
-                raise EngineError(said or f"{command[0]} ended with status {child.returncode}")
+                status = f"ended with status {child.returncode}"
+                if child.returncode == RSYNC_IO:
+                    status += ", as it does on a full disk"
+                raise EngineError(said or f"{command[0]} {status}")
             written.result()
 
     def _beat(self, process: AgentProcess) -> None:

@@ -71,7 +71,9 @@ def test_a_run_that_fails_under_scoop_is_told_with_its_output(
     assert "KeyError: 'of the user'" in str(got.value)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+@pytest.mark.parametrize(
+    "number", [pytest.param(signal.SIGINT, marks=pytest.mark.slow), signal.SIGKILL]
+)
 def test_no_process_of_the_pool_outlives_the_comparison(
     tmp_path: Path, number: signal.Signals
 ) -> None:

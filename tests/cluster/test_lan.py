@@ -374,11 +374,13 @@ class TestTeardown:
         assert remains(scratch) == []
         assert held(mine) == set()
 
+    @pytest.mark.slow
     def test_follows_an_error(self, scratch: Path) -> None:
         with pytest.raises(ZeroDivisionError), Lan.start(n_hosts=1):
             raise ZeroDivisionError
         assert remains(scratch) == []
 
+    @pytest.mark.slow
     @pytest.mark.parametrize(
         ("part", "text"),
         [
@@ -403,6 +405,7 @@ class TestTeardown:
             Lan.start()
         assert remains(scratch) == []
 
+    @pytest.mark.slow
     def test_follows_the_death_of_the_holder(self, scratch: Path) -> None:
         argv = [sys.executable, "-c", HOLDER]
         with subprocess.Popen(argv, cwd=REPOSITORY, stdout=subprocess.PIPE) as holder:
@@ -415,6 +418,7 @@ class TestTeardown:
         os.kill(heir, signal.SIGKILL)
         assert becomes(lambda: not remains(scratch)), remains(scratch)
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("sign", ["", "laptop.log", "source/setup.cfg", "image", "node1.log"])
     def test_follows_a_death_on_the_way_up(self, scratch: Path, sign: str) -> None:
         argv = [sys.executable, "-c", HOLDER]
@@ -431,6 +435,7 @@ class TestTeardown:
         assert remains(scratch) == []
 
 
+@pytest.mark.slow
 def test_two_networks_do_not_meet_and_outlive_the_threads_that_made_them(scratch: Path) -> None:
     with ThreadPoolExecutor(2) as pool:
         both = list(pool.map(Lan.start, [1, 1]))
