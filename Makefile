@@ -9,6 +9,9 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 POINTS ?= 100000000
 PYTEST_ARGS ?= -m "not slow"
+# These tests may run beside each other; the others start servers, and strike at what runs.
+PARALLEL := tests/unit tests/property tests/statistics
+SERIAL := $(filter-out $(PARALLEL) %__pycache__,$(patsubst %/,%,$(wildcard tests/*/)))
 
 .PHONY: pi test lint bench clean
 
@@ -16,7 +19,8 @@ pi: $(VENV)/installed
 	$(BIN)/python -m scoop --quiet --hostfile hostfile scoopsci/montecarlo.py --points $(POINTS)
 
 test: $(VENV)/installed-test lint
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+	$(BIN)/python -m pytest $(PYTEST_ARGS) -n 2 $(PARALLEL)
+	$(BIN)/python -m pytest $(PYTEST_ARGS) $(SERIAL)
 
 lint: $(VENV)/installed-test
 	$(BIN)/ruff check .
