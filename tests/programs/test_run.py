@@ -35,11 +35,12 @@ def run(
     command: list[str], folder: Path, said: str | None = None
 ) -> subprocess.CompletedProcess[str]:
     stdin = subprocess.DEVNULL if said is None else subprocess.PIPE
-    with start(command, folder, stdin=stdin) as process:
+    with start(command, folder, stdin=stdin, start_new_session=True) as process:
         try:
             out, err = process.communicate(said, timeout=GENEROUS_S)
         finally:
-            process.kill()
+            with contextlib.suppress(ProcessLookupError):  # workers of plain SCOOP, too
+                os.killpg(process.pid, signal.SIGKILL)
     return subprocess.CompletedProcess(command, process.returncode, out, err)
 
 
