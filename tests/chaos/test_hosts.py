@@ -65,6 +65,7 @@ def named(hosts: list[dict[str, Any]], name: str) -> dict[str, Any]:
     return next(host for host in hosts if host["name"] == name)
 
 
+@pytest.mark.slow
 def test_a_link_that_goes_down_for_good(lan: Lan) -> None:
     hosts = in_mid_run(lan, lambda *_: lan.unplug("node3"))
     assert named(hosts, "node3")["connected"] is False

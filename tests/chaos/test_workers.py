@@ -250,6 +250,7 @@ def test_a_worker_that_is_stopped_for_a_moment_keeps_its_task(tmp_path: Path) ->
         assert future.result(GENEROUS_S) == 1
 
 
+@pytest.mark.slow
 def test_an_idle_worker_is_stopped() -> None:
     with Pool(2, host_timeout=3) as pool:
         pid = workers_of(pool)[0]
@@ -274,6 +275,7 @@ def test_no_call_waits_for_ever_where_all_workers_are_stopped() -> None:
         assert bits(scoopsci.map(invert, range(5), engine=pool)) == serial_bits(5)
 
 
+@pytest.mark.slow
 def test_an_agent_is_stopped_and_goes_on() -> None:
     with Pool(2, host_timeout=1) as pool:
         results = scoopsci.map(invert, range(200), engine=pool)
