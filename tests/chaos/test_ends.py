@@ -293,6 +293,7 @@ def test_several_pools_at_once() -> None:
         assert scoopsci.pi(1_000_000, seed=8, engine=second).receipt["result"] == expected_pi
 
 
+@pytest.mark.slow
 def test_pools_in_threads() -> None:
     def work(_: int) -> tuple[list[str], Any]:
         with Pool(1) as pool:

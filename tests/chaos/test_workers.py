@@ -200,6 +200,7 @@ def test_what_a_task_has_started_ends_with_its_worker(tmp_path: Path) -> None:
         )
 
 
+@pytest.mark.slow
 def test_a_late_result_of_a_stopped_worker_counts_once(tmp_path: Path) -> None:
     go, end, late = tmp_path / "go", tmp_path / "end", tmp_path / "late"
 
