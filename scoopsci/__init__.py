@@ -12,6 +12,7 @@ from scoopsci.errors import (
     HostfileError,
     InstallError,
     LedgerError,
+    NotConvergedError,
     PoisonTaskError,
     ScoopsciError,
     TaskError,
@@ -28,6 +29,7 @@ from scoopsci.mapreduce import (
 )
 from scoopsci.mergesort import merge_sort
 from scoopsci.montecarlo import estimate, integrate, pi
+from scoopsci.variance import Antithetic, ControlVariates, ImportanceSampling
 
 if TYPE_CHECKING:
     from scoopsci.engines.pool import Pool
@@ -35,6 +37,8 @@ if TYPE_CHECKING:
 __version__ = version("scoopsci")
 
 __all__ = [
+    "Antithetic",
+    "ControlVariates",
     "DoubtfulEstimateWarning",
     "Engine",
     "EngineError",
@@ -43,8 +47,10 @@ __all__ = [
     "EngineUnavailableError",
     "Estimate",
     "HostfileError",
+    "ImportanceSampling",
     "InstallError",
     "LedgerError",
+    "NotConvergedError",
     "PiEstimate",
     "PoisonTaskError",
     "Pool",

@@ -6,7 +6,7 @@ import math
 import numbers
 import operator
 
-__all__ = ["check_count", "check_fraction", "check_seconds"]
+__all__ = ["check_count", "check_fraction", "check_positive", "check_seconds"]
 
 
 def check_count(name: str, value: object, least: int = 1) -> int:
@@ -88,10 +88,35 @@ def check_seconds(name: str, value: object) -> float:
     TypeError, ValueError
         If it is not a real number, or out of range.
     """
-    seconds = _check_real(name, value)
-    if not 0.0 < seconds < math.inf:
-        raise ValueError(f"{name} must be a positive number of seconds, got {value!r}")
-    return seconds
+    return check_positive(name, value, "number of seconds")
+
+
+def check_positive(name: str, value: object, what: str = "number") -> float:
+    """Return a positive number.
+
+    Parameters
+    ----------
+    name : str
+        Of the argument, for the error.
+    value : object
+        What came.
+    what : str
+        What it counts, for the error.
+
+    Returns
+    -------
+    float
+        The number, finite.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If it is not a real number, or out of range.
+    """
+    number = _check_real(name, value)
+    if not 0.0 < number < math.inf:
+        raise ValueError(f"{name} must be a positive {what}, got {value!r}")
+    return number
 
 
 def _check_real(name: str, value: object) -> float:

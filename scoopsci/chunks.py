@@ -13,6 +13,7 @@ import numpy as np
 
 from scoopsci.blocks import MergeError, Range, merge_consecutive, split_into_ranges
 from scoopsci.engines.payload import Failure
+from scoopsci.stopping import BlockSizes, Supply
 from scoopsci.streams import block_generator
 
 __all__ = [
@@ -27,6 +28,9 @@ __all__ = [
 ]
 
 P = TypeVar("P")
+
+#: What is sliced as it iterates. Exact types: a subclass may iterate otherwise.
+SEQUENCES = (range, list, tuple, np.ndarray, np.memmap, BlockSizes, Supply)
 
 #: Items that cannot change.
 ATOMS = (type(None), bool, int, float, complex, str, bytes)
@@ -84,6 +88,11 @@ class FoldBlocks(Generic[P]):
     run_all: Callable[[int, Iterator[Any]], Iterable[P]]
     merge: Callable[[P, P], P]
 
+    @property
+    def numerics(self) -> str:
+        """How this host computes, beside what its battery shows."""
+        return getattr(self.run_all, "numerics", "")
+
     def __call__(self, start: int, inputs: Iterator[Any]) -> Iterator[tuple[Range, P]]:
         """Yield the merged partials; see `RunBlocks`."""
         return merge_consecutive(self.merge, start, self.run_all(start, inputs))
@@ -119,7 +128,7 @@ def _slice_ranges(start: int, results: list[Any]) -> Iterator[tuple[Range, list[
 
 def run_chunk(
     run_blocks: RunBlocks[P], start: int, inputs: Sequence[Any], go_on: bool
-) -> tuple[list[tuple[Range, P]], list[tuple[int, Failure]]]:
+) -> tuple[list[tuple[Range, P]], list[tuple[int, Failure]], str]:
     """Run consecutive blocks on a worker.
 
     Parameters
@@ -139,6 +148,8 @@ def run_chunk(
         Of the blocks that succeeded.
     failures : list of tuple of int, Failure
         The blocks that failed.
+    numerics : str
+        How the host computes, beside what its battery shows: of code that is compiled there.
     """
     rest, stop = iter(inputs), start + len(inputs)
     partials: list[tuple[Range, P]] = []
@@ -156,7 +167,7 @@ def run_chunk(
         except (Exception, SystemExit) as error:
             failures.append((at, Failure.of(error)))
             at += 1
-    return partials, failures
+    return partials, failures, getattr(run_blocks, "numerics", "")
 
 
 @dataclass
@@ -233,8 +244,7 @@ class Columns:
     @staticmethod
     def can_hold(inputs: object) -> bool:
         """Tell whether slices of an iterable hold the items that it yields."""
-        # Exact types: a subclass may iterate otherwise than it is sliced.
-        return type(inputs) in (range, list, tuple, np.ndarray, np.memmap, Columns)
+        return type(inputs) in (*SEQUENCES, Columns)
 
 
 class Inputs:

@@ -33,6 +33,7 @@ from scoopsci.errors import (
 from scoopsci.ledger import Ledger
 from scoopsci.options import LOSSES_PER_DEATH, DispatchOptions
 from scoopsci.reporting import Progress
+from scoopsci.stopping import Supply, describe_sizes
 from scoopsci.workers import Workers
 
 __all__ = ["Dispatch"]
@@ -70,15 +71,16 @@ class Dispatch(Generic[P]):
     run_blocks : callable
         What workers do with consecutive blocks; see `scoopsci.chunks.RunBlocks`. A block must
         depend on nothing but its index and its input.
-    inputs : iterable
-        An input for each block; consumed as the window moves on.
+    inputs : iterable or Supply
+        An input for each block; consumed as the window moves on. A supply is asked for what it
+        hands out for now, and may be told to hand out more whenever a partial has been yielded.
     options : DispatchOptions
         How to go about it.
     n_blocks : int, optional
         Number of inputs, where it is known.
     ledger : Ledger, optional
         Ranges that it holds are not run again; those that end are recorded before they are
-        yielded.
+        yielded. With a supply, it may also hold what this run has no use for.
     stand_in : callable, optional
         ``stand_in(error)`` is the partial of a block that fails; by default the error is raised.
     """
@@ -97,10 +99,16 @@ class Dispatch(Generic[P]):
         self._engine = engine
         self._options = options
         self._inputs = Inputs(inputs)
+        self._supply = inputs if isinstance(inputs, Supply) else None
+        self._describe = hash_values if self._supply is None else describe_sizes
         self._n_blocks = n_blocks
         self._ledger = ledger
         self._stand_in = stand_in
-        self._recorded = deque(ledger.find_ranges() if ledger is not None else ())
+        self._recorded = deque(
+            ledger.find_ranges(None if self._supply is None else self._supply.n_blocks)
+            if ledger is not None
+            else ()
+        )
         self._shared = Shared(run_blocks)
         self._n_whole_sent = 0
         self._in_flight: dict[TaskFuture, Chunk] = {}
@@ -131,7 +139,7 @@ class Dispatch(Generic[P]):
                     self._report()
             if self._inputs.error is not None:
                 raise self._inputs.error
-            if self._recorded:
+            if self._recorded and self._supply is None:
                 self._refuse_missing(self._recorded[-1])
         finally:
             self._leave()
@@ -180,7 +188,7 @@ class Dispatch(Generic[P]):
                 break  # the next input may be long in coming, or wait for this very result
             reached = self._recorded and self._recorded[0].start == self._inputs.n_taken
             if reached and not self._holds_enough():
-                yield self._recall(self._recorded.popleft())
+                yield from self._recall(self._recorded.popleft())
                 continue
             chunk = self._next_chunk()
             if chunk is None:
@@ -227,13 +235,17 @@ class Dispatch(Generic[P]):
             CHUNK_BYTES / max(1.0, self._bytes_per_block()),
             self._options.chunk_target_s / self._block_s,
         ]
-        if self._n_blocks is not None:
-            remaining = self._n_blocks - self._inputs.n_taken
+        n_blocks = self._n_expected()
+        if n_blocks is not None:
+            remaining = n_blocks - self._inputs.n_taken
             least = min(LEAST_CHUNK_S, self._options.chunk_target_s) / self._block_s
             sizes.append(max(remaining / (2 * self._n_workers()), least))
         if self._recorded:
             sizes.append(self._recorded[0].start - self._inputs.n_taken)
         return max(1, math.ceil(min(sizes)))
+
+    def _n_expected(self) -> int | None:
+        return self._n_blocks if self._supply is None else len(self._supply)
 
     def _refuse_missing(self, blocks: Range) -> NoReturn:
         assert self._ledger is not None
@@ -249,21 +261,28 @@ class Dispatch(Generic[P]):
     def _bytes_per_block(self) -> float:
         return self._travelled_bytes / max(1, self._n_measured)
 
-    def _recall(self, blocks: Range) -> tuple[Range, P]:
+    def _recall(self, blocks: Range) -> Iterator[tuple[Range, P]]:
         """Take a range from the ledger, and its inputs off the iterable."""
         assert self._ledger is not None
+        if self._supply is not None:
+            self._supply.want(blocks.stop)
         inputs: list[Any] = []
         while len(inputs) < blocks.size:
             _, taken = self._inputs.take(blocks.size - len(inputs), self._options.chunk_target_s)
             if not len(taken):
                 self._refuse_missing(blocks)
             inputs.extend(taken)
-        partial, n_bytes = self._ledger.read(blocks, hash_values(inputs))
+        described = self._describe(inputs)
+        if self._supply is not None and not self._ledger.has(blocks, described):
+            # A shorter run has ended here, in the midst of a block.
+            self._again.append(Chunk(blocks.start, inputs))
+            return
+        partial, n_bytes = self._ledger.read(blocks, described)
         self._n_measured += blocks.size
         self._travelled_bytes += n_bytes
         self._counted.add(blocks, None)
         self.n_recalled += blocks.size
-        return blocks, partial
+        yield blocks, partial
 
     def _remaining_s(self) -> float | None:
         if self._options.timeout is None:
@@ -285,7 +304,7 @@ class Dispatch(Generic[P]):
 
     def _settle(self, chunk: Chunk, future: TaskFuture) -> Iterator[tuple[Range, P]]:
         try:
-            partials, failures = future.result()
+            partials, failures, numerics = future.result()
         except WorkerLostError as error:
             by_task = future.ran_alone if error.by_task is None else error.by_task
             yield from self._send_lost_again(chunk, error, by_task=by_task)
@@ -294,8 +313,9 @@ class Dispatch(Generic[P]):
         except CancelledError:
             raise EngineError("a task of the run was cancelled from outside") from None
         else:
-            self._learn(chunk, future.report)
-            yield from self._count(chunk, partials, future.report)
+            report = _with_numerics(future.report, numerics)
+            self._learn(chunk, report)
+            yield from self._count(chunk, partials, report)
             for block, failure in failures:
                 yield from self._retry(chunk.cut(block), failure.as_error(block))
 
@@ -307,7 +327,7 @@ class Dispatch(Generic[P]):
         if self._ledger is not None and new:
             self._ledger.add(
                 (
-                    (blocks, hash_values(chunk.inputs_of(blocks)), partial)
+                    (blocks, self._describe(chunk.inputs_of(blocks)), partial)
                     for blocks, partial in new
                 ),
                 {name: facts[name] for name in ("numpy", "battery", "host")},
@@ -378,7 +398,8 @@ class Dispatch(Generic[P]):
             self._options.progress(
                 Progress(
                     n_done=self._counted.n_blocks,
-                    n_blocks=self._n_blocks,
+                    n_blocks=self._n_expected(),
+                    n_recalled=self.n_recalled,
                     n_in_flight=len(self._in_flight),
                     n_lost=self.n_lost,
                     elapsed_s=self.elapsed_s,
@@ -392,6 +413,11 @@ class Dispatch(Generic[P]):
             if future.cancel() or self._ledger is None or not future.done():
                 continue
             with contextlib.suppress(ScoopsciError):
-                partials, _ = future.result()
-                self._learn(chunk, future.report)  # not of a host that computes differently
-                self._count(chunk, partials, future.report)
+                partials, _, numerics = future.result()
+                report = _with_numerics(future.report, numerics)
+                self._learn(chunk, report)  # not of a host that computes differently
+                self._count(chunk, partials, report)
+
+
+def _with_numerics(report: dict[str, Any], numerics: str) -> dict[str, Any]:
+    return {**report, "battery": " ".join([report["battery"], *numerics.split()])}

@@ -12,13 +12,14 @@ Wrong arguments are plain `ValueError` or `TypeError`; everything else is in thi
     │ └ PoisonTaskError                         a block that ends every worker it meets
     ├ HostfileError (ValueError)                path and line
     ├ InstallError                              what an environment is made of cannot be had
-    └ LedgerError                               another run's ledger, a damaged file, a full disk
+    ├ LedgerError                               another run's ledger, a damaged file, a full disk
+    └ NotConvergedError                         carries the estimate so far
 """
 
 from __future__ import annotations
 
 from concurrent.futures import BrokenExecutor
-from typing import Self
+from typing import Any, Self
 
 __all__ = [
     "EngineError",
@@ -28,6 +29,7 @@ __all__ = [
     "HostfileError",
     "InstallError",
     "LedgerError",
+    "NotConvergedError",
     "PoisonTaskError",
     "ScoopsciError",
     "TaskError",
@@ -179,3 +181,17 @@ class InstallError(ScoopsciError):
 
 class LedgerError(ScoopsciError):
     """A ledger belongs to another run, is in use or damaged, or cannot be written."""
+
+
+class NotConvergedError(ScoopsciError):
+    """An estimate has not reached the half-width that was asked for.
+
+    Attributes
+    ----------
+    estimate : Estimate
+        What was found so far.
+    """
+
+    def __init__(self, message: str, *, estimate: Any) -> None:
+        super().__init__(message)
+        self.estimate = estimate

@@ -41,10 +41,10 @@ class Estimate:
     half_width : float or ndarray
         Half the width of the interval.
     interval : tuple of two float or ndarray
-        Confidence interval: Student's t for means, Wilson's for counts. For a vector, each
-        component by itself.
+        Confidence interval: Student's t for means, Wilson's for counts. Those of a vector are
+        wide enough to hold all at once.
     confidence : float
-        Probability with which the interval covers the true value.
+        Probability with which the interval covers the true value, or all intervals cover theirs.
     n_samples, n_blocks : int
         Number of samples, and of the blocks that they were drawn in.
     seed : int
@@ -55,6 +55,9 @@ class Estimate:
         Number of its workers.
     elapsed_s : float
         Seconds that the run took.
+    variance_reduction : dict
+        For each method of `scoopsci.variance` that was used, by its name, how many times fewer
+        evaluations the same error took than without it.
     notes : tuple of str
         What is doubtful about the estimate; also given as `DoubtfulEstimateWarning`.
     receipt : dict
@@ -72,6 +75,7 @@ class Estimate:
     engine: str
     n_workers: int
     elapsed_s: float
+    variance_reduction: dict[str, float] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     receipt: dict[str, Any] = field(default_factory=dict, repr=False)
 
@@ -83,8 +87,12 @@ class Estimate:
             if abs((low + high) / 2 - self.value) > 0.05 * self.half_width:
                 text += f", interval {low:.6g} to {high:.6g}"
         else:
-            text = f"{self.value} ± {self.half_width} ({level}, each)"
-        return "\n".join([f"{text}, {self.n_samples:,} samples", *self.notes])
+            text = f"{self.value} ± {self.half_width} ({level}, all at once)"
+        factors = [
+            f"variance reduced by {name}: {factor:.3g} times"
+            for name, factor in self.variance_reduction.items()
+        ]
+        return "\n".join([f"{text}, {self.n_samples:,} samples", *factors, *self.notes])
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -125,27 +133,30 @@ def format_with_error(value: float, half_width: float) -> str:
     return f"{value:.{n_decimals}f} ± {half_width:.{n_decimals}f}"
 
 
-def student_interval(moments: Moments, confidence: float) -> dict[str, Any]:
-    """Return the mean with Student's interval.
+def student_interval(mean: Any, error: Any, n_degrees: int, confidence: float) -> dict[str, Any]:
+    """Return a mean with Student's interval.
 
     Parameters
     ----------
-    moments : Moments
-        Of the samples.
+    mean, error : float or ndarray, shape (k,)
+        The mean and its standard error.
+    n_degrees : int
+        Degrees of freedom of the error.
     confidence : float
-        Within (0, 1).
+        Within (0, 1). The k intervals of a vector cover with it all at once, by Bonferroni's
+        inequality.
 
     Returns
     -------
     dict
         ``value``, ``standard_error``, ``half_width`` and ``interval``, as numbers or as arrays
-        of shape (k,). A single sample has a standard error of NaN and an infinite half-width.
+        of shape (k,). Without degrees of freedom the half-width is infinite.
     """
     from scipy.special import stdtrit
 
-    mean, error = moments.mean, moments.standard_error
-    if moments.count > 1:
-        half_width = -stdtrit(moments.count - 1, (1.0 - confidence) / 2.0) * error
+    mean, error = np.asarray(mean), np.asarray(error)
+    if n_degrees > 0:
+        half_width = -stdtrit(n_degrees, (1.0 - confidence) / (2.0 * mean.size)) * error
     else:
         half_width = np.full_like(mean, np.inf)
     with np.errstate(invalid="ignore"):

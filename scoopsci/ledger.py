@@ -10,8 +10,9 @@ import json
 import os
 import pickle
 import sqlite3
+import sys
 import zlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,15 +25,16 @@ __all__ = ["Ledger", "open_ledger"]
 
 #: "scoopsci" in the header of the file tells it from other databases.
 APPLICATION_ID = 0x5C005C1
-VERSION = 1
+VERSION = 2
 
 TABLES = """
     BEGIN;
-    CREATE TABLE identity (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+    CREATE TABLE identity (name TEXT PRIMARY KEY, value TEXT NOT NULL);
     CREATE TABLE ranges (
         start INTEGER, stop INTEGER, inputs TEXT NOT NULL, partial BLOB NOT NULL,
         checksum INTEGER NOT NULL, PRIMARY KEY (start, stop)
     );
+    CREATE TABLE task (frame INTEGER PRIMARY KEY, content BLOB NOT NULL);
     CREATE TABLE numerics (numpy TEXT, battery TEXT, host TEXT, PRIMARY KEY (numpy, battery));
     PRAGMA application_id = {application_id};
     PRAGMA user_version = {version};
@@ -47,8 +49,11 @@ class Ledger:
     ----------
     path : path-like
         The file; made if there is none.
-    identity : mapping
+    identity : mapping or None
         What the partials depend on, as plain values: a ledger with another identity is refused.
+        None to look into one that is there.
+    task : sequence of bytes, optional
+        What computes blocks from their indices, as frames, for `scoopsci.replay`.
 
     Raises
     ------
@@ -61,8 +66,15 @@ class Ledger:
     death of the process or of the machine.
     """
 
-    def __init__(self, path: str | os.PathLike[str], identity: Mapping[str, Any]) -> None:
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        identity: Mapping[str, Any] | None,
+        task: Sequence[bytes] = (),
+    ) -> None:
         self.path = Path(path).absolute()
+        if identity is None and not self.path.exists():
+            raise LedgerError(f"there is no ledger {self.path}; name one that a run has made")
         if self.path.exists() and not self.path.is_file():
             raise LedgerError(f"{self.path} is no regular file; name a file for the ledger")
         with self._telling():
@@ -72,7 +84,8 @@ class Ledger:
         try:
             with self._telling():
                 self._prepare()
-            self._check_identity(identity)
+            if identity is not None:
+                self._check_identity(identity, task)
             self._inode = self.path.stat().st_ino
         except BaseException:
             self.close()
@@ -101,7 +114,7 @@ class Ledger:
         run("BEGIN IMMEDIATE")
         run("COMMIT")
 
-    def _check_identity(self, identity: Mapping[str, Any]) -> None:
+    def _check_identity(self, identity: Mapping[str, Any], task: Sequence[bytes]) -> None:
         ours = {name: json.dumps(value, sort_keys=True) for name, value in identity.items()}
         with self._telling():
             theirs = dict(self._database.execute("SELECT name, value FROM identity").fetchall())
@@ -109,6 +122,8 @@ class Ledger:
                 with self._transaction():
                     rows = "INSERT INTO identity VALUES (?, ?)"
                     self._database.executemany(rows, ours.items())
+                    rows = "INSERT INTO task (content) VALUES (?)"
+                    self._database.executemany(rows, ((frame,) for frame in task))
                 return
         if theirs != ours:
             names = [n for n in sorted({*ours, *theirs}, key=str) if ours.get(n) != theirs.get(n)]
@@ -122,11 +137,18 @@ class Ledger:
                 "name another file"
             )
 
-    def find_ranges(self) -> list[Range]:
-        """Return the finished ranges: disjoint, in block order."""
+    def find_ranges(self, n_blocks: int | None = None) -> list[Range]:
+        """Return the finished ranges: disjoint, in block order.
+
+        Parameters
+        ----------
+        n_blocks : int, optional
+            Only those among the first so many blocks.
+        """
         with self._telling():
             rows = self._database.execute(
-                "SELECT start, stop FROM ranges ORDER BY start, stop DESC"
+                "SELECT start, stop FROM ranges WHERE stop <= ? ORDER BY start, stop DESC",
+                (sys.maxsize if n_blocks is None else min(n_blocks, sys.maxsize),),
             ).fetchall()
         found: list[Range] = []
         try:
@@ -139,6 +161,68 @@ class Ledger:
             ) from error
         return found
 
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What the partials depend on."""
+        with self._telling():
+            rows = self._database.execute("SELECT name, value FROM identity ORDER BY rowid")
+            return {name: json.loads(value) for name, value in rows}
+
+    def find_rows(self) -> list[Range]:
+        """Return the ranges of all rows, also of those that lie within others."""
+        with self._telling():
+            rows = self._database.execute("SELECT start, stop FROM ranges ORDER BY start, stop")
+            return [Range(*row) for row in rows]
+
+    def read_task(self) -> list[bytes]:
+        """Return the frames of what computes the blocks; none where that takes inputs."""
+        with self._telling():
+            rows = self._database.execute("SELECT content FROM task ORDER BY frame")
+            return [content for (content,) in rows]
+
+    def check_whole(self) -> None:
+        """Have SQLite check the file.
+
+        Raises
+        ------
+        LedgerError
+            If it is damaged.
+        """
+        with self._telling():
+            told = [row[0] for row in self._database.execute("PRAGMA integrity_check")]
+        if told != ["ok"]:
+            raise LedgerError(
+                f"{self.path} is damaged ({'; '.join(told)}); delete the file and run again"
+            )
+
+    def recall(self, blocks: Range) -> tuple[str, Any]:
+        """Return the description of a range's inputs, and its partial.
+
+        Parameters
+        ----------
+        blocks : Range
+            One of `find_rows`.
+
+        Raises
+        ------
+        LedgerError
+            If the row is damaged.
+        """
+        with self._telling():
+            row = self._database.execute(
+                "SELECT inputs FROM ranges WHERE (start, stop) = (?, ?)", blocks
+            ).fetchone()
+        inputs = "" if row is None else row[0]
+        return inputs, self.read(blocks, inputs)[0]
+
+    def has(self, blocks: Range, inputs: str) -> bool:
+        """Tell whether a range is there that had such inputs, by their hash."""
+        with self._telling():
+            found = self._database.execute(
+                "SELECT 1 FROM ranges WHERE (start, stop, inputs) = (?, ?, ?)", (*blocks, inputs)
+            )
+            return found.fetchone() is not None
+
     def read(self, blocks: Range, inputs: str) -> tuple[Any, int]:
         """Return the partial of a finished range.
 
@@ -147,7 +231,7 @@ class Ledger:
         blocks : Range
             One of `find_ranges`.
         inputs : str
-            Hash of the inputs that the range has now.
+            Hash, or description, of the inputs that the range has now.
 
         Returns
         -------
@@ -282,7 +366,7 @@ def _dump(partial: Any) -> bytes:
 
 @contextlib.contextmanager
 def open_ledger(
-    path: str | os.PathLike[str] | None, identity: Mapping[str, Any]
+    path: str | os.PathLike[str] | None, identity: Mapping[str, Any], task: Sequence[bytes] = ()
 ) -> Iterator[Ledger | None]:
     """Yield the ledger of a run, or None where none is wanted.
 
@@ -290,7 +374,7 @@ def open_ledger(
     ----------
     path : path-like or None
         The file.
-    identity : mapping
+    identity, task
         See `Ledger`.
 
     Yields
@@ -301,7 +385,7 @@ def open_ledger(
     if path is None:
         yield None
         return
-    ledger = Ledger(path, identity)
+    ledger = Ledger(path, identity, task)
     try:
         yield ledger
     finally:

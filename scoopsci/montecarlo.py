@@ -5,39 +5,45 @@ Run as a script, also under ``python -m scoop``, this file is the command ``scoo
 
 from __future__ import annotations
 
-import operator
 import warnings
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, Unpack
+from collections.abc import Callable, Sequence
+from typing import Any, Literal, TypeVar, Unpack
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from scoopsci.arguments import check_count, check_fraction
-from scoopsci.chunks import CallEach
-from scoopsci.codehash import hash_code
+from scoopsci.arguments import check_count
+from scoopsci.codehash import hash_code, hash_values
+from scoopsci.errors import NotConvergedError
 from scoopsci.estimates import (
     DoubtfulEstimateWarning,
     Estimate,
     PiEstimate,
-    find_doubts,
-    student_interval,
-    wilson_interval,
+    format_with_error,
 )
-from scoopsci.moments import Moments
-from scoopsci.options import RunOptions
+from scoopsci.estimators import (
+    CircleCount,
+    Estimator,
+    ReducedMean,
+    SampleMean,
+    ScrambledMean,
+)
+from scoopsci.fused import fuse_sampler
+from scoopsci.integrand import Integrand
+from scoopsci.kernels import CIRCLE_STREAM
+from scoopsci.qmc import N_SCRAMBLES, SOBOL_STREAM
 from scoopsci.receipts import make_receipt
-from scoopsci.runs import fold_run
-from scoopsci.streams import STREAM, block_generator, check_seed
+from scoopsci.sampling import Sampling, SamplingOptions
+from scoopsci.streams import STREAM, check_seed
+from scoopsci.variance import Method
 
 __all__ = ["Estimate", "PiEstimate", "estimate", "integrate", "pi"]
 
 Floats = NDArray[np.float64]
+E = TypeVar("E", bound=Estimate)
 
-#: Points of π in a block, and those that are held at once: 8192 pairs stay in the cache.
-PI_BLOCK_SIZE = 1 << 16
-PI_BATCH_SIZE = 1 << 13
+#: Points of π in a block: enough to hide what it costs to start 4096 generators.
+PI_BLOCK_SIZE = 1 << 22
 
 #: Samples in a block of a user's function: enough to hide the 25 µs that a block costs.
 BLOCK_SIZE = 1 << 12
@@ -45,12 +51,13 @@ BLOCK_SIZE = 1 << 12
 
 def estimate(
     fn: Callable[[np.random.Generator, int], ArrayLike],
-    n_samples: int,
+    n_samples: int | None = None,
     *,
+    half_width: float | None = None,
     seed: int | None = None,
     block_size: int = BLOCK_SIZE,
     confidence: float = 0.95,
-    **run: Unpack[RunOptions],
+    **run: Unpack[SamplingOptions],
 ) -> Estimate:
     """Estimate the mean of what a function samples.
 
@@ -58,9 +65,13 @@ def estimate(
     ----------
     fn : callable
         ``fn(rng, size)`` draws `size` samples with the `numpy.random.Generator` it is given, and
-        with nothing else random. It returns an array of shape ``(size,)`` or ``(size, k)``.
-    n_samples : int
+        with nothing else random. It returns an array of shape ``(size,)`` or ``(size, k)``. Or
+        ``fn(rng)``, compiled by ``numba.njit``, returns one sample, and is called in a fused loop.
+    n_samples : int, optional
         Number of samples.
+    half_width : float, optional
+        Or the half-width of the interval to be reached, by as many samples as it takes. With
+        ``relative=True`` it is a share of the estimate.
     seed : int, optional
         Entropy of the streams; a fresh one by default, told in the result.
     block_size : int
@@ -68,7 +79,7 @@ def estimate(
     confidence : float
         Of the interval, within (0, 1).
     **run
-        See `RunOptions`.
+        See `SamplingOptions`, and `RunOptions`.
 
     Returns
     -------
@@ -81,83 +92,53 @@ def estimate(
         If an argument is out of range.
     TaskError
         If `fn` raises, or returns something else than real numbers of the right shape.
+    NotConvergedError
+        If the half-width is not reached within ``max_samples``, or never can be. It carries the
+        estimate so far; with a ledger, a run with a higher maximum goes on from there.
     EngineError
         If the engine fails, or the time is up.
 
     Notes
     -----
     The interval is mean ± t·s/√n, with Student's t of n - 1 degrees of freedom and the sample
-    standard deviation s: exact for normal samples, asymptotic for any of finite variance.
+    standard deviation s: exact for normal samples, asymptotic for any of finite variance. Where n
+    follows from a half-width, `scoopsci.stopping.Goal` describes when a run stops; the result has
+    the bits of a run with that n.
 
     Examples
     --------
     >>> import scoopsci
-    >>> result = scoopsci.estimate(lambda rng, size: rng.exponential(size=size), 100_000,
-    ...                            seed=1, engine="serial")
-    >>> print(result)
+    >>> def draw(rng, size):
+    ...     return rng.exponential(size=size)
+    >>> print(scoopsci.estimate(draw, 100_000, seed=1, engine="serial"))
     1.0030 ± 0.0062 (95 %), 100,000 samples
+    >>> print(scoopsci.estimate(draw, half_width=0.01, seed=1, engine="serial"))
+    1.0102 ± 0.0098 (95 %), 40,960 samples
     """
     if not callable(fn):
         raise TypeError(f"fn must be callable as fn(rng, size), got {fn!r}")
-    what = {"workload": "estimate", "code": hash_code(fn)}
-    return _estimate_mean(fn, n_samples, seed, block_size, confidence, what, run)
-
-
-def _estimate_mean(
-    fn: Callable[[np.random.Generator, int], ArrayLike],
-    n_samples: int,
-    seed: int | None,
-    block_size: int,
-    confidence: float,
-    what: dict[str, Any],
-    run: RunOptions,
-    **more_options: Any,
-) -> Estimate:
-    seed, confidence = check_seed(seed), check_fraction("confidence", confidence)
-    n_samples = check_count("n_samples", n_samples)
-    block_size = check_count("block_size", block_size)
-    run_block = _SampleBlock(fn, seed, block_size, n_samples)
-    what = {**what, "stream": STREAM}
-    size = {"n_samples": n_samples, "seed": seed, "block_size": block_size, **more_options}
-    n_blocks = -(-n_samples // block_size)
-    moments, done = fold_run(
-        CallEach(run_block),
-        Moments.merge,
-        range(n_blocks),
-        run,
-        identity={**what, **size},
-        n_blocks=n_blocks,
-    )
-    notes = find_doubts(moments)
-    for note in notes:
-        warnings.warn(note, DoubtfulEstimateWarning, stacklevel=3)
-    result = student_interval(moments, confidence)
-    common: dict[str, Any] = {
-        "confidence": confidence,
-        "n_samples": n_samples,
-        "n_blocks": n_blocks,
-        "seed": seed,
-    }
-    receipt = make_receipt(
-        **what,
-        options={**common, **size},
-        result={**result, "notes": list(notes)},
-        **done,
-    )
-    return Estimate(**result, **common, **_summary(done), notes=notes, receipt=receipt)
+    seed = check_seed(seed)
+    sampling: Sampling[Any] = Sampling(n_samples, half_width, block_size, confidence, run)
+    what = {"workload": "estimate", "code": hash_code(fn), "stream": STREAM}
+    sampler = fuse_sampler(fn) or fn
+    return _carry_out(SampleMean(sampler, seed), sampling, Estimate, what, seed)
 
 
 def integrate(
     f: Callable[[Floats], ArrayLike],
     lower: ArrayLike,
     upper: ArrayLike,
-    n_samples: int,
+    n_samples: int | None = None,
     *,
     dim: int | None = None,
+    method: Literal["mc", "qmc"] = "mc",
+    variance_reduction: Sequence[Method] = (),
+    n_scrambles: int = N_SCRAMBLES,
+    half_width: float | None = None,
     seed: int | None = None,
     block_size: int = BLOCK_SIZE,
     confidence: float = 0.95,
-    **run: Unpack[RunOptions],
+    **run: Unpack[SamplingOptions],
 ) -> Estimate:
     """Integrate a function over a box.
 
@@ -165,17 +146,25 @@ def integrate(
     ----------
     f : callable
         ``f(x)`` of points of shape ``(n, dim)``; returns shape ``(n,)``, or ``(n, k)`` for k
-        integrals over the same box.
+        integrals over the same box. Or f, compiled by ``numba.njit``, takes one point of shape
+        ``(dim,)`` to a number, and is called in a fused loop.
     lower, upper : float or array_like, shape (dim,)
         Corners of the box.
-    n_samples : int
+    n_samples : int, optional
         Number of points.
     dim : int, optional
         Number of dimensions, where both corners are given as one number.
-    seed, block_size, confidence
+    method : {"mc", "qmc"}
+        Plain Monte Carlo, or scrambled Sobol' points: for smooth integrands far more accurate.
+    variance_reduction : sequence
+        Any of `Antithetic`, `ControlVariates` and `ImportanceSampling`, each at most once.
+    n_scrambles : int
+        Independent scrambles of ``method="qmc"``, at least 16: the error comes from their
+        differences. The number of points must be this times `block_size` times a power of two.
+    half_width, seed, block_size, confidence
         See `estimate`.
     **run
-        See `RunOptions`.
+        See `SamplingOptions`, and `RunOptions`.
 
     Returns
     -------
@@ -184,7 +173,7 @@ def integrate(
 
     Raises
     ------
-    ValueError, TypeError, TaskError, EngineError
+    ValueError, TypeError, TaskError, NotConvergedError, EngineError
         See `estimate`; the corners must be finite, and each lower one below the upper.
 
     Examples
@@ -196,32 +185,57 @@ def integrate(
     """
     if not callable(f):
         raise TypeError(f"f must be callable as f(x), got {f!r}")
-    low, high = _check_box(lower, upper, dim)
-    fn = _BoxSampler(f, low, high)
+    if method not in ("mc", "qmc"):
+        raise ValueError(f"method must be 'mc' or 'qmc', got {method!r}")
+    integrand = Integrand.of(f, lower, upper, dim, variance_reduction)
+    seed = check_seed(seed)
+    sampling: Sampling[Any] = Sampling(n_samples, half_width, block_size, confidence, run)
     what = {"workload": "integrate", "code": hash_code(f)}
-    return _estimate_mean(
-        fn, n_samples, seed, block_size, confidence, what, run, lower=low, upper=high
-    )
+    options: dict[str, Any] = {
+        "lower": integrand.lower,
+        "upper": integrand.upper,
+        "method": method,
+    }
+    if variance_reduction:
+        options["variance_reduction"] = [
+            f"{each.name} {hash_values([each])}" for each in variance_reduction
+        ]
+    estimator: Estimator[Any]
+    if method == "qmc":
+        what["stream"] = SOBOL_STREAM
+        options["n_scrambles"] = n_scrambles
+        estimator = ScrambledMean(
+            integrand, seed, check_count("n_scrambles", n_scrambles, least=16)
+        )
+        sampling.check_powers(n_scrambles)
+    else:
+        what["stream"] = STREAM
+        if variance_reduction:
+            estimator = ReducedMean(integrand, seed)
+        else:
+            estimator = SampleMean(integrand.fuse() or integrand, seed)
+    return _carry_out(estimator, sampling, Estimate, what, seed, **options)
 
 
 def pi(
-    n_points: int,
+    n_points: int | None = None,
     *,
+    half_width: float | None = None,
     seed: int | None = None,
     block_size: int = PI_BLOCK_SIZE,
     confidence: float = 0.95,
-    **run: Unpack[RunOptions],
+    **run: Unpack[SamplingOptions],
 ) -> PiEstimate:
     """Estimate π by points in the unit square, counting those inside the quarter circle.
 
     Parameters
     ----------
-    n_points : int
+    n_points : int, optional
         Number of points.
-    seed, block_size, confidence
+    half_width, seed, block_size, confidence
         See `estimate`.
     **run
-        See `RunOptions`.
+        See `SamplingOptions`, and `RunOptions`.
 
     Returns
     -------
@@ -230,13 +244,13 @@ def pi(
 
     Raises
     ------
-    ValueError, TypeError, EngineError
+    ValueError, TypeError, NotConvergedError, EngineError
         See `estimate`.
 
     Notes
     -----
-    Wilson's score interval [1]_ covers also where all points or none are inside. About 4 ns a
-    point on one core.
+    Wilson's score interval [1]_ covers also where all points or none are inside. About 0.4 ns a
+    point on one core with numba, 5 ns without; see `scoopsci.kernels.count_inside`.
 
     References
     ----------
@@ -248,127 +262,58 @@ def pi(
     --------
     >>> import scoopsci
     >>> scoopsci.pi(1_000_000, seed=7, engine="serial").n_inside
-    785351
+    786097
     """
-    seed, confidence = check_seed(seed), check_fraction("confidence", confidence)
-    n_points = check_count("n_points", n_points)
-    block_size = check_count("block_size", block_size)
-    n_blocks = -(-n_points // block_size)
-    run_block = _CircleBlock(seed, block_size, n_points)
-    what = {"workload": "pi", "code": "scoopsci.pi, version 1", "stream": STREAM}
-    size = {"n_points": n_points, "seed": seed, "block_size": block_size}
-    n_inside, done = fold_run(
-        CallEach(run_block),
-        operator.add,
-        range(n_blocks),
-        run,
-        identity={**what, **size},
-        n_blocks=n_blocks,
+    seed = check_seed(seed)
+    n_points = None if n_points is None else check_count("n_points", n_points)
+    sampling: Sampling[int] = Sampling(n_points, half_width, block_size, confidence, run)
+    what = {"workload": "pi", "code": "scoopsci.pi, version 2", "stream": CIRCLE_STREAM}
+    return _carry_out(CircleCount(seed), sampling, PiEstimate, what, seed, unit="points")
+
+
+def _carry_out(
+    estimator: Estimator[Any],
+    sampling: Sampling[Any],
+    kind: type[E],
+    what: dict[str, Any],
+    seed: int,
+    *,
+    unit: str = "samples",
+    **more: Any,
+) -> E:
+    """Run an estimator, and make an estimate and a receipt of what it says."""
+    options = {"seed": seed, "block_size": sampling.block_size, **more}
+    sampling.run(estimator, {**what, **options})
+    counts: dict[str, Any] = {
+        "n_samples": sampling.n_samples,
+        "n_blocks": sampling.n_blocks,
+        "confidence": sampling.confidence,
+    }
+    options |= {name.replace("samples", unit): value for name, value in counts.items()}
+    if sampling.goal is not None:
+        options |= sampling.goal.describe()
+    receipt = make_receipt(**what, options=options, result=sampling.summary, **sampling.done)
+    how = {name: sampling.done[name] for name in ("engine", "n_workers", "elapsed_s")}
+    found = kind(**sampling.summary, **counts, **how, seed=seed, receipt=receipt)
+    for note in found.notes:
+        warnings.warn(note, DoubtfulEstimateWarning, stacklevel=3)
+    if sampling.shortfall:
+        raise _not_converged(found, sampling)
+    return found
+
+
+def _not_converged(found: Estimate, sampling: Sampling[Any]) -> NotConvergedError:
+    assert sampling.goal is not None
+    reached = f"{found.n_samples:,} samples"
+    if np.ndim(found.value) == 0:
+        reached += f" give {format_with_error(found.value, found.half_width)}"
+    share = " of the estimate" if sampling.goal.relative else ""
+    return NotConvergedError(
+        f"a half-width of {sampling.goal.half_width:g}{share} is not reached: "
+        f"{sampling.shortfall}, and {reached}; ask for less or allow more, with the "
+        "same ledger to go on from there",
+        estimate=found,
     )
-    result = wilson_interval(n_inside, n_points, confidence, scale=4.0)
-    common: dict[str, Any] = {"confidence": confidence, "n_blocks": n_blocks, "seed": seed}
-    receipt = make_receipt(
-        **what,
-        options={**common, **size},
-        result={**result, "n_inside": n_inside},
-        **done,
-    )
-    return PiEstimate(
-        **result, **common, **_summary(done), n_samples=n_points, n_inside=n_inside, receipt=receipt
-    )
-
-
-def _summary(done: dict[str, Any]) -> dict[str, Any]:
-    return {key: done[key] for key in ("engine", "n_workers", "elapsed_s")}
-
-
-@dataclass(frozen=True, slots=True)
-class _CircleBlock:
-    """Counts the points of one block inside the quarter circle."""
-
-    seed: int
-    block_size: int
-    n_points: int
-
-    def __call__(self, block: int) -> int:
-        rng = block_generator(self.seed, block)
-        remaining = min(self.block_size, self.n_points - block * self.block_size)
-        n_inside = 0
-        while remaining:
-            batch = rng.random((2, min(remaining, PI_BATCH_SIZE)))
-            np.square(batch, out=batch)
-            n_inside += int(np.count_nonzero(batch[0] + batch[1] <= 1.0))
-            remaining -= batch.shape[1]
-        return n_inside
-
-
-@dataclass(frozen=True, slots=True)
-class _SampleBlock:
-    """Draws the samples of one block with a user's function."""
-
-    fn: Callable[[np.random.Generator, int], ArrayLike]
-    seed: int
-    block_size: int
-    n_samples: int
-
-    def __call__(self, block: int) -> Moments:
-        size = min(self.block_size, self.n_samples - block * self.block_size)
-        drawn = self.fn(block_generator(self.seed, block), size)
-        if np.ma.is_masked(drawn):
-            raise TypeError("samples must not be masked; leave out or replace what is masked")
-        samples = np.asarray(drawn)
-        if samples.dtype.kind not in "buif":
-            raise TypeError(f"samples must be real numbers, got an array of {samples.dtype}")
-        if samples.ndim not in (1, 2) or len(samples) != size or samples.size == 0:
-            raise ValueError(
-                f"samples must be of shape (size,) or (size, k) with size = {size}, "
-                f"got shape {samples.shape}"
-            )
-        return Moments.of(samples.astype(np.float64, copy=False))
-
-
-@dataclass(frozen=True, slots=True)
-class _BoxSampler:
-    """Samples an integrand, uniformly over a box and weighted with its volume."""
-
-    f: Callable[[Floats], ArrayLike]
-    lower: Floats
-    upper: Floats
-
-    def __call__(self, rng: np.random.Generator, size: int) -> ArrayLike:
-        x = self.lower + (self.upper - self.lower) * rng.random((size, len(self.lower)))
-        values = np.asarray(self.f(x))
-        if values.dtype.kind not in "buif":
-            return values  # refused by the block, with its dtype
-        # A product in the order of the axes: np.prod may choose another one on another machine.
-        volume = 1.0
-        for width in (self.upper - self.lower).tolist():
-            volume *= width
-        return values.astype(np.float64) * volume
-
-
-def _check_box(lower: ArrayLike, upper: ArrayLike, dim: int | None) -> tuple[Floats, Floats]:
-    try:
-        low, high = (np.atleast_1d(np.asarray(c, dtype=np.float64)) for c in (lower, upper))
-    except (TypeError, ValueError):
-        raise TypeError(
-            f"lower and upper must be numbers, or arrays of them, got {lower!r} and {upper!r}"
-        ) from None
-    n_dim = max(len(low), len(high)) if dim is None else check_count("dim", dim)
-    if low.ndim > 1 or high.ndim > 1 or {len(low), len(high)} - {1, n_dim} or n_dim < 1:
-        raise ValueError(
-            f"lower and upper must be numbers or of shape ({n_dim},), "
-            f"got shapes {np.shape(lower)} and {np.shape(upper)}"
-        )
-    low, high = np.broadcast_to(low, n_dim).copy(), np.broadcast_to(high, n_dim).copy()
-    with np.errstate(all="ignore"):
-        usable = np.isfinite(low) & np.isfinite(high) & (low < high) & np.isfinite(high - low)
-    if not usable.all():
-        raise ValueError(
-            "lower and upper must be finite and so must their distance, each lower bound below "
-            f"its upper one, got {low.tolist()} and {high.tolist()}"
-        )
-    return low, high
 
 
 if __name__ == "__main__":

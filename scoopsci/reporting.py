@@ -6,7 +6,7 @@ import contextlib
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 __all__ = ["Progress", "ProgressCallback", "show_progress"]
 
@@ -27,6 +27,10 @@ class Progress:
         Tasks lost with their workers so far.
     elapsed_s : float
         Time since the start.
+    n_recalled : int
+        Of the blocks counted, those that a ledger held.
+    estimate, half_width : float, ndarray or None
+        At the last check of a run that stops at a half-width; ``n_blocks`` is then a forecast.
     """
 
     n_done: int
@@ -34,6 +38,17 @@ class Progress:
     n_in_flight: int
     n_lost: int
     elapsed_s: float
+    n_recalled: int = 0
+    estimate: Any = None
+    half_width: Any = None
+
+    @property
+    def remaining_s(self) -> float | None:
+        """Time to the end, as far as the blocks done tell; None where they do not."""
+        n_run = self.n_done - self.n_recalled
+        if self.n_blocks is None or not n_run:
+            return None
+        return self.elapsed_s * max(0, self.n_blocks - self.n_done) / n_run
 
 
 ProgressCallback: TypeAlias = Callable[[Progress], None]

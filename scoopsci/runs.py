@@ -11,10 +11,14 @@ from scoopsci.blocks import Fold, Range
 from scoopsci.chunks import CallEach, FoldBlocks, ListBlocks, RunBlocks
 from scoopsci.dispatch import Dispatch
 from scoopsci.engines.base import borrow_engine
+from scoopsci.engines.byvalue import users_modules
+from scoopsci.engines.payload import as_plain as as_plain_frame
+from scoopsci.engines.payload import dump, not_pickled
 from scoopsci.errors import TaskError
 from scoopsci.ledger import open_ledger
 from scoopsci.options import WHERE, RunOptions, split_options
 from scoopsci.receipts import as_plain
+from scoopsci.stopping import Supply
 
 __all__ = ["Run", "fold_run", "hold_engine", "merging", "run_list"]
 
@@ -70,21 +74,38 @@ class Run(Generic[P]):
     def partials(self, *, in_order: bool = False) -> Generator[tuple[Range, P], None, None]:
         """Carry it out, and yield the partials as they come, or in block order."""
         start_s = time.monotonic()
-        with (
-            open_ledger(self._ledger, self._identity) as ledger,
-            borrow_engine(**self._where) as engine,
-        ):
-            start_up_s = time.monotonic() - start_s
-            run_blocks, inputs = self._work
-            dispatch = Dispatch(
-                engine, run_blocks, inputs, self._options, ledger=ledger, **self._more
-            )
-            walk = dispatch.in_order() if in_order else iter(dispatch)
-            with contextlib.closing(walk) as partials:
-                yield from partials
-        elapsed_s = time.monotonic() - start_s
-        costs = dispatch.workers.describe_costs(elapsed_s, start_up_s)
-        self.description = {**dispatch.describe(), "elapsed_s": elapsed_s, **costs}
+        run_blocks, inputs = self._work
+        task = self._dump_task() if self._ledger is not None else []
+        dispatch: Dispatch[P] | None = None
+        try:
+            with (
+                open_ledger(self._ledger, self._identity, task) as ledger,
+                borrow_engine(**self._where) as engine,
+            ):
+                start_up_s = time.monotonic() - start_s
+                dispatch = Dispatch(
+                    engine, run_blocks, inputs, self._options, ledger=ledger, **self._more
+                )
+                walk = dispatch.in_order() if in_order else iter(dispatch)
+                with contextlib.closing(walk) as partials:
+                    yield from partials
+        finally:  # who has seen enough closes the iteration
+            if dispatch is not None:
+                elapsed_s = time.monotonic() - start_s
+                costs = dispatch.workers.describe_costs(elapsed_s, start_up_s)
+                self.description = {**dispatch.describe(), "elapsed_s": elapsed_s, **costs}
+
+    def _dump_task(self) -> list[bytes]:
+        """Pickle what computes the blocks, where their indices are all that it needs."""
+        run_blocks, inputs = self._work
+        if not isinstance(inputs, Supply):
+            return []
+        with users_modules:
+            try:
+                frames = dump(run_blocks)
+            except (Exception, SystemExit) as error:
+                raise not_pickled(error) from error
+        return [bytes(as_plain_frame(frame)) for frame in frames]
 
 
 @contextlib.contextmanager

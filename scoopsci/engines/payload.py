@@ -25,6 +25,7 @@ import cloudpickle
 
 from scoopsci.engines.byvalue import users_modules
 from scoopsci.engines.output import capture_output, replay_output
+from scoopsci.engines.pickler import Pickler
 from scoopsci.engines.threads import limit_libraries_to_come, one_thread
 from scoopsci.errors import EngineError, TaskError
 from scoopsci.receipts import process_facts
@@ -140,7 +141,7 @@ def dump(value: object) -> list[Buffer]:
         See `dump_by`.
     """
     users_modules.renew()
-    return dump_by(cloudpickle.Pickler, value)
+    return dump_by(Pickler, value)
 
 
 def dump_by(pickler: type[pickle.Pickler], value: object) -> list[Buffer]:

@@ -13,9 +13,8 @@ from dataclasses import replace
 from types import FunctionType
 from typing import Any
 
-import cloudpickle
-
 from scoopsci.engines.payload import Failure, dump_by, load, not_pickled
+from scoopsci.engines.pickler import Pickler
 
 __all__ = [
     "SCRIPT_MODULES",
@@ -49,7 +48,7 @@ def find_line(value: object) -> int | None:
     return line
 
 
-class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
+class _Pickler(Pickler):
     def reducer_override(self, obj: Any) -> Any:
         if isinstance(obj, (type, FunctionType)) and obj.__module__ in SCRIPT_MODULES:
             path = obj.__qualname__

@@ -57,7 +57,7 @@ def test_every_block_is_told_of_once(
     each = CallEach(name_block, seed=seed)
     work: RunBlocks[Any] = FoldBlocks(each, bracket) if kind is FoldBlocks else ListBlocks(each)
     inputs = range(start, start + n_blocks)
-    partials, failures = run_chunk(work, start, inputs, go_on)
+    partials, failures, _ = run_chunk(work, start, inputs, go_on)
     expected = [block for block in inputs if block - start in failing]
     assert [block for block, _ in failures] == (expected if go_on else expected[:1])
     reached = inputs if go_on or not expected else range(start, expected[0] + 1)

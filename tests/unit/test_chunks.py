@@ -59,7 +59,7 @@ Failures = list[tuple[int, str]]
 def run(
     work: RunBlocks[Any], start: int, inputs: Any, *, go_on: bool
 ) -> tuple[list[tuple[tuple[int, int], Any]], Failures]:
-    partials, failures = run_chunk(work, start, inputs, go_on)
+    partials, failures, _ = run_chunk(work, start, inputs, go_on)
     causes = [(block, type(failure.as_error().__cause__).__name__) for block, failure in failures]
     return [((blocks.start, blocks.stop), partial) for blocks, partial in partials], causes
 

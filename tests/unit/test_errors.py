@@ -81,6 +81,9 @@ CALLS: dict[type[errors.ScoopsciError], Callable[[], object]] = {
     errors.HostfileError: lambda: open_hostfile("node1\n\n$(reboot)\n"),
     errors.InstallError: lambda: pack_wheel("nonesuch", Path()),
     errors.LedgerError: open_another_run_s_ledger,
+    errors.NotConvergedError: lambda: scoopsci.pi(
+        half_width=0.01, max_samples=5_000, seed=1, block_size=1_000, engine="serial"
+    ),
 }
 BUILT_IN = {
     errors.EngineUnavailableError: ImportError,
@@ -100,12 +103,14 @@ REMEDIES = {
     errors.HostfileError: r"hostfile, line 3: .*\$\(reboot\)",
     errors.InstallError: r"nonesuch must be installed here; try",
     errors.LedgerError: r"run\.ledger .*another run: seed is 1 there and 2 here; .*another file",
+    errors.NotConvergedError: r"0\.01 is not reached: max_samples = 5,000 .*5,000 samples give",
 }
 ATTRIBUTES = {
     errors.WorkerLostError: {"by_task", "host"},
     errors.TaskError: {"block", "host", "pid", "stage", "remote_traceback"},
     errors.PoisonTaskError: {"block", "host", "pid", "stage", "remote_traceback"},
     errors.HostfileError: {"path", "line_number"},
+    errors.NotConvergedError: {"estimate"},
 }
 # Those that the calls above cannot fill, and the one that is never raised itself.
 MADE = [
@@ -118,6 +123,7 @@ MADE = [
     errors.PoisonTaskError("m", block=3, host="h"),
     errors.HostfileError("whole file", path="/etc/hosts"),
     errors.HostfileError("a line", path="hosts", line_number=4),
+    errors.NotConvergedError("m", estimate=3.0),
 ]
 
 
@@ -140,11 +146,17 @@ def catch(cls: type[errors.ScoopsciError]) -> errors.ScoopsciError:
     return caught.value
 
 
+def _attributes(error: BaseException) -> dict[str, Any]:
+    """Return attributes and notes; estimates, which hold arrays, as they are written."""
+    estimate = scoopsci.Estimate
+    return {k: repr(v) if isinstance(v, estimate) else v for k, v in vars(error).items()}
+
+
 def assert_same(ours: BaseException | None, theirs: BaseException | None) -> None:
     assert type(ours) is type(theirs)
     if ours is not None and theirs is not None:
         assert (str(ours), ours.args) == (str(theirs), theirs.args)
-        assert ours.__dict__ == theirs.__dict__, "attributes and notes"
+        assert _attributes(ours) == _attributes(theirs), "attributes and notes"
         if isinstance(ours, errors.ScoopsciError):
             assert_same(ours.__cause__, theirs.__cause__)
 

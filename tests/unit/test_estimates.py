@@ -50,14 +50,27 @@ def test_wilson_by_the_textbook(n_hits: int, interval: tuple[float, float]) -> N
 @pytest.mark.parametrize("confidence", [1e-300, 1e-17, 1 - 1e-12, 1 - 1e-15, 1 - 2.0**-53])
 def test_any_confidence_gives_finite_intervals(confidence: float) -> None:
     wilson = wilson_interval(785, 1_000, confidence, scale=4.0)
-    student = student_interval(Moments.of(np.arange(1_000.0)), confidence)
+    student = find_student(np.arange(1_000.0), confidence)
     for found in (wilson, student):
         assert all(map(math.isfinite, [found["half_width"], *found["interval"]]))
         assert found["interval"][0] <= found["value"] <= found["interval"][1]
 
 
+def find_student(samples: Any, confidence: float) -> dict[str, Any]:
+    moments = Moments.of(samples)
+    return student_interval(moments.mean, moments.standard_error, moments.count - 1, confidence)
+
+
+def test_student_of_a_vector_covers_all_at_once() -> None:
+    """By Bonferroni's inequality: each of k components misses with a k-th of the odds."""
+    column = np.array([1.0, 2.0, 3.0, 4.0, 5.0])
+    found = find_student(np.stack([column] * 5, axis=1), 0.95)
+    alone = find_student(column, 0.99)
+    assert found["half_width"] == pytest.approx([alone["half_width"]] * 5, rel=1e-12)
+
+
 def test_student_by_the_table() -> None:
-    found = student_interval(Moments.of(np.array([1.0, 2.0, 3.0, 4.0, 5.0])), 0.95)
+    found = find_student(np.array([1.0, 2.0, 3.0, 4.0, 5.0]), 0.95)
     assert found["value"] == 3.0
     assert found["standard_error"] == pytest.approx(math.sqrt(0.5))
     assert found["half_width"] == pytest.approx(2.7764451 * math.sqrt(0.5), rel=1e-7)
@@ -65,7 +78,7 @@ def test_student_by_the_table() -> None:
 
 
 def test_student_of_one_sample() -> None:
-    found = student_interval(Moments.of(np.array([[3.0, 4.0]])), 0.95)
+    found = find_student(np.array([[3.0, 4.0]]), 0.95)
     assert np.isnan(found["standard_error"]).all()
     assert found["half_width"].tolist() == [math.inf] * 2
     assert found["interval"][0].tolist() == [-math.inf] * 2
@@ -126,7 +139,7 @@ def test_estimate_prints_itself() -> None:
     assert str(make_estimate()) == "3.1416 ± 0.0020 (95 %), 10,000 samples"
     assert str(make_estimate(notes=("Doubtful.",))).endswith("\nDoubtful.")
     vector = str(make_estimate(value=np.array([1.0, 2.0]), half_width=np.array([0.1, 0.2])))
-    assert vector == "[1. 2.] ± [0.1 0.2] (95 %, each), 10,000 samples"
+    assert vector == "[1. 2.] ± [0.1 0.2] (95 %, all at once), 10,000 samples"
 
 
 @pytest.mark.parametrize("value", [1.0, np.array([1.0, 2.0])], ids=["number", "vector"])

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 import scoopsci
 from scoopsci import DoubtfulEstimateWarning, Estimate, LedgerError, TaskError
+from scoopsci.kernels import CIRCLE_STREAM
 from scoopsci.receipts import battery_hash
 from scoopsci.reporting import Progress
 from scoopsci.streams import STREAM, block_generator
@@ -69,12 +70,12 @@ class TestPi:
         ("n_points", "seed", "n_inside"),
         [
             (1, 0, 1),
-            (10_000, 0, 7_849),
-            (100_000, 1, 78_512),
-            (65_537, 42, 51_549),
-            (196_608, 42, 154_623),
-            (1_000_000, 7, 785_351),
-            (1_000_000, 2**127 + 5, 785_807),
+            (10_000, 0, 7_752),
+            (100_000, 1, 78_412),
+            (65_537, 42, 51_390),
+            (12_582_913, 42, 9_881_022),
+            (1_000_000, 7, 786_097),
+            (1_000_000, 2**127 + 5, 785_685),
         ],
     )
     def test_pinned(self, n_points: int, seed: int, n_inside: int) -> None:
@@ -82,11 +83,11 @@ class TestPi:
         assert found.n_inside == n_inside
         assert found.value == 4 * n_inside / n_points
         assert found.n_samples == n_points
-        assert found.n_blocks == -(-n_points // 65_536)
+        assert found.n_blocks == -(-n_points // (1 << 22))
 
     def test_block_size_is_part_of_the_result(self) -> None:
-        assert find_pi(100_000, block_size=1_000).n_inside == 78_516
-        assert find_pi(100_000, block_size=1 << 16).n_inside == 78_512
+        assert find_pi(100_000, block_size=1_000).n_inside == 78_484
+        assert find_pi(100_000, block_size=1 << 16).n_inside == 78_354
 
     @pytest.mark.parametrize("n_points", [1, 2, 3])
     def test_few_points_have_a_wide_interval(self, n_points: int) -> None:
@@ -126,7 +127,7 @@ class TestSameBits:
     @every_workload
     def test_block_size_is_part_of_the_result(self, run: Callable[..., Estimate]) -> None:
         assert to_bits(run(block_size=100)) == to_bits(run(block_size=np.int32(100)))
-        assert to_bits(run(block_size=100)) != to_bits(run(block_size=101))
+        assert to_bits(run(block_size=100)) != to_bits(run(block_size=103))
         assert to_bits(run(block_size=1_000)) == to_bits(run(block_size=10**30))
 
     @every_workload
@@ -310,7 +311,6 @@ class TestArguments:
             (-5, ValueError, "must be at least 1, got -5"),
             (1e6, TypeError, r"must be an integer, got 1000000\.0"),
             ("10", TypeError, "must be an integer, got '10'"),
-            (None, TypeError, "must be an integer, got None"),
         ],
     )
     def test_wrong_count(
@@ -393,7 +393,7 @@ class TestVectors:
         assert found.value.shape == found.standard_error.shape == found.half_width.shape == (2,)
         assert [end.shape for end in found.interval] == [(2,), (2,)]
         assert (np.abs(found.value - [0.5, 10.5]) < 5 * found.standard_error).all()
-        assert re.fullmatch(r"\[.*\] ± \[.*\] \(95 %, each\), 20,000 samples", str(found))
+        assert re.fullmatch(r"\[.*\] ± \[.*\] \(95 %, all at once\), 20,000 samples", str(found))
 
     def test_one_column_is_a_vector(self) -> None:
         assert estimate(lambda rng, size: rng.random((size, 1))).value.shape == (1,)
@@ -462,7 +462,7 @@ def test_receipt_tells_where_the_result_comes_from(run: Callable[..., Estimate])
     options = receipt["options"]
     assert (options["seed"], options["block_size"], options["confidence"]) == (1, 300, 0.9)
     assert options["n_points" if run is find_pi else "n_samples"] == 1_000
-    assert receipt["stream"] == STREAM
+    assert receipt["stream"] == (CIRCLE_STREAM if run is find_pi else STREAM)
     assert receipt["code"]
     assert receipt["versions"]["numpy"] == np.__version__
     assert receipt["versions"]["scoopsci"] == scoopsci.__version__

@@ -136,7 +136,7 @@ class TestRun:
         partials = run.partials()
         next(partials)
         partials.close()  # that no child is left is looked at after every test
-        assert run.description == {}
+        assert (run.description["engine"], run.description["n_workers"]) == ("processes", 2)
 
     def test_the_engine_s_own_error_passes(self) -> None:
         with ThreadPoolExecutor(1) as pool:

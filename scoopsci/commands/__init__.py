@@ -1,0 +1,34 @@
+"""The commands: their options, what they call, and what they print."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from scoopsci.commands.hosts import add_hosts
+from scoopsci.commands.ledger import add_ledger
+from scoopsci.commands.montecarlo import add_integrate, add_pi
+from scoopsci.commands.workloads import add_compare, add_mapreduce, add_sort
+from scoopsci.programs.options import add_run
+
+__all__ = ["add_commands"]
+
+
+def add_commands(commands: Any) -> None:
+    """Add the parser of each command.
+
+    Parameters
+    ----------
+    commands : argparse subparsers
+        Of the main parser.
+    """
+    for add in (
+        add_pi,
+        add_integrate,
+        add_mapreduce,
+        add_sort,
+        add_compare,
+        add_run,
+        add_hosts,
+        add_ledger,
+    ):
+        add(commands)

@@ -1,0 +1,105 @@
+"""The command ``scoopsci ledger``."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from scoopsci.commands.options import as_index
+from scoopsci.receipts import as_plain
+from scoopsci.replay import Replay, describe_ledger, replay_block, verify_ledger
+
+__all__ = ["add_ledger"]
+
+ACTIONS = {
+    "show": "tell what run it is of, how far it came, and the estimate so far",
+    "verify": "read every row, and check that nothing is damaged",
+    "replay": "compute blocks again here, and compare them with what is recorded",
+}
+
+
+def add_ledger(commands: Any) -> None:
+    """Add the parser."""
+    ledger = commands.add_parser(
+        "ledger",
+        help="look into a ledger, or compute a block of it again",
+        description="Look into the ledger of a run, or compute a block of it again on this "
+        "machine. A ledger holds pickles: open only one that you trust.",
+        epilog="example: scoopsci ledger replay pi.ledger 1234",
+    )
+    actions = ledger.add_subparsers(dest="action", required=True, metavar="ACTION")
+    for action, what in ACTIONS.items():
+        parser = actions.add_parser(
+            action, help=what, description=f"{what[0].upper()}{what[1:]}.",
+            epilog=f"example: scoopsci ledger {action} pi.ledger"
+            + " 1234" * (action == "replay"),
+        )  # fmt: skip
+        parser.add_argument("file", metavar="FILE", help="the ledger")
+        if action == "replay":
+            parser.add_argument(
+                "blocks", metavar="BLOCK", nargs="+", type=as_index, help="index of a block"
+            )
+        parser.add_argument("--json", action="store_true", help="print one JSON object")
+        parser.set_defaults(run=RUNS[action])
+
+
+def _show(options: argparse.Namespace) -> None:
+    found = describe_ledger(options.file)
+    identity = found["identity"]
+    lines = [f"{found['path']}: {identity.get('workload', 'a run')}"]
+    lines += [f"  {name}: {_short(value)}" for name, value in identity.items()]
+    lines.append(
+        f"{found['n_blocks']:,} blocks are finished, in {found['n_rows']:,} rows and "
+        f"{found['n_bytes']:,} bytes; the first {found['n_in_sequence']:,} without a gap"
+    )
+    lines += [f"hosts computed as NumPy {row['numpy']}, battery {row['battery']}, {row['host']}"
+              for row in found["numerics"]]  # fmt: skip
+    if found["estimate"] is not None:
+        lines.append(
+            f"the first {found['n_samples']:,} samples give {found['estimate']} "
+            f"± {found['half_width']} (95 %)"
+        )
+    _print(found, "\n".join(lines), options)
+
+
+def _short(value: Any) -> str:
+    text = value if isinstance(value, str) else json.dumps(value)
+    return text if len(text) < 90 else f"{text[:80]}…"
+
+
+def _verify(options: argparse.Namespace) -> None:
+    n_rows = verify_ledger(options.file)
+    _print({"n_rows": n_rows, "ok": True}, f"all {n_rows:,} rows are whole", options)
+
+
+def _replay(options: argparse.Namespace) -> int:
+    replays = [replay_block(options.file, block) for block in options.blocks]
+    equal = all(replay.equal for replay in replays)
+    found = {"equal": equal, "blocks": [replay.as_dict() for replay in replays]}
+    _print(found, "\n".join(map(_describe, replays)), options)
+    return 0 if equal else 1
+
+
+def _describe(replay: Replay) -> str:
+    first, last = replay.blocks.start, replay.blocks.stop - 1
+    text = (
+        f"block {replay.block}, recorded with blocks {first} to {last}, "
+        f"{replay.n_samples:,} samples: {'the same' if replay.equal else 'ANOTHER'} partial, "
+        f"{replay.digest[:16]}"
+    )
+    return text if replay.same_numerics else f"{text}; this machine computes differently"
+
+
+def _print(found: dict[str, Any], text: str, options: argparse.Namespace) -> None:
+    print(json.dumps(as_plain(found), allow_nan=False) if options.json else text)
+    sys.stdout.flush()
+
+
+RUNS: dict[str, Callable[[argparse.Namespace], int | None]] = {
+    "show": _show,
+    "verify": _verify,
+    "replay": _replay,
+}

@@ -1,0 +1,182 @@
+"""The commands ``scoopsci pi`` and ``scoopsci integrate``."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from typing import Any
+
+import scoopsci
+from scoopsci.commands.options import (
+    add_run_options,
+    as_confidence,
+    as_count,
+    as_function,
+    as_positive,
+    as_seed,
+    find_where,
+    plural,
+)
+from scoopsci.estimates import Estimate
+from scoopsci.receipts import write_receipt
+from scoopsci.reporting import show_progress
+
+__all__ = ["add_integrate", "add_pi"]
+
+
+def add_pi(commands: Any) -> None:
+    """Add the parser."""
+    pi = commands.add_parser(
+        "pi",
+        help="estimate π by random points",
+        description="Estimate π by random points in the unit square, with its error bar.",
+        epilog="example: scoopsci pi --half-width 1e-4 --seed 3 --json",
+    )
+    _add_sampling_options(pi, default_points=100_000_000)
+    pi.set_defaults(run=_run_pi)
+
+
+def add_integrate(commands: Any) -> None:
+    """Add the parser."""
+    integrate = commands.add_parser(
+        "integrate",
+        help="integrate a function over a box",
+        description="Integrate a function over a box by random points, with its error bar.",
+        epilog="example: scoopsci integrate mymodule:f --dim 3 --lower 0 --upper 1",
+    )
+    integrate.add_argument(
+        "function",
+        metavar="MODULE:FUNCTION",
+        type=as_function,
+        help="f(x) of points x of shape (n, dim), returning shape (n,) or (n, k)",
+    )
+    integrate.add_argument("--dim", type=as_count, metavar="D", help="number of dimensions")
+    for side, default in (("lower", 0.0), ("upper", 1.0)):
+        integrate.add_argument(
+            f"--{side}",
+            type=float,
+            nargs="+",
+            default=[default],
+            metavar="X",
+            help=f"{side} bounds: one for all dimensions, or one for each (default {default:g})",
+        )
+    integrate.add_argument(
+        "--method",
+        choices=["mc", "qmc"],
+        default="mc",
+        help="plain Monte Carlo, or scrambled Sobol' points (default %(default)s)",
+    )
+    _add_sampling_options(integrate, default_points=1 << 20)
+    integrate.set_defaults(run=_run_integrate)
+
+
+def _add_sampling_options(parser: argparse.ArgumentParser, *, default_points: int) -> None:
+    add = parser.add_argument
+    size = parser.add_mutually_exclusive_group()
+    size.add_argument(
+        "--points",
+        type=as_count,
+        metavar="N",
+        help=f"number of points (default {default_points})",
+    )
+    size.add_argument(
+        "--half-width",
+        type=as_positive,
+        metavar="H",
+        help="or draw as many as it takes for an error bar of ± H",
+    )
+    parser.set_defaults(default_points=default_points)
+    add("--relative", action="store_true", help="H is a share of the estimate")
+    add("--min-points", type=as_count, metavar="N", help="before H may be reached (default 1000)")
+    add("--max-points", type=as_count, metavar="N", help="give up there, with status 1")
+    add("--seed", type=as_seed, metavar="S", help="a seed repeats the run to the last bit")
+    add(
+        "--confidence",
+        type=as_confidence,
+        default=0.95,
+        metavar="C",
+        help="confidence of the error bar (default %(default)s)",
+    )
+    add("--block-size", type=as_count, metavar="N", help="points that share a random stream")
+    add("--ledger", metavar="FILE", help="keep finished work there, and go on from it")
+    add_run_options(parser)
+
+
+def _run_pi(options: argparse.Namespace) -> None:
+    with show_progress(quiet=options.quiet or options.json) as progress:
+        result = scoopsci.pi(**_sampling(options, "points"), progress=progress)
+    _print_estimate("π ≈ ", result, {"n_inside": result.n_inside}, options)
+
+
+def _sampling(options: argparse.Namespace, unit: str) -> dict[str, Any]:
+    """Return the arguments that say how much to sample, and how; those that were given."""
+    stop = {"min_samples": options.min_points, "max_samples": options.max_points}
+    if options.relative:
+        stop["relative"] = True
+    if options.half_width is None and options.points is None:
+        options.points = options.default_points
+    given = {
+        f"n_{unit}": options.points,
+        "half_width": options.half_width,
+        "block_size": options.block_size,
+        "ledger": options.ledger,
+        **stop,
+    }
+    return {
+        **{name: value for name, value in given.items() if value is not None},
+        "seed": options.seed,
+        "confidence": options.confidence,
+        **find_where(options),
+    }
+
+
+def _run_integrate(options: argparse.Namespace) -> None:
+    with show_progress(quiet=options.quiet or options.json) as progress:
+        result = scoopsci.integrate(
+            options.function,
+            options.lower if len(options.lower) > 1 else options.lower[0],
+            options.upper if len(options.upper) > 1 else options.upper[0],
+            dim=options.dim,
+            method=options.method,
+            progress=progress,
+            **_sampling(options, "samples"),
+        )
+    _print_estimate("", result, {}, options)
+
+
+def _print_estimate(
+    prefix: str, result: Estimate, more: dict[str, Any], options: argparse.Namespace
+) -> None:
+    if options.output:
+        write_receipt(result.receipt, options.output)
+    if options.json:
+        print(json.dumps({**_as_json(result), **more}, allow_nan=False))
+    else:
+        rate = result.n_samples / max(result.elapsed_s, 1e-9)
+        speed = f"{rate / 1e6:,.3g} million points" if rate >= 1e6 else f"{rate:,.0f} points"
+        print(
+            f"{prefix}{result}\n{result.elapsed_s:.2f} s, {speed} per second; "
+            f"engine {result.engine}, {plural(result.n_workers, 'worker')}; seed {result.seed}"
+        )
+    sys.stdout.flush()
+
+
+def _as_json(result: Estimate) -> dict[str, Any]:
+    plain = result.receipt["result"]
+    return {
+        "estimate": plain["value"],
+        "standard_error": plain["standard_error"],
+        "half_width": plain["half_width"],
+        "interval": plain["interval"],
+        "confidence": result.confidence,
+        "n_points": result.n_samples,
+        "n_blocks": result.n_blocks,
+        "seed": result.seed,
+        "engine": result.engine,
+        "n_workers": result.n_workers,
+        "elapsed_s": result.elapsed_s,
+        "variance_reduction": plain["variance_reduction"] if result.variance_reduction else {},
+        "notes": list(result.notes),
+        "receipt": result.receipt,
+    }

@@ -1,0 +1,159 @@
+"""Compiling by numba, where it is installed: once on each host, for all processes to come."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import importlib
+import importlib.util
+import math
+import os
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+
+__all__ = ["battery_of_numba", "compile_once", "find_numba"]
+
+
+@cache
+def find_numba() -> Any:
+    """Return the module numba, or None where it is not installed.
+
+    Returns
+    -------
+    module or None
+        With a warning where it is installed, but cannot be imported.
+    """
+    if importlib.util.find_spec("numba") is None:
+        return None
+    try:
+        return importlib.import_module("numba")
+    except Exception as error:  # each of its versions refuses some of NumPy's, say
+        warnings.warn(
+            f"numba is installed but cannot be imported ({error}); go on without it, slower, or "
+            "mend it: pip install --upgrade 'scoopsci[fast]'",
+            RuntimeWarning,
+            stacklevel=2,
+        )
+        return None
+
+
+def compile_once(fn: Any, signature: Any, stamp: str = "", **options: Any) -> Callable[..., Any]:
+    """Compile a function for one signature, or read what another process has compiled.
+
+    Parameters
+    ----------
+    fn : callable
+        The function. It must be given whatever it depends on by its globals, not by a closure.
+    signature : str or tuple
+        In numba's words, such as "float64(int64)", or the types of the arguments.
+    stamp : str
+        What it depends on beside its own file.
+    **options
+        Of ``numba.njit``.
+
+    Returns
+    -------
+    callable
+        The compiled function, which lets other threads run meanwhile.
+
+    Raises
+    ------
+    numba.core.errors.NumbaError
+        If it cannot be compiled.
+
+    Notes
+    -----
+    The cache lies in the user's own folder for caches; it holds pickles, so nobody else may write
+    there. Processes that start together wait for the first of them. Where the folder cannot be
+    written, each process compiles for itself.
+    """
+    compiled = find_numba().njit(nogil=True, **options)(fn)
+    folder = _make_folder()
+    if folder is None:
+        compiled.compile(signature)
+        return cast(Callable[..., Any], compiled)
+    source = Path(fn.__code__.co_filename).read_bytes()
+    key = hashlib.sha256(source + f"{stamp} {sorted(options.items())}".encode()).hexdigest()
+    compiled._cache = _make_cache(fn, folder, key)
+    with _locked(folder / f"{fn.__name__}-{key[:16]}.lock"):
+        compiled.compile(signature)
+    return cast(Callable[..., Any], compiled)
+
+
+def _make_folder() -> Path | None:
+    home = os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser()
+    folder = Path(home) / "scoopsci" / "numba"
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        own = folder.stat().st_uid == os.geteuid()
+    except OSError:
+        return None
+    return folder if own and os.access(folder, os.W_OK) else None
+
+
+def _make_cache(fn: Any, folder: Path, key: str) -> Any:
+    """Return numba's own cache of a function, in a folder and under a key that we choose."""
+    from numba.core import caching
+
+    class Locator(caching._CacheLocator):
+        def get_cache_path(self) -> str:
+            return str(folder)
+
+        def get_source_stamp(self) -> str:
+            return key
+
+        def get_disambiguator(self) -> str:
+            return key[:16]
+
+        @classmethod
+        def from_function(cls, py_func: Any, py_file: str) -> Locator:
+            return cls()
+
+    class Results(caching.CompileResultCacheImpl):
+        _locator_classes: Any = (Locator,)
+
+    class Cache(caching.FunctionCache):
+        _impl_class = Results
+
+    make: Any = Cache
+    return make(fn)
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    with path.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+@cache
+def battery_of_numba() -> str:
+    """Hash what a fixed battery of compiled computations gives on this machine.
+
+    Returns
+    -------
+    str
+        16 hexadecimal digits. Compiled code has an exp of its own, which follows the processor.
+    """
+    compute = compile_once(_compute_battery, "float64[:, :](float64[:])")
+    x = np.arange(1.0, 1025.0) * 0.7310585786300049 % 1.0
+    version = find_numba().__version__
+    return hashlib.sha256(version.encode() + compute(x).tobytes()).hexdigest()[:16]
+
+
+def _compute_battery(x: Any) -> Any:
+    found = np.empty((14, len(x)))
+    for i in range(len(x)):
+        v = x[i]
+        found[0, i], found[1, i], found[2, i] = math.exp(v), math.exp(40.0 * v), math.log(v)
+        found[3, i], found[4, i], found[5, i] = math.sin(v), math.cos(40.0 * v), math.tan(v)
+        found[6, i], found[7, i], found[8, i] = math.tanh(v), v**1.7, math.log1p(v)
+        found[9, i], found[10, i], found[11, i] = math.expm1(v), math.erf(v), math.gamma(v)
+        found[12, i], found[13, i] = math.atan(v), math.sqrt(v)
+    return found

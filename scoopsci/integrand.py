@@ -1,0 +1,298 @@
+"""Integrands: a function over a box, and what it gives at random points with reduced variance."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from scoopsci.arguments import check_count
+from scoopsci.comoments import CoMoments
+from scoopsci.fused import FusedIntegrand, fuse_integrand
+from scoopsci.variance import Antithetic, ControlVariates, ImportanceSampling, Method
+
+__all__ = ["Integrand"]
+
+Floats = NDArray[np.float64]
+
+FIELDS = {
+    Antithetic: "antithetic",
+    ControlVariates: "control",
+    ImportanceSampling: "importance",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Integrand:
+    """A function over a box, and how its variance is reduced; computes columns from uniform points.
+
+    Attributes
+    ----------
+    f : callable
+        ``f(x)``, of shape ``(n,)`` or ``(n, k)``.
+    lower, upper : ndarray, shape (dim,)
+        Corners of the box.
+    importance, antithetic, control
+        The methods, or None.
+    """
+
+    f: Callable[[Floats], ArrayLike]
+    lower: Floats
+    upper: Floats
+    importance: ImportanceSampling | None = None
+    antithetic: Antithetic | None = None
+    control: ControlVariates | None = None
+
+    @classmethod
+    def of(
+        cls,
+        f: Callable[[Floats], ArrayLike],
+        lower: ArrayLike,
+        upper: ArrayLike,
+        dim: int | None,
+        methods: Iterable[Method],
+    ) -> Integrand:
+        """Return an integrand with its methods, in any order.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If the box is none, something else is among the methods, or two of a kind.
+        """
+        chosen: dict[str, Any] = {}
+        for method in methods:
+            if type(method) not in FIELDS:
+                known = ", ".join(kind.__name__ for kind in FIELDS)
+                raise TypeError(f"variance_reduction must hold {known}; got {method!r}")
+            if FIELDS[type(method)] in chosen:
+                raise ValueError(f"each method may be used once, got two of {method.name}")
+            chosen[FIELDS[type(method)]] = method
+        importance = chosen.get("importance")
+        may_be_infinite = importance is not None and importance.target is not None
+        box = _check_box(lower, upper, dim, may_be_infinite=may_be_infinite)
+        return cls(f, *box, **chosen)
+
+    def __call__(self, rng: np.random.Generator, size: int) -> ArrayLike:
+        """Draw samples whose mean is the integral, by plain Monte Carlo."""
+        x = self.lower + (self.upper - self.lower) * rng.random((size, self.dim))
+        values = np.asarray(self.f(x))
+        if values.dtype.kind not in "buif":
+            return values  # refused by the block, with its dtype
+        return values.astype(np.float64) * self.volume
+
+    @property
+    def dim(self) -> int:
+        """Number of dimensions."""
+        return len(self.lower)
+
+    @property
+    def volume(self) -> float:
+        """Volume of the box; 1 where a target takes its place."""
+        if self.importance is not None and self.importance.target is not None:
+            return 1.0
+        # A product in the order of the axes: np.prod may choose another one on another machine.
+        volume = 1.0
+        for width in (self.upper - self.lower).tolist():
+            volume *= width
+        return volume
+
+    def fuse(self) -> FusedIntegrand | None:
+        """Return the loop of plain Monte Carlo over a function of numba's, or None."""
+        return fuse_integrand(self.f, self.lower, self.upper, self.volume)
+
+    def evaluate(self, u: Floats) -> Floats:
+        """Return the columns for uniform points.
+
+        Parameters
+        ----------
+        u : ndarray, shape (n, dim)
+            Points of the unit cube.
+
+        Returns
+        -------
+        ndarray, shape (n, m)
+            The values, k columns whose means are the integrals; the c controls; with antithetic
+            variates the values at the points and at their images; with importance sampling what
+            has the second moments of plain sampling as its means.
+        """
+        columns = self._columns_at(u)
+        if self.antithetic is not None:
+            other = self._columns_at(1.0 - u)
+            columns = [
+                *((one + two) / 2.0 for one, two in zip(columns, other, strict=True)),
+                *(columns[0], other[0]),
+            ]
+        return np.concatenate(columns, axis=1)
+
+    def _columns_at(self, u: Floats) -> list[Floats]:
+        """Return values, controls and squares at points of the unit cube, each (n, ·)."""
+        n = len(u)
+        if self.importance is None:
+            x = self.lower + (self.upper - self.lower) * u
+            weight = np.full((n, 1), self.volume)
+        else:
+            x = _as_columns("transform(u)", self.importance.transform(u), n)
+            if x.shape != u.shape or not ((x >= self.lower) & (x <= self.upper)).all():
+                raise ValueError(
+                    f"transform(u) must be points of the box, of shape {u.shape}, got shape "
+                    f"{x.shape} within {x.min(axis=0).tolist()} and {x.max(axis=0).tolist()}"
+                )
+            weight = self._weigh(x)
+        values = _as_columns("f(x)", self.f(x), n)
+        columns = [values * weight]
+        if self.control is not None:
+            controls = _as_columns("h(x)", self.control.h(x), n)
+            if controls.shape[1] != len(self._known):
+                raise ValueError(
+                    f"h(x) must have a column for each of the {len(self._known)} integrals, "
+                    f"got shape {controls.shape}"
+                )
+            columns.append(controls * weight)
+        if self.importance is not None:
+            columns.append(np.square(values) * weight * self.volume)
+        return columns
+
+    def _weigh(self, x: Floats) -> Floats:
+        assert self.importance is not None
+        density = _as_columns("density(x)", self.importance.density(x), len(x))
+        if not (density > 0.0).all():
+            raise ValueError(
+                "density(x) must be positive at the points of transform(u), got "
+                f"{float(np.min(density))!r}"
+            )
+        if self.importance.target is None:
+            return np.asarray(1.0 / density)
+        target = _as_columns("target(x)", self.importance.target(x), len(x))
+        return np.asarray(target / density)
+
+    @property
+    def _known(self) -> Floats:
+        """The integrals of the controls, of shape (c,)."""
+        return np.empty(0) if self.control is None else self.control.known
+
+    def groups(self, n_columns: int) -> dict[str, slice]:
+        """Return where the columns of `evaluate` lie, by the names of their groups."""
+        c = len(self._known)
+        n_groups = 1 + (self.importance is not None) + 2 * (self.antithetic is not None)
+        k = (n_columns - c) // n_groups
+        widths = {"values": k, "controls": c}
+        if self.importance is not None:
+            widths["squares"] = k
+        if self.antithetic is not None:
+            widths |= {"points": k, "images": k}
+        ends = np.cumsum([0, *widths.values()]).tolist()
+        return {name: slice(*pair) for name, pair in zip(widths, pairwise(ends), strict=True)}
+
+    def regress(self, whole: CoMoments) -> Floats:
+        """Return the coefficients of the controls, of shape (c, k)."""
+        groups = self.groups(len(whole.products))
+        return _solve(
+            whole.products[groups["controls"], groups["controls"]],
+            whole.products[groups["controls"], groups["values"]],
+        )
+
+    def adjust(self, means: Floats, coefficients: Floats) -> Floats:
+        """Return the values' means, less what the controls' means are off by."""
+        groups = self.groups(means.shape[-1])
+        off = means[..., groups["controls"]] - self._known
+        return np.asarray(
+            means[..., groups["values"]] - (off[..., None] * coefficients).sum(axis=-2)
+        )
+
+    def residual_variance(self, whole: CoMoments) -> Floats:
+        """Return the variance of a sample that the controls leave, of shape (k,)."""
+        groups = self.groups(len(whole.products))
+        cross = whole.products[groups["controls"], groups["values"]]
+        explained = (cross * self.regress(whole)).sum(axis=0)
+        left = np.maximum(whole.moments.m2[groups["values"]] - explained, 0.0)
+        return np.asarray(left / max(1, self.n_degrees(whole)))
+
+    def n_degrees(self, whole: CoMoments) -> int:
+        """Return the degrees of freedom of that variance."""
+        return whole.moments.count - len(self._known) - 1
+
+    def leverage(self, whole: CoMoments) -> float:
+        """Return what the chance deviation of the controls' means adds to 1/n in the error."""
+        controls = self.groups(len(whole.products))["controls"]
+        off = whole.moments.mean[controls] - self._known
+        return float(np.sum(off * _solve(whole.products[controls, controls], off[:, None])[:, 0]))
+
+    def variances(self, whole: CoMoments) -> Iterator[tuple[str, Floats]]:
+        """Yield the variance of an evaluation without any method, then with one after the other."""
+        groups = self.groups(len(whole.products))
+        mean = whole.moments.mean
+        variance = whole.moments.m2 / max(1, whole.moments.count - 1)
+        single = variance[groups["values"]]
+        if self.antithetic is not None:
+            single = (variance[groups["points"]] + variance[groups["images"]]) / 2.0
+        plain = single
+        if self.importance is not None:
+            plain = mean[groups["squares"]] - np.square(mean[groups["values"]])
+        yield "plain sampling", plain
+        if self.importance is not None:
+            yield self.importance.name, single
+        if self.antithetic is not None:
+            yield self.antithetic.name, self.n_evaluations * variance[groups["values"]]
+        if self.control is not None:
+            yield self.control.name, self.n_evaluations * self.residual_variance(whole)
+
+    @property
+    def n_evaluations(self) -> int:
+        """Evaluations of the function for each sample."""
+        return 1 if self.antithetic is None else 2
+
+
+def _solve(matrix: Floats, right: Floats) -> Floats:
+    """Solve the normal equations of controls, also of some that are constant or repeat others."""
+    if not (np.isfinite(matrix).all() and np.isfinite(right).all()):
+        return np.full_like(right, np.nan)
+    scale = np.sqrt(np.diag(matrix))[:, None]
+    scale = np.where(scale > 0.0, scale, 1.0)
+    if not len(matrix):
+        return right
+    found = np.linalg.lstsq(matrix / (scale * scale.T), right / scale, rcond=None)[0]
+    return np.asarray(found / scale)
+
+
+def _as_columns(name: str, values: ArrayLike, n: int) -> Floats:
+    if np.ma.is_masked(values):
+        raise TypeError(f"{name} must not be masked; leave out or replace what is masked")
+    array = np.asarray(values)
+    if array.dtype.kind not in "buif":
+        raise TypeError(f"{name} must be real numbers, got an array of {array.dtype}")
+    if array.ndim not in (1, 2) or len(array) != n or array.size == 0:
+        raise ValueError(f"{name} must be of shape ({n},) or ({n}, k), got shape {array.shape}")
+    return array.astype(np.float64, copy=False).reshape(n, -1)
+
+
+def _check_box(
+    lower: ArrayLike, upper: ArrayLike, dim: int | None, *, may_be_infinite: bool
+) -> tuple[Floats, Floats]:
+    try:
+        low, high = (np.atleast_1d(np.asarray(c, dtype=np.float64)) for c in (lower, upper))
+    except (TypeError, ValueError):
+        raise TypeError(
+            f"lower and upper must be numbers, or arrays of them, got {lower!r} and {upper!r}"
+        ) from None
+    n_dim = max(len(low), len(high)) if dim is None else check_count("dim", dim)
+    if low.ndim > 1 or high.ndim > 1 or {len(low), len(high)} - {1, n_dim} or n_dim < 1:
+        raise ValueError(
+            f"lower and upper must be numbers or of shape ({n_dim},), "
+            f"got shapes {np.shape(lower)} and {np.shape(upper)}"
+        )
+    low, high = np.broadcast_to(low, n_dim).copy(), np.broadcast_to(high, n_dim).copy()
+    with np.errstate(all="ignore"):
+        usable = low < high
+        if not may_be_infinite:
+            usable &= np.isfinite(low) & np.isfinite(high) & np.isfinite(high - low)
+    if not usable.all():
+        raise ValueError(
+            "lower and upper must be finite and so must their distance, each lower bound below "
+            f"its upper one, got {low.tolist()} and {high.tolist()}; only importance sampling "
+            "with a target knows infinite boxes"
+        )
+    return low, high

@@ -1,0 +1,209 @@
+"""Looking into a ledger: what is in it, whether it is whole, and a block computed once more."""
+
+from __future__ import annotations
+
+import os
+import pickle
+from contextlib import closing
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from scoopsci.blocks import Fold, Range
+from scoopsci.chunks import FoldBlocks, run_chunk
+from scoopsci.codehash import hash_values
+from scoopsci.engines.base import open_engine
+from scoopsci.engines.payload import load
+from scoopsci.errors import LedgerError
+from scoopsci.ledger import Ledger
+from scoopsci.stopping import BlockSizes, next_check
+
+__all__ = ["Replay", "describe_ledger", "replay_block", "verify_ledger"]
+
+
+@dataclass(frozen=True, slots=True)
+class Replay:
+    """A recorded range, computed once more.
+
+    Attributes
+    ----------
+    block : int
+        The block that was asked for.
+    blocks : Range
+        The range that it was recorded in.
+    n_samples : int
+        Samples of the range.
+    equal : bool
+        Whether the partials are the same to the last bit.
+    same_numerics : bool
+        Whether this machine computes as one of those that took part.
+    digest : str
+        Hash of the partial computed here.
+    """
+
+    block: int
+    blocks: Range
+    n_samples: int
+    equal: bool
+    same_numerics: bool
+    digest: str
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return it as plain values."""
+        return asdict(self)
+
+
+def describe_ledger(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """Tell what run a ledger is of, and how far it came.
+
+    Parameters
+    ----------
+    path : path-like
+        The file, which must be there.
+
+    Returns
+    -------
+    dict
+        ``identity``, ``numerics``, ``n_rows``, ``n_blocks``, ``n_in_sequence``, ``n_bytes``, and
+        of a Monte Carlo run the ``estimate`` and ``half_width`` (95 %) of the first ``n_samples``.
+
+    Raises
+    ------
+    LedgerError
+        If there is no ledger, it is in use, or it is damaged.
+    """
+    with closing(Ledger(path, None)) as ledger:
+        ranges = ledger.find_ranges()
+        n_in_sequence = 0
+        for blocks in ranges:
+            if blocks.start == n_in_sequence:
+                n_in_sequence = blocks.stop
+        return {
+            "path": str(ledger.path),
+            "identity": ledger.identity,
+            "numerics": ledger.find_numerics(),
+            "n_rows": len(ledger.find_rows()),
+            "n_blocks": sum(blocks.size for blocks in ranges),
+            "n_in_sequence": n_in_sequence,
+            "n_bytes": ledger.path.stat().st_size,
+            **_estimate_so_far(ledger, n_in_sequence),
+        }
+
+
+def _estimate_so_far(ledger: Ledger, n_blocks: int) -> dict[str, Any]:
+    """Return the estimate at the last check before a gap, where blocks are samples."""
+    found: dict[str, Any] = {"estimate": None, "half_width": None, "n_samples": 0}
+    work = _load_work(ledger)
+    if work is None:
+        return found
+    estimator: Any = work.run_all
+    checks = {"unit": estimator.unit, "per_doubling": estimator.per_doubling}
+    check = 0
+    while (following := next_check(check, **checks)) <= n_blocks:
+        check = following
+    fold: Fold[Any] = Fold(work.merge)
+    for blocks in ledger.find_ranges(check):
+        inputs, partial = ledger.recall(blocks)
+        fold.add(blocks, partial)
+        found["n_samples"] += blocks.size * int(inputs)
+    if fold.n_blocks:
+        summary = estimator.summarise(fold.result(), found["n_samples"], 0.95)
+        found.update(estimate=summary["value"], half_width=summary["half_width"])
+    return found
+
+
+def verify_ledger(path: str | os.PathLike[str]) -> int:
+    """Read all of a ledger.
+
+    Parameters
+    ----------
+    path : path-like
+        The file, which must be there.
+
+    Returns
+    -------
+    int
+        Number of rows, all of them whole.
+
+    Raises
+    ------
+    LedgerError
+        If there is no ledger, it is in use, or anything is damaged.
+    """
+    with closing(Ledger(path, None)) as ledger:
+        ledger.check_whole()
+        rows = ledger.find_rows()
+        for blocks in rows:
+            ledger.recall(blocks)
+        return len(rows)
+
+
+def replay_block(path: str | os.PathLike[str], block: int) -> Replay:
+    """Compute a recorded block once more, on this machine.
+
+    Parameters
+    ----------
+    path : path-like
+        The file, which must be there.
+    block : int
+        Index of the block. The whole range that it was recorded in is computed.
+
+    Returns
+    -------
+    Replay
+        How it compares.
+
+    Raises
+    ------
+    LedgerError
+        If there is no ledger, or the block is not recorded.
+    ValueError
+        If the run was no Monte Carlo run: the items of a map are not in the ledger.
+    TaskError
+        If the function fails.
+    """
+    with closing(Ledger(path, None)) as ledger:
+        work = _load_work(ledger)
+        if work is None:
+            raise ValueError(
+                f"{ledger.path} must be the ledger of a Monte Carlo run, got one of "
+                f"{ledger.identity.get('workload')}: its items are not in it; repeat the call"
+            )
+        around = [blocks for blocks in ledger.find_rows() if blocks.start <= block < blocks.stop]
+        if not around:
+            raise LedgerError(f"{ledger.path} has no block {block}; see scoopsci ledger show")
+        blocks = min(around, key=lambda each: each.size)
+        inputs, recorded = ledger.recall(blocks)
+        numerics = {row["battery"] for row in ledger.find_numerics()}
+    size = int(inputs)
+    sizes = BlockSizes(*blocks, size)
+    with open_engine("serial") as engine:
+        future = engine.submit(run_chunk, work, blocks.start, sizes, False)
+        partials, failures, more = future.result()
+    for failing, failure in failures:
+        raise failure.as_error(failing)
+    ((_, partial),) = partials
+    # Both have been through pickle: what was one object twice may be two by then.
+    digest = hash_values([pickle.loads(pickle.dumps(partial, protocol=5))])
+    battery = " ".join([future.report["battery"], *more.split()])
+    return Replay(
+        block=block,
+        blocks=blocks,
+        n_samples=size * blocks.size,
+        equal=digest == hash_values([recorded]),
+        same_numerics=battery in numerics,
+        digest=digest,
+    )
+
+
+def _load_work(ledger: Ledger) -> FoldBlocks[Any] | None:
+    frames = ledger.read_task()
+    if not frames:
+        return None
+    try:
+        work: FoldBlocks[Any] = load(frames)
+    except Exception as error:
+        raise LedgerError(
+            f"{ledger.path} holds a function that cannot be loaded here: {error!r}; it needs the "
+            "packages, and the minor version of Python, that the run had"
+        ) from error
+    return work

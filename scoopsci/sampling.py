@@ -1,0 +1,223 @@
+"""A Monte Carlo run: blocks of samples until there are enough, or until the error is small."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Generic, TypeVar, cast
+
+from scoopsci.arguments import check_count, check_fraction
+from scoopsci.blocks import Fold
+from scoopsci.chunks import FoldBlocks
+from scoopsci.errors import EngineTimeoutError
+from scoopsci.estimates import format_with_error
+from scoopsci.estimators import Estimator
+from scoopsci.options import RunOptions
+from scoopsci.reporting import Progress
+from scoopsci.runs import Run, merging
+from scoopsci.stopping import Goal, Supply
+
+__all__ = ["Sampling", "SamplingOptions"]
+
+P = TypeVar("P")
+
+
+class SamplingOptions(RunOptions, total=False):
+    """Options of a Monte Carlo run: those of any run, and three more.
+
+    Attributes
+    ----------
+    relative : bool
+        Whether the half-width is a share of the estimate's absolute value.
+    min_samples : int
+        Samples before a run by half-width may stop, 1000 by default. Raise it where few samples
+        say little: for rare events, and for heavy tails.
+    max_samples : int
+        Samples after which a run by half-width gives up with a `NotConvergedError`; no maximum by
+        default.
+    """
+
+    relative: bool
+    min_samples: int
+    max_samples: int | None
+
+
+@dataclass
+class Sampling(Generic[P]):
+    """How many samples to draw, how to draw them, and what came of it.
+
+    Parameters
+    ----------
+    n_samples : int or None
+        Number of samples.
+    half_width : float or None
+        Or the half-width to be reached.
+    block_size : int
+        Samples in a block.
+    confidence : float
+        Of the interval.
+    options : SamplingOptions
+        The rest.
+
+    Attributes
+    ----------
+    summary : dict
+        After `run`, what the samples say; see `Estimator.summarise`.
+    n_blocks : int
+        And the blocks that it rests on.
+    shortfall : str
+        Why the goal was not reached; empty if it was, or there was none.
+    done : dict
+        How the run was carried out.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If an argument is out of range.
+    """
+
+    n_samples: int | None
+    half_width: float | None
+    block_size: int
+    confidence: float
+    options: SamplingOptions
+    goal: Goal | None = None
+    summary: dict[str, Any] = field(default_factory=dict)
+    n_blocks: int = 0
+    shortfall: str = ""
+    done: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        how: dict[str, Any] = dict(self.options)
+        stop = {name: how.pop(name) for name in ("relative", "min_samples", "max_samples")
+                if name in how}  # fmt: skip
+        self._run_options = cast(RunOptions, how)
+        if (self.n_samples is None) == (self.half_width is None):
+            raise ValueError(
+                "either a number of samples or half_width must be given, got "
+                f"{'both' if self.n_samples else 'neither'}; max_samples= limits a half-width"
+            )
+        if self.half_width is not None:
+            self.goal = Goal(half_width=self.half_width, **stop)
+        elif stop:
+            raise ValueError(f"{', '.join(stop)} must come with half_width, got {stop}")
+        else:
+            self.n_samples = check_count("n_samples", self.n_samples)
+        self.block_size = check_count("block_size", self.block_size)
+        self.confidence = check_fraction("confidence", self.confidence)
+
+    def check_powers(self, unit: int) -> None:
+        """Check that the points of each scramble are a power of two, as Sobol' points must be."""
+        for name, number in (("block_size", self.block_size), ("n_samples", self.n_samples)):
+            size = 1 if name == "block_size" else unit * self.block_size
+            if number is not None and (number % size or (number // size).bit_count() != 1):
+                least = size << max(0, (number // size).bit_length())
+                raise ValueError(
+                    f"{name} must be a power of two for qmc"
+                    + (f", times {unit} scrambles and blocks of {self.block_size}" * (size > 1))
+                    + f", such as {least:,}; got {number:,}"
+                )
+
+    def run(self, estimator: Estimator[P], identity: Mapping[str, Any]) -> None:
+        """Draw the samples.
+
+        Parameters
+        ----------
+        estimator : Estimator
+            What they are.
+        identity : mapping
+            What a partial depends on, for the ledger.
+        """
+        most = self.n_samples if self.goal is None else self.goal.max_samples
+        supply = Supply(
+            self.block_size, most, unit=estimator.unit, per_doubling=estimator.per_doubling
+        )
+        walk = _Walk(self, estimator, supply)
+        run: Run[P] = Run(
+            FoldBlocks(estimator, estimator.merge), supply, walk.options, identity=identity
+        )
+        try:
+            with contextlib.closing(run.partials(in_order=self.goal is not None)) as partials:
+                for blocks, partial in partials:
+                    with merging():
+                        walk.fold.add(blocks, partial)
+                    if self.goal is not None and walk.is_over(self.goal):
+                        break
+        except EngineTimeoutError as error:
+            walk.tell_state(error)
+            raise
+        self.done = run.description
+        self.n_blocks = walk.fold.n_blocks
+        self.n_samples = supply.count_samples(self.n_blocks)
+        if self.goal is None:
+            self.summary = walk.summarise()
+        else:
+            self.summary, self.shortfall = walk.summary, walk.shortfall
+
+
+class _Walk(Generic[P]):
+    """The state of a run by tolerance: what is folded, and where the next check lies."""
+
+    def __init__(self, sampling: Sampling[P], estimator: Estimator[P], supply: Supply) -> None:
+        self._estimator, self._supply = estimator, supply
+        self._confidence = sampling.confidence
+        self.fold: Fold[P] = Fold(estimator.merge)
+        self.summary: dict[str, Any] = {}
+        self.shortfall = ""
+        self.options = sampling._run_options
+        self._check = 0
+        if sampling.goal is not None:
+            self._n_needed: int | None = None
+            least = -(-sampling.goal.min_samples // sampling.block_size)
+            self._check = supply.next_check(least - 1)
+            supply.want(self._check)
+            progress = self.options.get("progress")
+            if callable(progress):
+                self.options = {**self.options, "progress": self._tell(progress)}
+
+    def summarise(self) -> dict[str, Any]:
+        with merging():
+            whole = self.fold.result()
+        n_samples = self._supply.count_samples(self.fold.n_blocks)
+        return self._estimator.summarise(whole, n_samples, self._confidence)
+
+    def is_over(self, goal: Goal) -> bool:
+        """Look at the estimate where a check is due; all blocks up to it are folded by then."""
+        if self.fold.n_blocks < self._check:
+            return False
+        self.summary = self.summarise()
+        value, half_width = self.summary["value"], self.summary["half_width"]
+        n_samples = self._supply.count_samples(self._check)
+        excess = goal.excess(n_samples, value, half_width)
+        if excess <= 1.0:
+            return True
+        if math.isnan(excess):
+            self.shortfall = "the samples have no finite mean or variance"
+        elif self._check == self._supply.n_blocks:
+            self.shortfall = f"max_samples = {goal.max_samples:,} are drawn"
+        self._plan(excess)
+        return bool(self.shortfall)
+
+    def _plan(self, excess: float) -> None:
+        """Hand out the blocks up to the check at which the goal is expected to be reached."""
+        expected = self._check * min(excess, 1e6) ** 2 if math.isfinite(excess) else 0.0
+        self._n_needed = int(expected) or None
+        before = max(self._check, math.ceil(expected) - 1)
+        self._check = self._supply.next_check(self._check)
+        self._supply.want(self._supply.next_check(before))
+
+    def _tell(self, progress: Callable[[Progress], object]) -> Callable[[Progress], None]:
+        def tell(state: Progress) -> None:
+            estimate, half_width = (self.summary.get(k) for k in ("value", "half_width"))
+            n_blocks = self._n_needed and max(self._n_needed, state.n_done)
+            progress(replace(state, n_blocks=n_blocks, estimate=estimate, half_width=half_width))
+
+        return tell
+
+    def tell_state(self, error: EngineTimeoutError) -> None:
+        """Add to an error what was found until then."""
+        if self.fold.n_blocks and isinstance(self.summary.get("value"), float):
+            found = format_with_error(self.summary["value"], self.summary["half_width"])
+            error.add_note(f"The estimate at the last check was {found}.")

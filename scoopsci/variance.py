@@ -1,0 +1,116 @@
+"""Variance reduction: small objects that `scoopsci.integrate` takes one or several of.
+
+Each changes how points are drawn or values are combined, never the integral, and the result tells
+of each how many times fewer evaluations the same error takes with it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+__all__ = ["Antithetic", "ControlVariates", "ImportanceSampling", "Method"]
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Antithetic:
+    """Pair each point with its mirror image through the centre of the box.
+
+    Notes
+    -----
+    A sample is the mean of two evaluations [1]_; it helps where the integrand is monotonic, and
+    removes what is linear in it altogether.
+
+    References
+    ----------
+    .. [1] J. M. Hammersley, K. W. Morton, "A new Monte Carlo technique: antithetic variates",
+       Mathematical Proceedings of the Cambridge Philosophical Society 52 (1956) 449-475,
+       doi:10.1017/S0305004100031455.
+    """
+
+    name = "antithetic variates"
+
+
+@dataclass(frozen=True, slots=True)
+class ControlVariates:
+    """Subtract what is known to have a certain integral, with coefficients that are estimated.
+
+    Attributes
+    ----------
+    h : callable
+        ``h(x)`` of the points that the integrand gets; shape ``(n,)`` or ``(n, c)``.
+    integrals : float or array_like, shape (c,)
+        The known integrals of h over the box.
+
+    Notes
+    -----
+    The regression estimator: the coefficients are those of least squares, the error has n - c - 1
+    degrees of freedom [1]_. Its bias is of order 1/n, below the error.
+
+    References
+    ----------
+    .. [1] S. S. Lavenberg, P. D. Welch, "A perspective on the use of control variables to increase
+       the efficiency of Monte Carlo simulations", Management Science 27 (1981) 322-335,
+       doi:10.1287/mnsc.27.3.322.
+    """
+
+    h: Callable[[Floats], ArrayLike]
+    integrals: ArrayLike
+
+    name = "control variates"
+
+    def __post_init__(self) -> None:
+        if not callable(self.h):
+            raise TypeError(f"h must be callable as h(x), got {self.h!r}")
+        if self.known.ndim != 1 or not np.isfinite(self.known).all():
+            raise ValueError(
+                f"integrals must be finite, one for each column of h, got {self.integrals!r}"
+            )
+
+    @property
+    def known(self) -> Floats:
+        """The integrals, of shape (c,)."""
+        return np.atleast_1d(np.asarray(self.integrals, dtype=np.float64))
+
+
+@dataclass(frozen=True, slots=True)
+class ImportanceSampling:
+    """Draw more points where the integrand is large, and weight them.
+
+    Attributes
+    ----------
+    transform : callable
+        ``transform(u)`` maps points of shape ``(n, dim)``, uniform in the unit cube, to points of
+        the box.
+    density : callable
+        ``density(x)``, of shape ``(n,)``: the probability density of these points.
+    target : callable, optional
+        ``target(x)``: where it is given, a probability density that the integrand is multiplied
+        with, so that the integral is the mean of f under it; the box may then be infinite.
+
+    Notes
+    -----
+    The factor compares with plain sampling, from the uniform density of the box or from the target.
+    """
+
+    transform: Callable[[Floats], ArrayLike]
+    density: Callable[[Floats], ArrayLike]
+    target: Callable[[Floats], ArrayLike] | None = None
+
+    name = "importance sampling"
+
+    def __post_init__(self) -> None:
+        for name in ("transform", "density"):
+            if not callable(getattr(self, name)):
+                raise TypeError(f"{name} must be callable, got {getattr(self, name)!r}")
+        if self.target is not None and not callable(self.target):
+            raise TypeError(f"target must be callable as target(x), got {self.target!r}")
+
+
+Method: TypeAlias = Antithetic | ControlVariates | ImportanceSampling
