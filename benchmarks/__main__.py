@@ -7,11 +7,12 @@ import json
 import tempfile
 from pathlib import Path
 
-from benchmarks import calls, mapreduce, mergesort, pi, road, roundtrip
+from benchmarks import calls, kernels, mapreduce, mergesort, pi, road, roundtrip
 from benchmarks.form import README, RESULTS, Benchmark, put_table, read_table, write_results
 
 BENCHMARKS: dict[str, Benchmark] = {
     "pi": pi,
+    "kernels": kernels,
     "calls": calls,
     "mapreduce": mapreduce,
     "mergesort": mergesort,

@@ -175,7 +175,8 @@ def _find_inner(value: Any) -> tuple[Any, ...] | None:
     if isinstance(value, property):
         return value.fget, value.fset, value.fdel
     if not isinstance(value, types.FunctionType) and hasattr(value, "__wrapped__"):
-        return (value.__wrapped__,)  # of a cache
+        # Of a cache, or of numba's compiler, whose options change the bits.
+        return (value.__wrapped__, getattr(value, "targetoptions", None))
     return None
 
 

@@ -10,7 +10,7 @@ import math
 import os
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 from typing import Any, cast
@@ -120,6 +120,20 @@ def _make_cache(fn: Any, folder: Path, key: str) -> Any:
 
     class Cache(caching.FunctionCache):
         _impl_class = Results
+
+        def load_overload(self, sig: Any, target_context: Any) -> Any:
+            load: Any = super().load_overload
+            try:
+                return load(sig, target_context)
+            except Exception:  # a file that was cut off
+                forget: Any = self.flush
+                forget()
+                return None
+
+        def save_overload(self, sig: Any, data: Any) -> None:
+            save: Any = super().save_overload
+            with suppress(OSError):  # a full disk
+                save(sig, data)
 
     make: Any = Cache
     return make(fn)

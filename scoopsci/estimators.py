@@ -141,6 +141,7 @@ class ReducedMean:
         """Yield the co-moments of each block's columns."""
         for block, size in enumerate(sizes, start):
             u = block_generator(self.seed, block).random((size, self.integrand.dim))
+            np.clip(u, 2.0**-53, 1.0 - 2.0**-53, out=u)  # 0 and 1 have no finite quantiles
             yield CoMoments.of(self.integrand.evaluate(u))
 
     def merge(self, left: CoMoments, right: CoMoments) -> CoMoments:

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from scoopsci.codehash import hash_code, hash_values
+from scoopsci.codehash import hash_code
 from scoopsci.compiled import battery_of_numba, compile_once, find_numba
 
 __all__ = ["FusedIntegrand", "FusedSampler", "fuse_integrand", "fuse_sampler"]
@@ -34,7 +34,7 @@ class _Fused:
     options : tuple of tuple of str, object
         Those of ``numba.njit``.
     code : str
-        Hash of both.
+        Hash of both, see `scoopsci.codehash.hash_code`.
     """
 
     fn: FunctionType
@@ -159,7 +159,7 @@ def _take_apart(fn: Any) -> tuple[FunctionType, tuple[tuple[str, Any], ...], str
         return None
     kept = ("fastmath", "error_model", "boundscheck")
     options = tuple((name, fn.targetoptions[name]) for name in kept if name in fn.targetoptions)
-    return fn.py_func, options, hash_code(fn.py_func) + hash_values([options])
+    return fn.py_func, options, hash_code(fn)
 
 
 def _first_line(error: Exception) -> str:

@@ -197,9 +197,9 @@ def integrate(
         "method": method,
     }
     if variance_reduction:
-        options["variance_reduction"] = [
+        options["variance_reduction"] = sorted(
             f"{each.name} {hash_values([each])}" for each in variance_reduction
-        ]
+        )
     estimator: Estimator[Any]
     if method == "qmc":
         what["stream"] = SOBOL_STREAM
@@ -262,7 +262,7 @@ def pi(
     --------
     >>> import scoopsci
     >>> scoopsci.pi(1_000_000, seed=7, engine="serial").n_inside
-    786097
+    785820
     """
     seed = check_seed(seed)
     n_points = None if n_points is None else check_count("n_points", n_points)

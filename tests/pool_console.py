@@ -21,7 +21,7 @@ import scoopsci
 from scoopsci import Pool
 from scoopsci.pool.broadcast import Broadcast
 
-N_POINTS = 5_000_000
+N_POINTS, BLOCK_SIZE = 5_000_000, 1 << 16
 N_NUMBERS = 20_000
 
 
@@ -29,6 +29,10 @@ def make_numbers() -> np.ndarray:
     """Return numbers of mixed magnitude: their sum has other bits for every order."""
     numbers: np.ndarray = np.exp(20.0 * np.random.default_rng(1).standard_normal(N_NUMBERS))
     return numbers
+
+
+def find_pi(**run: Any) -> scoopsci.PiEstimate:
+    return scoopsci.pi(N_POINTS, seed=7, block_size=BLOCK_SIZE, **run)
 
 
 def draw(rng: np.random.Generator, size: int) -> Any:
@@ -76,7 +80,7 @@ def find_bits(engine: str | Executor) -> dict[str, Any]:
     numbers = make_numbers()
     total = scoopsci.map_reduce(float, operator.add, numbers, chunk_target_s=0.001, **run)
     return {
-        "pi": scoopsci.pi(N_POINTS, seed=7, **run).receipt["result"],
+        "pi": find_pi(**run).receipt["result"],
         "sum": total.hex(),
         "mean": float(scoopsci.estimate(draw, 500_000, seed=3, **run).value).hex(),
     }
@@ -112,7 +116,7 @@ class Console:
         return find_bits(self.pool)
 
     def pi(self) -> Any:
-        return scoopsci.pi(N_POINTS, seed=7, engine=self.pool, mixed=True).receipt["result"]
+        return find_pi(engine=self.pool, mixed=True).receipt["result"]
 
     def sum(self, n_items: int, pause_s: float) -> Any:
         return find_sum(n_items, pause_s, self.pool)
@@ -132,7 +136,7 @@ class Console:
         return find_hash(n_items, n_bytes, self.pool)
 
     def mixed(self) -> Any:
-        return scoopsci.pi(N_POINTS, seed=7, engine=self.pool, mixed=True).receipt["run"]["mixed"]
+        return find_pi(engine=self.pool, mixed=True).receipt["run"]["mixed"]
 
     def resize(self, n_workers: int) -> Any:
         self.pool.resize(n_workers)

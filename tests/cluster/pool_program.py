@@ -10,12 +10,12 @@ import scoopsci
 from scoopsci import Pool
 
 
-def main(hostfile: str, ssh: str, n_points: str) -> None:
+def main(hostfile: str, ssh: str, n_points: str, block_size: str) -> None:
     """Open a pool, run pi on it, and print what came of it."""
     start_s = time.perf_counter()
     with Pool(hostfile=hostfile, ssh=ssh) as pool:
         ready_s = time.perf_counter() - start_s
-        result = scoopsci.pi(int(n_points), seed=7, engine=pool)
+        result = scoopsci.pi(int(n_points), seed=7, block_size=int(block_size), engine=pool)
         hosts = pool.hosts
     print(
         json.dumps(

@@ -341,6 +341,7 @@ def test_other_login_shells_and_odd_folders(lan: Lan, wheels: Path, name: str) -
         assert status == 0, (found, said)
         assert found["hosts"][0]["checks"][-1]["found"] == f"{folder}/scoopsci/{LINK}"
         run = ["scoopsci", "pi", "--points", str(pool_console.N_POINTS), "--seed", "7", "--json"]
+        run += ["--block-size", str(pool_console.BLOCK_SIZE)]
         env = {"PATH": f"{link_ssh(lan, ssh)}:{PYTHON.parent}:/usr/bin:/bin"}
         hostfile = lan.folder / "hosts-to-install"
         done = lan.run(["env", *PLAIN, *run, "--hostfile", hostfile], env=env, check=True)

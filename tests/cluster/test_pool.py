@@ -57,6 +57,7 @@ def test_a_program_with_a_pool(lan: Lan) -> None:
         hostfile,
         lan.ssh,
         str(pool_console.N_POINTS),
+        str(pool_console.BLOCK_SIZE),
     ]
     done = lan.run(command, env={"PYTHONPATH": str(REPOSITORY)})
     assert f'"n_inside": {serial_bits()["pi"]["n_inside"]}' in done.stdout, done.stderr

@@ -149,7 +149,7 @@ def test_a_killed_origin_leaves_no_process(endless_run: subprocess.Popen[str]) -
 
 
 def test_a_killed_worker_changes_no_bit(run_scoop: RunScoop) -> None:
-    n_points = 2_000_000_000
+    n_points = 20_000_000_000
     process = start_scoop(
         *HOSTFILE, "-q", SCRIPT, "--points", str(n_points), "--seed", "3", "--json", n=2
     )

@@ -102,7 +102,7 @@ def test_mixed_goes_on_and_the_receipt_says_so(lan: Lan) -> None:
 
 @pytest.mark.slow
 def test_a_host_unplugged_in_mid_run_changes_no_bit(lan: Lan) -> None:
-    n_points = 6_000_000_000
+    n_points = 60_000_000_000
     run = lan.popen(command(lan, hosts_of(lan, *NODES), n_points, 5, PLAIN), cwd=WORK)
     try:
         while len([line for line in lan.processes("node3") if "scoop.bootstrap" in line]) < 2:

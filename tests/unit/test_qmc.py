@@ -1,0 +1,104 @@
+"""Scrambled Sobol' points: consecutive, distinct between scrambles, and balanced."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy.stats import qmc
+
+import scoopsci
+from scoopsci.qmc import N_BITS, fingerprint, scrambled_points
+
+
+@pytest.mark.parametrize("parts", [[(0, 64)], [(0, 16), (16, 48)], [(32, 32), (0, 32)], [(63, 1)]])
+def test_points_are_those_of_the_sequence(parts: list[tuple[int, int]]) -> None:
+    """Whatever was asked for before: a process goes on, or begins anew."""
+    rng = np.random.default_rng(np.random.SeedSequence(5, spawn_key=(2,)))
+    whole = qmc.Sobol(3, scramble=True, bits=N_BITS, rng=rng).random(64) + 0.5**33
+    for start, size in parts:
+        found = scrambled_points(5, 2, 3, start, size)
+        assert found.tolist() == whole[start : start + size].tolist()
+
+
+def test_scrambles_and_seeds_differ() -> None:
+    sets = [scrambled_points(seed, scramble, 2, 0, 64) for seed in (1, 2) for scramble in (0, 1)]
+    flat = {tuple(points.ravel()) for points in sets}
+    assert len(flat) == 4
+
+
+def test_each_scramble_is_balanced_and_inside() -> None:
+    """Of 2^m points, each of 2^m slices of an axis has exactly one."""
+    points = scrambled_points(9, 4, 5, 0, 256)
+    for axis in range(5):
+        assert sorted((points[:, axis] * 256).astype(int)) == [*range(256)]
+    assert points.min() > 0.0
+    assert points.max() < 1.0
+
+
+def test_fingerprint_is_that_of_these_points() -> None:
+    assert fingerprint().startswith("sobol-")
+    assert len(fingerprint()) == 14
+
+
+def smooth(x: Any) -> Any:
+    return np.prod(1.0 + (x - 0.5) / (1.0 + np.arange(x.shape[1])), axis=1)
+
+
+def integrate(**options: Any) -> scoopsci.Estimate:
+    options = {"n_samples": 1 << 14, "seed": 1, "engine": "serial", "block_size": 256, **options}
+    return scoopsci.integrate(smooth, 0.0, 1.0, dim=4, method="qmc", **options)
+
+
+class TestIntegral:
+    def test_value_and_error_come_from_the_scrambles(self) -> None:
+        found = integrate()
+        means = [
+            smooth(scrambled_points(1, scramble, 4, 0, 1 << 10)).mean() for scramble in range(16)
+        ]
+        assert found.value == pytest.approx(np.mean(means), rel=1e-14)
+        assert found.standard_error == pytest.approx(np.std(means, ddof=1) / 4.0, rel=1e-6)
+        assert found.half_width == pytest.approx(2.131449546 * found.standard_error, rel=1e-8)
+        assert found.n_samples == 1 << 14
+        assert found.n_blocks == 64
+
+    def test_the_factor_compares_with_plain_sampling(self) -> None:
+        found = integrate()
+        plain = scoopsci.integrate(smooth, 0.0, 1.0, 1 << 14, dim=4, seed=1, engine="serial")
+        factor = (plain.standard_error / found.standard_error) ** 2
+        (told,) = found.variance_reduction.values()
+        assert told == pytest.approx(factor, rel=0.05)
+        assert told > 100.0
+
+    def test_a_tolerance(self) -> None:
+        found = integrate(n_samples=None, half_width=1e-5)
+        assert found.half_width <= 1e-5
+        assert found.n_samples // (16 * 256) in {2**j for j in range(20)}
+        assert abs(found.value - 1.0) < 4 * found.standard_error
+
+    def test_more_scrambles(self) -> None:
+        found = integrate(n_scrambles=32)
+        assert found.receipt["options"]["n_scrambles"] == 32
+        assert abs(found.value - 1.0) < 4 * found.standard_error
+
+    @pytest.mark.parametrize(
+        ("options", "told"),
+        [
+            ({"n_samples": 1_000_000}, r"such as 1,048,576; got 1,000,000"),
+            ({"n_samples": 100}, r"such as 4,096; got 100"),
+            (
+                {"block_size": 100},
+                "block_size must be a power of two for qmc, such as 128; got 100",
+            ),
+            ({"n_scrambles": 15}, "n_scrambles must be at least 16, got 15"),
+        ],
+    )
+    def test_wrong_numbers(self, options: dict[str, Any], told: str) -> None:
+        with pytest.raises(ValueError, match=told):
+            integrate(**options)
+
+    def test_the_numbers_that_an_error_names_are_right(self) -> None:
+        assert integrate(n_samples=4_096).n_samples == 4_096
+        assert math.isfinite(integrate(n_samples=4_096).half_width)

@@ -1,0 +1,372 @@
+"""Runs that stop at a half-width: the same samples everywhere, and none drawn twice."""
+
+from __future__ import annotations
+
+import math
+import random
+import secrets
+import sqlite3
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import cloudpickle
+import numpy as np
+import pytest
+
+import scoopsci
+from scoopsci import EngineTimeoutError, Estimate, LedgerError, NotConvergedError
+from scoopsci.reporting import Progress
+from scoopsci.stopping import next_check
+
+cloudpickle.register_pickle_by_value(sys.modules[__name__])
+
+Rng = np.random.Generator
+
+
+def draw_wide(rng: Rng, size: int) -> Any:
+    """Draw numbers of any magnitude: their sums have other bits for every order."""
+    return np.exp(rng.standard_normal(size))
+
+
+def draw_five(rng: Rng, size: int) -> Any:
+    return rng.exponential(size=(size, 5)) * np.arange(1.0, 6.0)
+
+
+def gauss(x: Any) -> Any:
+    return np.exp(-np.square(x).sum(axis=1))
+
+
+def find_pi(**run: Any) -> Estimate:
+    return scoopsci.pi(half_width=0.01, seed=3, block_size=1_000, **run)
+
+
+def find_mean(**run: Any) -> Estimate:
+    return scoopsci.estimate(draw_wide, half_width=0.02, seed=3, block_size=300, **run)
+
+
+def find_vector(**run: Any) -> Estimate:
+    return scoopsci.estimate(draw_five, half_width=0.1, seed=3, block_size=300, **run)
+
+
+def find_integral(**run: Any) -> Estimate:
+    return scoopsci.integrate(
+        gauss, 0.0, 1.0, dim=3, half_width=0.002, seed=3, block_size=300, **run
+    )
+
+
+def find_reduced(**run: Any) -> Estimate:
+    methods = [scoopsci.Antithetic(), scoopsci.ControlVariates(lambda x: x, [0.5] * 3)]
+    return find_integral(variance_reduction=methods, **run)
+
+
+def find_scrambled(**run: Any) -> Estimate:
+    options: Any = {"half_width": 1e-4, "seed": 3, "block_size": 64}
+    return scoopsci.integrate(gauss, 0.0, 1.0, dim=3, method="qmc", **options, **run)
+
+
+RUNS: list[Callable[..., Estimate]] = [
+    find_pi, find_mean, find_vector, find_integral, find_reduced, find_scrambled,
+]  # fmt: skip
+every_run = pytest.mark.parametrize("run", RUNS, ids=lambda run: run.__name__)
+
+
+def to_bits(found: Estimate) -> tuple[Any, ...]:
+    numbers = (found.value, found.standard_error, found.half_width, *found.interval)
+    return (found.n_samples, found.n_blocks, *(np.asarray(n).tobytes() for n in numbers))
+
+
+class Shuffled(Executor):
+    """Ends tasks in another order than they were submitted in, after random pauses."""
+
+    def __init__(self, seed: int) -> None:
+        self._rng, self._pool = random.Random(seed), ThreadPoolExecutor(4)
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        pause_s = self._rng.random() * 0.004
+        return self._pool.submit(self._run, pause_s, fn, args, kwargs)
+
+    @staticmethod
+    def _run(pause_s: float, fn: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+        time.sleep(pause_s)
+        return fn(*args, **kwargs)
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        self._pool.shutdown(wait, cancel_futures=cancel_futures)
+
+
+class TestSameBits:
+    @every_run
+    @pytest.mark.parametrize("seed", [1, 2, 3])
+    def test_in_any_order(self, run: Callable[..., Estimate], seed: int) -> None:
+        expected = to_bits(run(engine="serial"))
+        with Shuffled(seed) as executor:
+            options = {"engine": executor, "n_workers": 4, "window": 3 * seed}
+            assert to_bits(run(**options, chunk_target_s=10.0 ** -(seed + 1))) == expected
+
+    @every_run
+    def test_by_processes(self, run: Callable[..., Estimate]) -> None:
+        expected = to_bits(run(engine="serial"))
+        assert to_bits(run(engine="processes", n_workers=2)) == expected
+
+    @every_run
+    def test_of_a_run_with_that_many_samples(self, run: Callable[..., Estimate]) -> None:
+        found = run(engine="serial")
+        if run is find_pi:
+            again: Estimate = scoopsci.pi(
+                found.n_samples, seed=3, block_size=1_000, engine="serial"
+            )
+        elif run in (find_mean, find_vector):
+            fn = draw_wide if run is find_mean else draw_five
+            again = scoopsci.estimate(fn, found.n_samples, seed=3, block_size=300, engine="serial")
+        else:
+            return
+        assert to_bits(again) == to_bits(found)
+
+
+class TestGoal:
+    @every_run
+    def test_the_first_check_that_reaches_it(self, run: Callable[..., Estimate]) -> None:
+        told: list[Progress] = []
+        found = run(engine="serial", progress=told.append)
+        goal = found.receipt["options"]["goal_half_width"]
+        assert np.max(found.half_width) <= goal
+        looked = [state.half_width for state in told if state.half_width is not None]
+        assert all(np.max(width) > goal for width in looked)
+        unit, per_doubling = (16, 1) if run is find_scrambled else (1, 4)
+        check = next_check(found.n_blocks - 1, unit=unit, per_doubling=per_doubling)
+        assert check == found.n_blocks
+
+    def test_relative(self) -> None:
+        found = scoopsci.estimate(
+            lambda rng, size: 1_000.0 + rng.normal(size=size) * 100,
+            half_width=0.002, relative=True, seed=1, engine="serial",
+        )  # fmt: skip
+        assert found.half_width <= 0.002 * found.value
+        assert found.n_samples < 20_000
+
+    def test_confidence_takes_more(self) -> None:
+        sizes = [find_pi(engine="serial", confidence=level).n_samples for level in (0.5, 0.95)]
+        assert sizes[1] > 5 * sizes[0]
+
+    def test_minimum_is_rounded_up_to_a_check(self) -> None:
+        for least, expected in ((2_000, 2_000), (2_001, 3_000), (8_500, 10_000)):
+            found = scoopsci.pi(
+                half_width=1.0, seed=1, block_size=1_000, min_samples=least, engine="serial"
+            )
+            assert found.n_samples == expected
+
+    def test_maximum_ends_in_an_error_with_the_estimate(self) -> None:
+        with pytest.raises(NotConvergedError, match="max_samples = 5,500 are drawn") as caught:
+            find_pi(engine="serial", max_samples=5_500)
+        found = caught.value.estimate
+        again = scoopsci.pi(5_500, seed=3, block_size=1_000, engine="serial")
+        assert to_bits(found) == to_bits(again)
+        assert found.receipt["result"]["value"] == found.value
+
+    def test_a_maximum_that_is_enough(self) -> None:
+        expected = find_pi(engine="serial")
+        found = find_pi(engine="serial", max_samples=expected.n_samples)
+        assert to_bits(found) == to_bits(expected)
+
+    @pytest.mark.filterwarnings("ignore::scoopsci.DoubtfulEstimateWarning")
+    def test_infinite_samples_end_at_the_first_check(self) -> None:
+        with pytest.raises(NotConvergedError, match="no finite mean or variance") as caught:
+            scoopsci.estimate(
+                lambda rng, size: np.where(np.arange(size) == 3, np.nan, 1.0),
+                half_width=0.1, seed=1, engine="serial",
+            )  # fmt: skip
+        assert math.isnan(caught.value.estimate.value)
+        assert caught.value.estimate.n_blocks == 1
+
+    @pytest.mark.filterwarnings("ignore::scoopsci.DoubtfulEstimateWarning")
+    def test_equal_samples_are_not_believed_at_once(self) -> None:
+        """An event of odds 1e-4 is not there among the first thousand."""
+        found = scoopsci.estimate(
+            lambda rng, size: rng.random(size) < 1e-4,
+            half_width=1e-3, seed=5, block_size=1_000, engine="serial",
+        )  # fmt: skip
+        assert 0.0 < found.value < 1e-3
+        assert found.half_width > 0.0
+
+    @pytest.mark.filterwarnings("ignore::scoopsci.DoubtfulEstimateWarning")
+    def test_a_constant_is_believed_in_the_end(self) -> None:
+        found = scoopsci.estimate(
+            lambda rng, size: np.ones(size), half_width=1e-3, seed=5, engine="serial"
+        )
+        assert (found.value, found.half_width) == (1.0, 0.0)
+        assert found.n_samples >= 64_000
+
+    @pytest.mark.parametrize(
+        ("arguments", "error", "told"),
+        [
+            ({}, ValueError, "either a number of samples or half_width must be given, got neither"),
+            ({"n_points": 5, "half_width": 0.1}, ValueError, "must be given, got both"),
+            ({"half_width": -0.1}, ValueError, "half_width must be a positive number, got -0.1"),
+            ({"n_points": 5, "relative": True}, ValueError, "relative must come with half_width"),
+            (
+                {"n_points": 5, "max_samples": 9},
+                ValueError,
+                "max_samples must come with half_width",
+            ),
+            (
+                {"half_width": 0.1, "max_samples": 9},
+                ValueError,
+                "max_samples must be at least 1000",
+            ),
+            ({"half_width": 0.1, "most": 9}, TypeError, "must be one of .*; got most"),
+        ],
+    )
+    def test_wrong_arguments(
+        self, arguments: dict[str, Any], error: type[Exception], told: str
+    ) -> None:
+        with pytest.raises(error, match=told):
+            scoopsci.pi(seed=1, engine="serial", **arguments)
+
+
+class TestProgress:
+    def test_forecast(self) -> None:
+        told: list[Progress] = []
+        found = scoopsci.pi(
+            half_width=0.004, seed=3, block_size=1_000, engine="serial", progress=told.append,
+            chunk_target_s=1e-9,
+        )  # fmt: skip
+        late = [state for state in told if state.n_done > 50]
+        assert late
+        for state in late:
+            assert state.n_blocks is not None
+            assert abs(state.n_blocks / found.n_blocks - 1) < 0.35
+            assert abs(state.estimate - math.pi) < 5 * state.half_width
+            assert state.remaining_s is not None
+            assert state.remaining_s >= 0.0
+
+    def test_time_out_tells_the_estimate_so_far(self) -> None:
+        with pytest.raises(EngineTimeoutError) as caught:
+            scoopsci.pi(half_width=1e-9, seed=3, block_size=1_000, timeout=0.5, engine="serial")
+        (note,) = caught.value.__notes__
+        assert "estimate at the last check was 3.1" in note
+
+
+def mark_and_draw(marks: Path, rng: Rng, size: int) -> Any:
+    """Leave a mark for each execution of a block, by the first number of its stream."""
+    samples = np.exp(0.3 * rng.standard_normal(size))
+    (marks / f"{samples[0].hex()}-{size}-{secrets.token_hex(6)}").touch()
+    return samples
+
+
+class TestLedger:
+    @pytest.fixture
+    def marks(self, tmp_path: Path) -> Path:
+        folder = tmp_path / "marks"
+        folder.mkdir()
+        return folder
+
+    def sample(self, marks: Path, **run: Any) -> Estimate:
+        def fn(rng: Rng, size: int) -> Any:
+            return mark_and_draw(marks, rng, size)
+
+        options = {"seed": 4, "block_size": 100, "engine": "serial", **run}
+        return scoopsci.estimate(fn, **options)
+
+    def count(self, marks: Path) -> Counter[str]:
+        return Counter(mark.name.rsplit("-", 1)[0] for mark in marks.iterdir())
+
+    def test_a_tighter_tolerance_computes_what_is_new(self, marks: Path, tmp_path: Path) -> None:
+        ledger = tmp_path / "run.ledger"
+        first = self.sample(marks, half_width=0.03, ledger=ledger)
+        before = self.count(marks)
+        second = self.sample(
+            marks, half_width=0.008, ledger=ledger, engine="processes", n_workers=2
+        )
+        after = self.count(marks)
+        assert second.n_blocks > 5 * first.n_blocks
+        assert second.receipt["run"]["n_recalled_blocks"] >= first.n_blocks
+        assert set(after.values()) == {1}
+        assert set(before) <= set(after)
+        other = tmp_path / "others"
+        other.mkdir()
+        assert to_bits(self.sample(other, half_width=0.008)) == to_bits(second)
+
+    def test_a_wider_one_computes_nothing(self, marks: Path, tmp_path: Path) -> None:
+        ledger = tmp_path / "run.ledger"
+        self.sample(marks, half_width=0.008, ledger=ledger)
+        before = self.count(marks)
+        wide = self.sample(marks, half_width=0.03, ledger=ledger)
+        assert wide.receipt["run"]["n_recalled_blocks"] == wide.n_blocks
+        assert self.count(marks) == before
+
+    @pytest.mark.parametrize("more", [1_950, 2_000, 5_050])
+    def test_numbers_of_samples_may_grow(self, marks: Path, tmp_path: Path, more: int) -> None:
+        """Also where the shorter run ended in the midst of a block: that block alone is drawn."""
+        ledger = tmp_path / "run.ledger"
+        self.sample(marks, n_samples=1_950, ledger=ledger)
+        before = self.count(marks)
+        found = self.sample(marks, n_samples=more, ledger=ledger)
+        after = self.count(marks)
+        assert set(after.values()) == {1}
+        assert len(after) == len(before) + (0 if more == 1_950 else -(-more // 100) - 19)
+        other = tmp_path / "others"
+        other.mkdir()
+        assert to_bits(self.sample(other, n_samples=more)) == to_bits(found)
+
+    def test_fewer_samples_take_what_is_there(self, marks: Path, tmp_path: Path) -> None:
+        ledger = tmp_path / "run.ledger"
+        self.sample(marks, n_samples=6_400, ledger=ledger, chunk_target_s=1e-9)
+        before = self.count(marks)
+        found = self.sample(marks, n_samples=3_000, ledger=ledger)
+        assert found.receipt["run"]["n_recalled_blocks"] == 30
+        assert self.count(marks) == before
+
+    def test_a_tolerance_goes_on_from_a_number(self, marks: Path, tmp_path: Path) -> None:
+        ledger = tmp_path / "run.ledger"
+        self.sample(marks, n_samples=3_250, ledger=ledger)
+        found = self.sample(marks, half_width=0.008, ledger=ledger)
+        after = self.count(marks)
+        assert found.receipt["run"]["n_recalled_blocks"] == 32
+        assert set(after.values()) == {1}
+
+    @pytest.mark.parametrize(
+        ("other", "told"),
+        [
+            ({"seed": 5}, "seed is 4 there and 5 here"),
+            ({"block_size": 50}, "block_size is 100 there and 50 here"),
+        ],
+    )
+    def test_two_runs_cannot_mix(
+        self, marks: Path, tmp_path: Path, other: dict[str, Any], told: str
+    ) -> None:
+        ledger = tmp_path / "run.ledger"
+        self.sample(marks, n_samples=300, ledger=ledger)
+        with pytest.raises(LedgerError, match=told):
+            self.sample(marks, n_samples=300, ledger=ledger, **other)
+
+    def test_methods_and_scrambles_are_part_of_a_run(self, tmp_path: Path) -> None:
+        ledger = tmp_path / "run.ledger"
+        find_integral(engine="serial", ledger=ledger)
+        for run in (find_reduced, find_scrambled):
+            with pytest.raises(LedgerError, match="another run"):
+                run(engine="serial", ledger=ledger)
+
+    def test_no_partial_lies_on_both_sides_of_a_check(self, tmp_path: Path) -> None:
+        ledger = tmp_path / "run.ledger"
+        find_mean(engine="processes", n_workers=2, ledger=ledger)
+        with closing(sqlite3.connect(ledger)) as database:
+            rows = database.execute("SELECT start, stop FROM ranges").fetchall()
+        assert rows
+        assert all(stop <= next_check(start) for start, stop in rows)
+
+    def test_a_thread_may_look_at_the_progress(self, tmp_path: Path) -> None:
+        """The callback runs in the caller's thread, as the run does."""
+        seen = set()
+
+        def note(state: Progress) -> None:
+            seen.add(threading.get_ident())
+
+        find_mean(engine="serial", ledger=tmp_path / "run.ledger", progress=note)
+        assert seen == {threading.get_ident()}
