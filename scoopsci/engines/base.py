@@ -12,7 +12,13 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future
+from concurrent.futures import (
+    BrokenExecutor,
+    CancelledError,
+    Executor,
+    Future,
+    ThreadPoolExecutor,
+)
 from contextlib import AbstractContextManager
 from functools import cache
 from importlib.metadata import EntryPoints, entry_points, metadata
@@ -21,6 +27,7 @@ from types import TracebackType
 from typing import Any, TypeAlias
 
 from scoopsci.arguments import check_count
+from scoopsci.engines.byvalue import users_modules
 from scoopsci.engines.payload import (
     Buffer,
     as_plain,
@@ -148,6 +155,9 @@ class Engine(Executor):
         Give it frames of plain bytes: it may pickle them by an older protocol than 5.
     mixed : bool
         Whether its user accepts hosts that compute differently in the last bit.
+    in_process : bool
+        Whether tasks run in this process: the user's own modules are then those that it has
+        imported. Elsewhere they travel by value, as they are now.
 
     Attributes
     ----------
@@ -164,12 +174,15 @@ class Engine(Executor):
         *,
         plain: bool = False,
         mixed: bool = False,
+        in_process: bool = False,
     ) -> None:
         self.name = name
         self.mixed = mixed
         self._plain = plain
         self._carrier = carrier
+        self._modules = contextlib.nullcontext() if in_process else users_modules
         self._executor, self._n_workers = carrier.__enter__()
+        self._modules.__enter__()
         self._open = True
         self._lock = Lock()
         self._in_flight: set[TaskFuture] = set()
@@ -281,8 +294,11 @@ class Engine(Executor):
             return
         self._open = False
         kind = None if error is None else type(error)
-        with contextlib.suppress(CancelledError):
-            self._carrier.__exit__(kind, error, None)
+        try:
+            with contextlib.suppress(CancelledError):
+                self._carrier.__exit__(kind, error, None)
+        finally:
+            self._modules.__exit__(None, None, None)
 
 
 def open_engine(
@@ -331,17 +347,19 @@ def open_engine(
     if n_workers is not None:
         check_count("n_workers", n_workers)
     if _nested():
-        return Engine("serial", _find_factory("serial")())
+        return Engine("serial", _find_factory("serial")(), in_process=True)
     if isinstance(engine, Executor):
         n_known = n_workers or getattr(engine, "_max_workers", None) or os.cpu_count() or 1
-        carrier = contextlib.nullcontext((engine, n_known))
-        return Engine(type(engine).__name__, carrier, plain=True)
+        foreign = contextlib.nullcontext((engine, n_known))
+        in_process = isinstance(engine, ThreadPoolExecutor)
+        return Engine(type(engine).__name__, foreign, plain=True, in_process=in_process)
     if not isinstance(engine, str):
         raise TypeError(f"engine must be a name or a concurrent.futures.Executor, got {engine!r}")
     if engine == "auto":
         engine = _choose(n_workers, hostfile)
     factory = _find_factory(engine)
-    return Engine(engine, factory(n_workers=n_workers, hostfile=hostfile, **options))
+    carrier = factory(n_workers=n_workers, hostfile=hostfile, **options)
+    return Engine(engine, carrier, in_process=engine == "serial")
 
 
 @contextlib.contextmanager

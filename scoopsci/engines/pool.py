@@ -13,7 +13,6 @@ import numpy.typing as npt
 
 from scoopsci.arguments import check_count, check_seconds
 from scoopsci.engines.base import Engine, TaskFuture
-from scoopsci.engines.byvalue import users_modules
 from scoopsci.engines.payload import pack, unpack
 from scoopsci.engines.threads import VARIABLES
 from scoopsci.errors import EngineError, TaskError
@@ -225,12 +224,11 @@ class _Resending(Executor):
 @contextlib.contextmanager
 def _carry(driver: PoolDriver, poison_after: int) -> Iterator[tuple[Executor, int]]:
     executor = _Resending(driver, poison_after)
-    with users_modules:
-        try:
-            yield executor, driver.n_workers
-            driver.finish()
-        finally:
-            driver.shutdown()
+    try:
+        yield executor, driver.n_workers
+        driver.finish()
+    finally:
+        driver.shutdown()
 
 
 @contextlib.contextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import concurrent.futures
 import contextlib
+import importlib
 import itertools
 import logging
 import operator
@@ -476,6 +477,24 @@ class WorkersContract(MapWorkersContract, EngineContract):
         with pytest.raises(concurrent.futures.TimeoutError):
             list(concurrent.futures.as_completed([future], timeout=0.01))
         assert future.result(GENEROUS_S) == "late"
+
+    def test_a_module_of_the_user_s_is_as_the_driver_has_it(
+        self, engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Also where the workers could import the file, and have it as it was."""
+        name = f"users_{self.name}"
+        (tmp_path / f"{name}.py").write_text(
+            "FACTOR = 16\n\ndef scale(x):\n    return FACTOR * x\n"
+        )
+        monkeypatch.syspath_prepend(tmp_path)
+        module = importlib.import_module(name)
+        monkeypatch.setattr(module, "FACTOR", 32)
+        try:
+            assert engine.submit(module.scale, 2).result(GENEROUS_S) == 64
+            options: Any = {"engine": engine, "timeout": GENEROUS_S}
+            assert list(scoopsci.map(module.scale, range(4), **options)) == [0, 32, 64, 96]
+        finally:
+            del sys.modules[name]
 
     def test_cancel_of_a_waiting_task(self, engine: Engine) -> None:
         blockers = [
