@@ -400,6 +400,7 @@ class Dispatch(Generic[P]):
                     n_done=self._counted.n_blocks,
                     n_blocks=self._n_expected(),
                     n_recalled=self.n_recalled,
+                    worker_s=self.workers.computing_s,
                     n_in_flight=len(self._in_flight),
                     n_lost=self.n_lost,
                     elapsed_s=self.elapsed_s,

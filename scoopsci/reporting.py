@@ -29,6 +29,8 @@ class Progress:
         Time since the start.
     n_recalled : int
         Of the blocks counted, those that a ledger held.
+    worker_s : float
+        Time that workers have spent on blocks, all together.
     estimate, half_width : float, ndarray or None
         At the last check of a run that stops at a half-width; ``n_blocks`` is then a forecast.
     """
@@ -39,6 +41,7 @@ class Progress:
     n_lost: int
     elapsed_s: float
     n_recalled: int = 0
+    worker_s: float = 0.0
     estimate: Any = None
     half_width: Any = None
 
@@ -49,6 +52,12 @@ class Progress:
         if self.n_blocks is None or not n_run:
             return None
         return self.elapsed_s * max(0, self.n_blocks - self.n_done) / n_run
+
+    @property
+    def remaining_worker_s(self) -> float | None:
+        """The cost to the end: time of workers, as far as the blocks done tell."""
+        remaining_s = self.remaining_s
+        return remaining_s and self.worker_s * remaining_s / self.elapsed_s
 
 
 ProgressCallback: TypeAlias = Callable[[Progress], None]
@@ -78,12 +87,11 @@ def show_progress(*, quiet: bool = False) -> Iterator[ProgressCallback | None]:
         task = bar.add_task("blocks", total=None)
 
         def draw(state: Progress) -> None:
-            lost = f", {state.n_lost} tasks repeated" if state.n_lost else ""
-            bar.update(
-                task,
-                completed=state.n_done,
-                total=state.n_blocks,
-                description=f"{state.n_done:,} blocks{lost}",
-            )
+            told = f"{state.n_done:,} blocks"
+            if isinstance(state.estimate, float):
+                told += f", {state.estimate:.7g} ± {state.half_width:.2g}"
+            if state.n_lost:
+                told += f", {state.n_lost} tasks repeated"
+            bar.update(task, completed=state.n_done, total=state.n_blocks, description=told)
 
         yield draw

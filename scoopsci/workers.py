@@ -44,6 +44,11 @@ class Workers:
         """Whether some of them compute differently from others."""
         return len(self._numerics) > 1
 
+    @property
+    def computing_s(self) -> float:
+        """Time that they have spent on blocks, all together."""
+        return float(self._costs["elapsed_s"])
+
     def describe_costs(self, elapsed_s: float, start_up_s: float) -> dict[str, Any]:
         """Return where the time went, as a mean worker saw it, and what travelled.
 

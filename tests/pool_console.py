@@ -35,6 +35,11 @@ def find_pi(**run: Any) -> scoopsci.PiEstimate:
     return scoopsci.pi(N_POINTS, seed=7, block_size=BLOCK_SIZE, **run)
 
 
+def stopping_bits(found: scoopsci.Estimate) -> list[Any]:
+    numbers = (found.value, found.standard_error, found.half_width, *found.interval)
+    return [found.n_samples, *(number.hex() for number in numbers)]
+
+
 def draw(rng: np.random.Generator, size: int) -> Any:
     return rng.standard_normal(size)
 
@@ -117,6 +122,19 @@ class Console:
 
     def pi(self) -> Any:
         return find_pi(engine=self.pool, mixed=True).receipt["result"]
+
+    def stop(self, half_width: float) -> Any:
+        """Return where a run by half-width stops, and what has befallen it."""
+        found = scoopsci.pi(half_width=half_width, seed=3, engine=self.pool)
+        return [*stopping_bits(found), found.receipt["run"]["n_lost_tasks"]]
+
+    def keep(self, ledger: str) -> Any:
+        """Return where a run of random numbers stops that is kept in a ledger."""
+        options = {"seed": 3, "block_size": 500, "chunk_target_s": 0.01}
+        found = scoopsci.estimate(
+            draw, half_width=0.002, ledger=ledger, engine=self.pool, **options
+        )
+        return stopping_bits(found)
 
     def sum(self, n_items: int, pause_s: float) -> Any:
         return find_sum(n_items, pause_s, self.pool)

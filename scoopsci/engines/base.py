@@ -314,9 +314,9 @@ def open_engine(
     ----------
     engine : str or concurrent.futures.Executor
         Name of an engine, or an executor of another library, which stays the caller's to shut
-        down. "auto" is "scoop" inside ``python -m scoop``, "pool" with a hostfile, "processes" for
-        more than one worker, else "serial". Inside a task every engine is "serial", with the same
-        bits.
+        down; one whose tasks run in this process may say so by an attribute ``in_process``.
+        "auto" is "scoop" inside ``python -m scoop``, "pool" with a hostfile, "processes" for more
+        than one worker, else "serial". Inside a task every engine is "serial", with the same bits.
     n_workers : int, optional
         Number of workers, where the engine has a choice.
     hostfile : path-like, optional
@@ -351,7 +351,7 @@ def open_engine(
     if isinstance(engine, Executor):
         n_known = n_workers or getattr(engine, "_max_workers", None) or os.cpu_count() or 1
         foreign = contextlib.nullcontext((engine, n_known))
-        in_process = isinstance(engine, ThreadPoolExecutor)
+        in_process = getattr(engine, "in_process", isinstance(engine, ThreadPoolExecutor))
         return Engine(type(engine).__name__, foreign, plain=True, in_process=in_process)
     if not isinstance(engine, str):
         raise TypeError(f"engine must be a name or a concurrent.futures.Executor, got {engine!r}")

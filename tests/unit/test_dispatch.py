@@ -79,7 +79,13 @@ def find_script(number: int) -> Script:
     return SCRIPTS[number]
 
 
-class ScriptedExecutor(Executor):
+class InProcess(Executor):
+    """Says that its tasks find the modules of this process, and what these hold."""
+
+    in_process = True
+
+
+class ScriptedExecutor(InProcess):
     """Runs pending tasks in a random order on one thread, and loses those that the script says.
 
     Parameters
@@ -176,7 +182,7 @@ class ScriptedExecutor(Executor):
             other.set_exception(BrokenExecutor("lost with another"))
 
 
-class FrozenExecutor(Executor):
+class FrozenExecutor(InProcess):
     """Takes tasks, and never runs them."""
 
     def __init__(self) -> None:
@@ -187,7 +193,7 @@ class FrozenExecutor(Executor):
         return self.futures[-1]
 
 
-class ManyHosts(Executor):
+class ManyHosts(InProcess):
     """Runs tasks at once, and reports each as from another host."""
 
     def __init__(self, reports: list[dict[str, Any]]) -> None:
@@ -615,7 +621,7 @@ class TestInOrder:
         assert executor.n_done_before_first <= n_at_most
 
 
-class FirstLast(Executor):
+class FirstLast(InProcess):
     """Runs tasks at once, but the first one when no others have come for a while."""
 
     def __init__(self) -> None:

@@ -33,6 +33,7 @@ from scoopsci.chunks import CallEach, FoldBlocks, ListBlocks
 from scoopsci.engines.payload import in_task
 from scoopsci.ledger import Ledger, open_ledger
 from scoopsci.options import RunOptions
+from scoopsci.replay import describe_ledger, replay_block, verify_ledger
 from scoopsci.runs import Run, fold_run
 from tests.conftest import REPOSITORY, end_session, require, wait_for_end
 from tests.counted import Counted
@@ -1045,6 +1046,28 @@ class TestDisk:
         assert done["n_recalled_blocks"] == len(recorded)
         after = count_marks(marks)
         assert {b: after[b] for b in recorded} == {b: before[b] for b in recorded}
+
+    def test_monte_carlo_fills_the_disk_and_the_ledger_stays_whole(self, small_disk: Path) -> None:
+        """Looked into on the full disk, and gone on from once there is room."""
+
+        def draw(rng: np.random.Generator, size: int) -> Any:
+            return rng.random((size, 100))
+
+        options: Any = {"seed": 2, "block_size": 10, "engine": "serial"}
+        path = small_disk / "run.ledger"
+        with pytest.raises(LedgerError, match=r"run\.ledger does not fit on the disk; make room"):
+            scoopsci.estimate(
+                draw, half_width=0.02, ledger=path, chunk_target_s=ONE_BY_ONE, **options
+            )
+        told = describe_ledger(path)
+        assert verify_ledger(path) == told["n_rows"] > 50
+        assert replay_block(path, 7).equal
+        remount(small_disk, "size=64m")
+        found = scoopsci.estimate(draw, half_width=0.02, ledger=path, **options)
+        assert found.receipt["run"]["n_recalled_blocks"] == told["n_blocks"]
+        undisturbed = scoopsci.estimate(draw, half_width=0.02, **options)
+        assert found.value.tolist() == undisturbed.value.tolist()
+        assert found.n_samples == undisturbed.n_samples
 
     def test_full_before_the_start(self, small_disk: Path) -> None:
         filler, path = small_disk / "filler", small_disk / "run.ledger"

@@ -245,6 +245,8 @@ class TestProgress:
             assert abs(state.estimate - math.pi) < 5 * state.half_width
             assert state.remaining_s is not None
             assert state.remaining_s >= 0.0
+            assert state.remaining_worker_s is not None
+            assert 0.0 <= state.remaining_worker_s <= state.remaining_s
 
     def test_time_out_tells_the_estimate_so_far(self) -> None:
         with pytest.raises(EngineTimeoutError) as caught:
