@@ -130,7 +130,7 @@ class Console:
 
     def keep(self, ledger: str) -> Any:
         """Return where a run of random numbers stops that is kept in a ledger."""
-        options = {"seed": 3, "block_size": 500, "chunk_target_s": 0.01}
+        options: Any = {"seed": 3, "block_size": 500, "chunk_target_s": 0.01}
         found = scoopsci.estimate(
             draw, half_width=0.002, ledger=ledger, engine=self.pool, **options
         )

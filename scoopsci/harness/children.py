@@ -10,8 +10,10 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass, field
-from typing import IO
+from threading import Thread
+from typing import IO, Any
 
 from scoopsci.errors import EngineTimeoutError
 
@@ -105,33 +107,56 @@ def run_children(commands: Sequence[Sequence[str]], *, timeout: float) -> Iterat
 @contextlib.contextmanager
 def _start(command: Sequence[str], output: IO[bytes]) -> Iterator[Child]:
     start_s = time.perf_counter()
-    nothing = subprocess.DEVNULL
-    process = subprocess.Popen(
-        command, stdin=nothing, stdout=output, stderr=output, start_new_session=True
-    )
+    child: Child | None = None
+    launched: Future[tuple[subprocess.Popen[bytes], subprocess.Popen[bytes]]] = Future()
+    # Ctrl-C interrupts the main thread alone, and could come between a process and its guard.
+    launcher = Thread(target=_launch, args=(command, output, launched))
     try:
-        guard = subprocess.Popen(
-            ["/bin/sh", "-c", _GUARD, "guard", str(process.pid)],
-            stdin=subprocess.PIPE,
-            stdout=nothing,
-            stderr=nothing,
-            start_new_session=True,
-        )
-    except BaseException:
-        process.kill()
-        process.wait()
-        raise
-    child = Child(shlex.join(command), process.pid, start_s, output)
-    try:
+        launcher.start()
+        process, _ = launched.result()
+        child = Child(shlex.join(command), process.pid, start_s, output)
         yield child
     finally:
-        assert guard.stdin is not None
-        if process.poll() is not None:
-            guard.stdin.write(b"ended\n")
-        guard.stdin.close()
-        process.wait()  # before the guard, which takes an unreaped process for a living one
-        guard.wait()
-        child.status = process.returncode
+        if launcher.ident is not None and launched.exception() is None:
+            launcher.join()
+            process, guard = launched.result()
+            _end(process, guard)
+            if child is not None:
+                child.status = process.returncode
+
+
+def _launch(command: Sequence[str], output: IO[bytes], launched: Future[Any]) -> None:
+    """Start a command in a session of its own, and a guard that ends it with us."""
+    nothing = subprocess.DEVNULL
+    try:
+        process = subprocess.Popen(
+            command, stdin=nothing, stdout=output, stderr=output, start_new_session=True
+        )
+        try:
+            guard = subprocess.Popen(
+                ["/bin/sh", "-c", _GUARD, "guard", str(process.pid)],
+                stdin=subprocess.PIPE,
+                stdout=nothing,
+                stderr=nothing,
+                start_new_session=True,
+            )
+        except BaseException:
+            process.kill()
+            process.wait()
+            raise
+    except BaseException as error:
+        launched.set_exception(error)
+    else:
+        launched.set_result((process, guard))
+
+
+def _end(process: subprocess.Popen[bytes], guard: subprocess.Popen[bytes]) -> None:
+    assert guard.stdin is not None
+    if process.poll() is not None:
+        guard.stdin.write(b"ended\n")
+    guard.stdin.close()
+    process.wait()  # before the guard, which takes an unreaped process for a living one
+    guard.wait()
 
 
 def _wait(children: Sequence[Child], timeout: float) -> None:

@@ -72,3 +72,35 @@ def sleepers(pid: int) -> list[psutil.Process]:
     """Return both of the sleeping processes, once they are there."""
     found = [p for p in psutil.Process(pid).children(recursive=True) if p.name() == "sleep"]
     return found if len(found) >= 2 else []
+
+
+INTERRUPTED = """
+import os, signal, subprocess
+from scoopsci.harness.children import run_children
+
+start = subprocess.Popen
+
+def start_and_interrupt(*args, **options):
+    process = start(*args, **options)
+    print(process.pid, flush=True)
+    if args[0][0] == "sleep":
+        os.kill(os.getpid(), signal.SIGINT)
+    return process
+
+subprocess.Popen = start_and_interrupt
+try:
+    with run_children([["sleep", "1000"]], timeout=1000):
+        print("not interrupted")
+except KeyboardInterrupt:
+    print("interrupted")
+"""
+
+
+def test_ctrl_c_between_a_child_and_its_guard() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", INTERRUPTED], capture_output=True, text=True, timeout=60, check=False
+    )
+    *pids, last = done.stdout.split()
+    assert last == "interrupted", done.stdout + done.stderr
+    assert pids
+    assert not any(psutil.pid_exists(int(pid)) for pid in pids)
