@@ -10,7 +10,7 @@ import math
 import os
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from functools import cache
 from pathlib import Path
 from typing import Any, cast
@@ -91,10 +91,11 @@ def _make_folder() -> Path | None:
     folder = Path(home) / "scoopsci" / "numba"
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        own = folder.stat().st_uid == os.geteuid()
+        found = folder.stat()
+        is_ours = found.st_uid == os.geteuid() and not found.st_mode & 0o022
     except OSError:
         return None
-    return folder if own and os.access(folder, os.W_OK) else None
+    return folder if is_ours and os.access(folder, os.W_OK) else None
 
 
 def _make_cache(fn: Any, folder: Path, key: str) -> Any:
@@ -141,8 +142,9 @@ def _make_cache(fn: Any, folder: Path, key: str) -> Any:
 
 @contextmanager
 def _locked(path: Path) -> Iterator[None]:
-    with path.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+    with ExitStack() as stack:
+        with suppress(OSError):  # on a full disk, or where nothing can be locked
+            fcntl.flock(stack.enter_context(path.open("w")), fcntl.LOCK_EX)
         yield
 
 

@@ -224,7 +224,7 @@ class Dispatch(Generic[P]):
             return self._again.popleft()
         if self._holds_enough():
             return None
-        start, inputs = self._inputs.take(self._chunk_size(), self._options.chunk_target_s)
+        start, inputs = self._inputs.take(self._chunk_size(), self._chunk_s())
         return Chunk(start, inputs) if len(inputs) else None
 
     def _chunk_size(self) -> int:
@@ -233,16 +233,19 @@ class Dispatch(Generic[P]):
         sizes = [
             self._longest_measured * CHUNK_GROWTH,
             CHUNK_BYTES / max(1.0, self._bytes_per_block()),
-            self._options.chunk_target_s / self._block_s,
+            self._chunk_s() / self._block_s,
         ]
         n_blocks = self._n_expected()
         if n_blocks is not None:
             remaining = n_blocks - self._inputs.n_taken
-            least = min(LEAST_CHUNK_S, self._options.chunk_target_s) / self._block_s
+            least = min(LEAST_CHUNK_S, self._chunk_s()) / self._block_s
             sizes.append(max(remaining / (2 * self._n_workers()), least))
         if self._recorded:
             sizes.append(self._recorded[0].start - self._inputs.n_taken)
         return max(1, math.ceil(min(sizes)))
+
+    def _chunk_s(self) -> float:
+        return self._options.chunk_s(self.elapsed_s)
 
     def _n_expected(self) -> int | None:
         return self._n_blocks if self._supply is None else len(self._supply)
@@ -268,7 +271,7 @@ class Dispatch(Generic[P]):
             self._supply.want(blocks.stop)
         inputs: list[Any] = []
         while len(inputs) < blocks.size:
-            _, taken = self._inputs.take(blocks.size - len(inputs), self._options.chunk_target_s)
+            _, taken = self._inputs.take(blocks.size - len(inputs), self._chunk_s())
             if not len(taken):
                 self._refuse_missing(blocks)
             inputs.extend(taken)

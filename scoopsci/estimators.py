@@ -16,6 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from scoopsci.comoments import CoMoments
 from scoopsci.estimates import find_doubts, student_interval, wilson_interval
+from scoopsci.fused import FusedIntegrand, FusedSampler
 from scoopsci.integrand import Integrand
 from scoopsci.kernels import count_inside, derive_key
 from scoopsci.moments import Moments
@@ -100,7 +101,7 @@ class SampleMean:
     @property
     def numerics(self) -> str:
         """How this host computes what the battery of NumPy and SciPy does not show."""
-        return getattr(self.fn, "numerics", "")
+        return self.fn.numerics if isinstance(self.fn, FusedIntegrand | FusedSampler) else ""
 
     def __call__(self, start: int, sizes: Iterator[int]) -> Iterator[Moments]:
         """Yield the moments of each block."""

@@ -171,6 +171,11 @@ def _compile(loop: Any, fused: _Fused, n_arrays: int) -> Callable[..., None]:
     key = loop.__name__, fused.code
     if key not in _loops:
         numba, options = find_numba(), dict(fused.options)
+        if numba is None:
+            raise ImportError(
+                "a function compiled by numba needs it on every host, and it is missing here: "
+                "pip install 'scoopsci[fast]'"
+            )
         names = {**loop.__globals__, "fn": numba.njit(**options)(fused.fn)}
         bound = FunctionType(loop.__code__, names, loop.__name__)
         rng = numba.typeof(np.random.default_rng(0))

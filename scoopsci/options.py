@@ -16,6 +16,10 @@ __all__ = ["CHUNK_TARGET_S", "DispatchOptions", "RunOptions", "refuse_ledger", "
 #: chunks end together, and far below the 2 s after which SCOOP begins to ask after a task.
 CHUNK_TARGET_S = 0.1
 
+#: A long run can afford longer chunks, up to this time and this share of what it has taken so far:
+#: on two cores that are busy, a task costs about 4 ms of them, in all processes together.
+LONG_CHUNK_S, CHUNK_SHARE = 0.5, 1 / 40
+
 #: A task may be lost so often for each death that makes it poison: workers also die of what comes
 #: from outside, and of other tasks where several runs share an engine.
 LOSSES_PER_DEATH = 10
@@ -51,7 +55,7 @@ class RunOptions(TypedDict, total=False):
     poison_after: int
     mixed: bool
     window: int | None
-    chunk_target_s: float
+    chunk_target_s: float | None
     progress: ProgressCallback | None
 
 
@@ -72,8 +76,9 @@ class DispatchOptions:
     window : int, optional
         Tasks in flight; by default two for each worker, one running and one at hand. With 1, an
         input is not asked for before the result of the last has been taken.
-    chunk_target_s : float
-        Time that a chunk of blocks should take, in seconds.
+    chunk_target_s : float, optional
+        Time that a chunk of blocks should take, in seconds; by default 0.1, and in runs of more
+        than 4 s a fortieth of the time so far, up to 0.5.
     progress : callable, optional
         Gets a `scoopsci.reporting.Progress` whenever a task ends.
 
@@ -88,7 +93,7 @@ class DispatchOptions:
     poison_after: int = 3
     mixed: bool = False
     window: int | None = None
-    chunk_target_s: float = CHUNK_TARGET_S
+    chunk_target_s: float | None = None
     progress: ProgressCallback | None = None
 
     def __post_init__(self) -> None:
@@ -96,13 +101,20 @@ class DispatchOptions:
             raise TypeError(f"mixed must be True or False, got {self.mixed!r}")
         if self.progress is not None and not callable(self.progress):
             raise TypeError(f"progress must be callable, got {self.progress!r}")
-        check_seconds("chunk_target_s", self.chunk_target_s)
+        if self.chunk_target_s is not None:
+            check_seconds("chunk_target_s", self.chunk_target_s)
         check_count("retries", self.retries, least=0)
         check_count("poison_after", self.poison_after)
         if self.window is not None:
             check_count("window", self.window)
         if self.timeout is not None:
             check_seconds("timeout", self.timeout)
+
+    def chunk_s(self, elapsed_s: float) -> float:
+        """Return the seconds that a chunk should take, so long after the start of the run."""
+        if self.chunk_target_s is not None:
+            return self.chunk_target_s
+        return min(max(CHUNK_TARGET_S, CHUNK_SHARE * elapsed_s), LONG_CHUNK_S)
 
 
 def split_options(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from functools import cache, lru_cache
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -58,14 +59,18 @@ def scrambled_points(
     .. [2] J. Matoušek, "On the L2-discrepancy for anchored boxes", Journal of Complexity 14 (1998)
        527-556, doi:10.1006/jcom.1998.0489.
     """
-    sequence = _sequence(seed, scramble, dim)
-    if sequence.num_generated > start:
-        sequence.reset()
-    if sequence.num_generated < start:
-        sequence.fast_forward(start - sequence.num_generated)
-    points: NDArray[np.float64] = sequence.random(size)
+    with _lock:  # a sequence is one for all threads
+        sequence = _sequence(seed, scramble, dim)
+        if sequence.num_generated > start:
+            sequence.reset()
+        if sequence.num_generated < start:
+            sequence.fast_forward(start - sequence.num_generated)
+        points: NDArray[np.float64] = sequence.random(size)
     points += 0.5 / 2**N_BITS
     return points
+
+
+_lock = Lock()
 
 
 @lru_cache(maxsize=1024)

@@ -1,13 +1,18 @@
 """Streams: the published generator, all of them distinct, and independent side by side."""
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 from scipy import stats
 
+from scoopsci import kernels
+from scoopsci.kernels import N_LANES, N_MIXING, derive_key, seed_lanes
 from scoopsci.streams import block_generator
 
-N_STREAMS = 100_000
+Interleave = Callable[[int, int, int], NDArray[np.float64]]
+
 MASK_32, MASK_64, MASK_128 = ((1 << bits) - 1 for bits in (32, 64, 128))
 PCG_MULTIPLIER = 0x2360ED051FC65DA44385DF649FCCF645
 CHEAP_MULTIPLIER = 0xDA942042E4DD58B5
@@ -118,38 +123,88 @@ def test_pinned_values(seed: int, block: int, raw: int, uniform: float) -> None:
     assert block_generator(seed, block).random() == uniform == (raw >> 11) / 2**53
 
 
-def test_states_are_distinct() -> None:
+@pytest.mark.parametrize("n_streams", [100_000, pytest.param(10**6, marks=[pytest.mark.slow])])
+def test_states_are_distinct(n_streams: int) -> None:
     states, increments = set[int](), set[int]()
-    for block in range(N_STREAMS):
+    for block in range(n_streams):
         state = block_generator(0, block).bit_generator.state["state"]
         states.add(state["state"])
         increments.add(state["inc"])
-    assert len(states) == len(increments) == N_STREAMS
+    assert len(states) == len(increments) == n_streams
 
 
-def interleave(seed: int, n_blocks: int, n_each: int) -> NDArray[np.float64]:
+def mix(seed: int, lanes: NDArray[np.int64]) -> kernels._Step:
+    """Return generators of the points of π, by the number of their lane, once they are mixed."""
+    states = np.empty((3, len(lanes)), np.uint64)
+    states[:2] = np.array(derive_key(seed), np.uint64)[:, None]
+    states[2] = lanes
+    step = kernels._Step(states)
+    for _ in range(N_MIXING):
+        step.draw()
+    return step
+
+
+@pytest.mark.parametrize("seed", [0, 2**127])
+@pytest.mark.parametrize("stride", [1, N_LANES], ids=["lanes", "blocks"])
+def test_states_of_a_million_lanes_and_blocks_are_distinct(seed: int, stride: int) -> None:
+    step = mix(seed, stride * np.arange(10**6))
+    words = np.stack([step._a, step._b, step._c], axis=1)
+    assert len(np.unique(words, axis=0)) == 10**6
+
+
+def test_lanes_mixed_here_are_those_of_the_kernel() -> None:
+    ours, theirs = (
+        mix(5, np.arange(N_LANES) + 3 * N_LANES),
+        kernels._Step(seed_lanes(derive_key(5), 3)),
+    )
+    for _ in range(N_MIXING):
+        theirs.draw()
+    assert ours.draw().tolist() == theirs.draw().tolist()
+
+
+def interleave_blocks(seed: int, n_blocks: int, n_each: int) -> NDArray[np.float64]:
     """Return the first uniform of every block, then the second of every block, and so on."""
     columns = [block_generator(seed, block).random(n_each) for block in range(n_blocks)]
     return np.stack(columns, axis=1).ravel()
 
 
+def interleave_lanes(seed: int, n_lanes: int, n_each: int) -> NDArray[np.float64]:
+    """Return the same of neighbouring lanes."""
+    step = mix(seed, np.arange(n_lanes))
+    return np.concatenate([(step.draw() >> np.uint64(11)) / 2**53 for _ in range(n_each)])
+
+
+def interleave_first_lanes(seed: int, n_blocks: int, n_each: int) -> NDArray[np.float64]:
+    """Return the same of the first lanes of neighbouring blocks, by the other half of the bits."""
+    step = mix(seed, N_LANES * np.arange(n_blocks))
+    return np.concatenate([(step.draw() & np.uint64(0xFFFFFFFF)) / 2**32 for _ in range(n_each)])
+
+
+INTERLEAVED = [interleave_blocks, interleave_lanes, interleave_first_lanes]
+
+
+@pytest.mark.parametrize("interleave", INTERLEAVED, ids=lambda fn: fn.__name__)
 @pytest.mark.parametrize("seed", [0, 1, 2**127])
 @pytest.mark.parametrize(("n_blocks", "n_each"), [(1_000, 100), (10_000, 10), (100, 1_000)])
 class TestInterleavedBlocks:
     """100,000 uniforms taken from the blocks in turn look like those of one stream."""
 
-    def test_uniform(self, seed: int, n_blocks: int, n_each: int) -> None:
+    def test_uniform(self, interleave: Interleave, seed: int, n_blocks: int, n_each: int) -> None:
         uniforms = interleave(seed, n_blocks, n_each)
         counts = np.bincount((uniforms * 256).astype(int), minlength=256)
         assert stats.chisquare(counts).pvalue > 1e-3
         assert stats.kstest(uniforms, "uniform").pvalue > 1e-3
 
-    def test_pairs_are_uniform(self, seed: int, n_blocks: int, n_each: int) -> None:
+    def test_pairs_are_uniform(
+        self, interleave: Interleave, seed: int, n_blocks: int, n_each: int
+    ) -> None:
         cells = (interleave(seed, n_blocks, n_each) * 16).astype(int)
         counts = np.bincount(16 * cells[::2] + cells[1::2], minlength=256)
         assert stats.chisquare(counts).pvalue > 1e-3
 
-    def test_uncorrelated(self, seed: int, n_blocks: int, n_each: int) -> None:
+    def test_uncorrelated(
+        self, interleave: Interleave, seed: int, n_blocks: int, n_each: int
+    ) -> None:
         centred = interleave(seed, n_blocks, n_each) - 0.5
         for lag in (1, 2, 3, 7, n_blocks - 1, n_blocks, n_blocks + 1):
             products = centred[:-lag] * centred[lag:]

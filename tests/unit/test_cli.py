@@ -117,6 +117,64 @@ def test_integrate_over_a_box_with_negative_bounds(integrand: Path) -> None:
     assert abs(found["estimate"] - 1.493648 * 1.764163) < 5 * found["standard_error"]
 
 
+def test_a_half_width_is_reached_by_as_many_points_everywhere() -> None:
+    goal = ("pi", "--half-width", "0.01", "--block-size", "1000", "--seed", "3", "--json")
+    done = [scoopsci(*goal, "--engine", engine) for engine in ("serial", "processes")]
+    assert [each.returncode for each in done] == [0, 0], done[1].stderr
+    one, two = (json.loads(each.stdout) for each in done)
+    assert one["half_width"] <= 0.01
+    assert one["receipt"]["options"]["goal_half_width"] == 0.01
+    names = ("n_points", "n_inside", "n_blocks", "estimate", "half_width", "interval")
+    assert [one[name] for name in names] == [two[name] for name in names]
+
+
+def test_a_half_width_relative_to_the_estimate(integrand: Path) -> None:
+    goal = ("--half-width", "0.01", "--relative", "--seed", "1", "--json")
+    done = scoopsci("integrate", "integrands:gaussian", "--dim", "3", *goal, cwd=integrand)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert found["half_width"] <= 0.01 * found["estimate"]
+    assert found["n_points"] == 16_384
+
+
+def test_a_half_width_that_is_not_reached_is_status_1() -> None:
+    goal = ("pi", "--half-width", "1e-6", "--max-points", "100000", "--seed", "3", "--json")
+    done = scoopsci(*goal, "--engine", "serial")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "a half-width of 1e-06 is not reached: max_samples = 100,000 are drawn" in done.stderr
+    assert "give 3.1" in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_integrate_by_scrambled_points(integrand: Path) -> None:
+    done = scoopsci(
+        "integrate", "integrands:gaussian", "--dim", "3", "--method", "qmc", "--points", "65536",
+        "--seed", "1", "--json", cwd=integrand,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert abs(found["estimate"] - 0.416538385) < 5 * found["standard_error"]
+    assert found["variance_reduction"]["scrambled Sobol' points"] > 1_000
+    assert found["receipt"]["options"]["n_scrambles"] == 16
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["--half-width", "0"], "must be a positive number, got 0.0"),
+        (["--half-width", "wide"], "must be a number, got 'wide'"),
+        (["--half-width", "0.1", "--points", "5"], "not allowed with argument"),
+        (["--points", "5", "--relative"], "relative must come with half_width"),
+        (["--half-width", "0.1", "--max-points", "9"], "max_samples must be at least 1000, got 9"),
+    ],
+)
+def test_wrong_goals_are_one_line_and_status_2(arguments: list[str], told: str) -> None:
+    done = scoopsci("pi", *arguments)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert told in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
 PI = ("pi", "--points", "100000", "--seed", "7")
 
 

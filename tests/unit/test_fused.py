@@ -110,6 +110,16 @@ class TestIntegrand:
         with pytest.raises(scoopsci.LedgerError, match="another run"):
             integrate(fast, ledger=ledger)
 
+    def test_a_host_without_numba_is_told_what_it_lacks(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        fused = fuse_integrand(at_point, *BOX, 1.0)
+        assert fused is not None
+        monkeypatch.setattr("scoopsci.fused.find_numba", lambda: None)
+        monkeypatch.setattr("scoopsci.fused._loops", {})
+        with pytest.raises(ImportError, match=r"needs it on every host.*scoopsci\[fast\]"):
+            fused(np.random.default_rng(1), 10)
+
 
 class TestSampler:
     def test_samples_are_drawn_one_by_one(self) -> None:
@@ -179,6 +189,14 @@ class TestCompiledOnce:
         run_programs(tmp_path, 1)
         folder = tmp_path / "scoopsci" / "numba"
         assert folder.stat().st_mode & 0o077 == 0
+
+    def test_a_cache_that_others_may_write_is_not_used(self, tmp_path: Path) -> None:
+        folder = tmp_path / "scoopsci" / "numba"
+        folder.mkdir(parents=True)
+        folder.chmod(0o777)
+        (told,) = run_programs(tmp_path, 1)
+        assert told["n_compiled"] > 0
+        assert list(folder.iterdir()) == []
 
     def test_a_cache_that_cannot_be_written(self, tmp_path: Path) -> None:
         (tmp_path / "file").touch()

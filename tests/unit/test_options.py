@@ -33,7 +33,7 @@ def split(**options: Any) -> tuple[dict[str, Any], Any, DispatchOptions]:
         *((name, "3", TypeError) for name in ("window", "poison_after", "retries", "timeout")),
         *((name, 1.5, TypeError) for name in ("window", "poison_after", "retries")),
         *((name, True, TypeError) for name in ("window", "poison_after", "retries", "timeout")),
-        *((name, None, TypeError) for name in ("chunk_target_s", "poison_after", "retries")),
+        *((name, None, TypeError) for name in ("poison_after", "retries")),
         *(("mixed", value, TypeError) for value in (None, 1, "yes", np.True_)),
         *(("progress", value, TypeError) for value in (1, "bar", b"")),
     ],
@@ -44,6 +44,12 @@ def test_wrong_value(option: str, value: Any, error: type[Exception]) -> None:
             make(**{option: value})
 
 
+def test_chunks_of_a_long_run_are_longer_unless_their_time_is_given() -> None:
+    times = [DispatchOptions().chunk_s(elapsed_s) for elapsed_s in (0.0, 4.0, 8.0, 20.0, 1e6)]
+    assert times == pytest.approx([0.1, 0.1, 0.2, 0.5, 0.5])
+    assert DispatchOptions(chunk_target_s=0.03).chunk_s(1e6) == 0.03
+
+
 @pytest.mark.parametrize(
     ("option", "value"),
     [
@@ -52,6 +58,7 @@ def test_wrong_value(option: str, value: Any, error: type[Exception]) -> None:
         ("timeout", np.float32(0.5)),
         ("timeout", 1e300),
         ("chunk_target_s", 1e-9),
+        ("chunk_target_s", None),
         ("window", np.int8(3)),
         ("window", None),
         ("retries", 0),

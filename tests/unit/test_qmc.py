@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import random
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -41,6 +43,18 @@ def test_each_scramble_is_balanced_and_inside() -> None:
 def test_fingerprint_is_that_of_these_points() -> None:
     assert fingerprint().startswith("sobol-")
     assert len(fingerprint()) == 14
+
+
+def test_threads_do_not_take_each_other_s_points() -> None:
+    def draw(part: int) -> list[list[float]]:
+        return scrambled_points(7, 1, 6, 512 * part, 512).tolist()
+
+    parts = [*range(16)] * 8
+    random.Random(1).shuffle(parts)
+    expected = {part: draw(part) for part in range(16)}
+    with ThreadPoolExecutor(8) as pool:
+        for part, found in zip(parts, pool.map(draw, parts), strict=True):
+            assert found == expected[part]
 
 
 def smooth(x: Any) -> Any:
