@@ -46,8 +46,8 @@ def test_fingerprint_is_that_of_these_points() -> None:
 
 
 def test_threads_do_not_take_each_other_s_points() -> None:
-    def draw(part: int) -> list[list[float]]:
-        return scrambled_points(7, 1, 6, 512 * part, 512).tolist()
+    def draw(part: int) -> bytes:
+        return scrambled_points(7, 1, 6, 512 * part, 512).tobytes()
 
     parts = [*range(16)] * 8
     random.Random(1).shuffle(parts)
