@@ -134,7 +134,7 @@ def test_a_half_width_relative_to_the_estimate(integrand: Path) -> None:
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
     assert found["half_width"] <= 0.01 * found["estimate"]
-    assert found["n_points"] == 16_384
+    assert found["n_points"] == 12_288
 
 
 def test_a_half_width_that_is_not_reached_is_status_1() -> None:

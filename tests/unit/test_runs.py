@@ -88,9 +88,10 @@ class TestFoldRun:
 
     def test_error_in_the_driver_cancels_a_borrowed_engine_s_tasks(self) -> None:
         executor = FirstOnly()
-        options: RunOptions = {"engine": open_engine(executor), "window": 4}
-        with pytest.raises(TaskError, match="cannot be merged: in the driver") as caught:
-            fold_run(CallEach(str), refuse_at_home, range(100), options, identity={})
+        with open_engine(executor) as engine:
+            options: RunOptions = {"engine": engine, "window": 4}
+            with pytest.raises(TaskError, match="cannot be merged: in the driver") as caught:
+                fold_run(CallEach(str), refuse_at_home, range(100), options, identity={})
         assert isinstance(caught.value.__cause__, MemoryError)
         assert len(executor.futures) > 2
         assert all(future.cancelled() for future in executor.futures[2:])
