@@ -12,12 +12,12 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["hash_code", "hash_values", "is_users_module"]
+__all__ = ["hash_code", "hash_values", "is_compiled", "is_users_module", "reaches_compiled"]
 
 PLAIN = (type(None), bool, float, complex, str, bytes, range, np.generic)
 
 #: What a class holds besides its methods, as far as it does not change; the rest may be caches.
-CONSTANTS = (*PLAIN, int, tuple, frozenset)
+CONSTANTS = (*PLAIN, int, tuple, frozenset, np.ndarray)
 
 
 def hash_code(fn: Callable[..., object]) -> str:
@@ -32,9 +32,9 @@ def hash_code(fn: Callable[..., object]) -> str:
     -------
     str
         SHA-256 of its bytecode, defaults, closure and attributes, and of the globals that it
-        names. What is of the user's own modules is followed; the standard library, installed
-        packages and scoopsci stand by name. The same in every process of one minor version of
-        Python.
+        names. What is of the user's own modules is followed, and what numba compiles, whose code
+        becomes a part of its callers; the standard library, installed packages and scoopsci stand
+        by name. The same in every process of one minor version of Python.
 
     Examples
     --------
@@ -68,11 +68,34 @@ def hash_values(values: Iterable[object]) -> str:
     return digest.hexdigest()
 
 
+def reaches_compiled(*values: object) -> bool:
+    """Tell whether any of the values is compiled by numba, or refers to what is.
+
+    Parameters
+    ----------
+    *values
+        Functions, and objects that carry some.
+    """
+    description = _Description()
+    for value in values:
+        for _ in description.describe(value):
+            pass
+    return description.reaches_compiled
+
+
 class _Description:
-    """Walks through a value and what it refers to, each object once."""
+    """Walks through a value and what it refers to, each object once.
+
+    Attributes
+    ----------
+    reaches_compiled : bool
+        Whether a function that numba compiles has been met.
+    """
 
     def __init__(self) -> None:
-        self._seen: dict[int, Any] = {}  # holds the objects, or an identity could be used again
+        # Holds the objects, or an identity could be used again.
+        self._seen: dict[int, tuple[int, Any]] = {}
+        self.reaches_compiled = False
 
     def describe(self, value: Any) -> Iterator[str]:
         if type(value) in PLAIN or isinstance(value, np.generic):
@@ -80,9 +103,9 @@ class _Description:
         elif type(value) is int:
             yield f"int {value:x}"  # decimal digits are limited
         elif id(value) in self._seen:
-            yield "again"
+            yield f"again {self._seen[id(value)][0]}"
         else:
-            self._seen[id(value)] = value
+            self._seen[id(value)] = len(self._seen), value
             yield type(value).__qualname__
             yield from self._describe_object(value)
 
@@ -101,6 +124,11 @@ class _Description:
             yield bytes(value).hex()
         elif isinstance(value, types.CodeType):
             yield from self._describe_code(value)
+        elif is_compiled(value):
+            self.reaches_compiled = True
+            yield from self._describe_function(value.py_func)
+            yield from self._describe_all((value.targetoptions, repr(value.locals)))
+            yield "any" if value._can_compile else str(value.signatures)
         elif (inner := _find_inner(value)) is not None:
             yield from self._describe_all(inner)
         elif isinstance(value, types.FunctionType) and is_users_module(value.__module__):
@@ -118,18 +146,24 @@ class _Description:
 
     def _describe_function(self, fn: types.FunctionType) -> Iterator[str]:
         yield from self.describe(fn.__code__)
-        yield from self._describe_all((fn.__defaults__, fn.__kwdefaults__))
+        yield from self._describe_all((fn.__defaults__, fn.__kwdefaults__, fn.__dict__))
         for cell in fn.__closure__ or ():
             yield from self._describe_all(_contents(cell))
         names = sorted(_names(fn.__code__))
         for name in names:
             if name in fn.__globals__:
-                value = fn.__globals__[name]
                 yield name
-                yield from self.describe(value)
-                if isinstance(value, types.ModuleType) and is_users_module(value.__name__):
-                    used = (vars(value)[other] for other in names if other in vars(value))
-                    yield from self._describe_all(used)
+                yield from self._describe_used(fn.__globals__[name], names)
+
+    def _describe_used(self, value: Any, names: Iterable[str]) -> Iterator[str]:
+        """Describe a value; of a module of the user's, what may be used by its name."""
+        is_new = id(value) not in self._seen
+        yield from self.describe(value)
+        if is_new and isinstance(value, types.ModuleType) and is_users_module(value.__name__):
+            for name in names:
+                if name in vars(value):
+                    yield name
+                    yield from self._describe_used(vars(value)[name], names)
 
     def _describe_class(self, cls: type) -> Iterator[str]:
         yield cls.__qualname__
@@ -141,7 +175,7 @@ class _Description:
         yield from self._describe_all(cls.__bases__)
 
     def _describe_code(self, code: types.CodeType) -> Iterator[str]:
-        yield code.co_code.hex()
+        yield f"{code.co_code.hex()} {code.co_exceptiontable.hex()}"
         yield from (*code.co_names, *code.co_varnames)
         yield from self._describe_all(code.co_consts)
 
@@ -161,6 +195,11 @@ def is_users_module(module_name: str | None) -> bool:
     return "site-packages" not in place and "dist-packages" not in place
 
 
+def is_compiled(value: object) -> bool:
+    """Tell whether a value is a function that numba compiles."""
+    return type(value).__module__.startswith("numba.") and hasattr(value, "py_func")
+
+
 def _find_inner(value: Any) -> tuple[Any, ...] | None:
     """Return what a wrapper of functions wraps, or None for anything else."""
     if isinstance(value, functools.partial):
@@ -175,8 +214,7 @@ def _find_inner(value: Any) -> tuple[Any, ...] | None:
     if isinstance(value, property):
         return value.fget, value.fset, value.fdel
     if not isinstance(value, types.FunctionType) and hasattr(value, "__wrapped__"):
-        # Of a cache, or of numba's compiler, whose options change the bits.
-        return (value.__wrapped__, getattr(value, "targetoptions", None))
+        return (value.__wrapped__,)  # of a cache
     return None
 
 

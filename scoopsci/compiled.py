@@ -8,16 +8,21 @@ import importlib
 import importlib.util
 import math
 import os
+import stat
+import time
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from functools import cache
 from pathlib import Path
-from typing import Any, cast
+from typing import IO, Any, cast
 
 import numpy as np
 
 __all__ = ["battery_of_numba", "compile_once", "find_numba"]
+
+#: To compile takes a second or a few; who holds a lock for longer has been stopped.
+PATIENCE_S = 10.0
 
 
 @cache
@@ -87,15 +92,17 @@ def compile_once(fn: Any, signature: Any, stamp: str = "", **options: Any) -> Ca
 
 
 def _make_folder() -> Path | None:
-    home = os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser()
-    folder = Path(home) / "scoopsci" / "numba"
     try:
+        home = os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser()
+        folder = Path(home).absolute() / "scoopsci" / "numba"
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         found = folder.stat()
         is_ours = found.st_uid == os.geteuid() and not found.st_mode & 0o022
-    except OSError:
+        modes = [parent.stat().st_mode for parent in folder.parents]
+    except (OSError, RuntimeError):  # there may be no home at all
         return None
-    return folder if is_ours and os.access(folder, os.W_OK) else None
+    can_be_moved = any(mode & stat.S_IWOTH and not mode & stat.S_ISVTX for mode in modes)
+    return folder if is_ours and not can_be_moved and os.access(folder, os.W_OK) else None
 
 
 def _make_cache(fn: Any, folder: Path, key: str) -> Any:
@@ -142,10 +149,22 @@ def _make_cache(fn: Any, folder: Path, key: str) -> Any:
 
 @contextmanager
 def _locked(path: Path) -> Iterator[None]:
+    """Hold a lock that saves work, and nothing else: after a while it is gone on without."""
     with ExitStack() as stack:
         with suppress(OSError):  # on a full disk, or where nothing can be locked
-            fcntl.flock(stack.enter_context(path.open("w")), fcntl.LOCK_EX)
+            file = stack.enter_context(path.open("w"))
+            deadline = time.monotonic() + PATIENCE_S
+            while not _lock(file) and time.monotonic() < deadline:
+                time.sleep(0.02)
         yield
+
+
+def _lock(file: IO[str]) -> bool:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 @cache

@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from scoopsci.comoments import CoMoments
+from scoopsci.compiled import battery_of_numba
 from scoopsci.estimates import find_doubts, student_interval, wilson_interval
-from scoopsci.fused import FusedIntegrand, FusedSampler
 from scoopsci.integrand import Integrand
 from scoopsci.kernels import count_inside, derive_key
 from scoopsci.moments import Moments
@@ -91,17 +91,20 @@ class SampleMean:
         ``fn(rng, size)`` returns samples of shape ``(size,)`` or ``(size, k)``.
     seed : int
         Entropy of the run.
+    compiled : bool
+        Whether numba compiles the function, or what it calls.
     """
 
     fn: Callable[[np.random.Generator, int], ArrayLike]
     seed: int
+    compiled: bool = False
     unit: int = 1
     per_doubling: int = 4
 
     @property
     def numerics(self) -> str:
-        """How this host computes what the battery of NumPy and SciPy does not show."""
-        return self.fn.numerics if isinstance(self.fn, FusedIntegrand | FusedSampler) else ""
+        """How code that numba compiles computes on this host, where that matters."""
+        return battery_of_numba() if self.compiled else ""
 
     def __call__(self, start: int, sizes: Iterator[int]) -> Iterator[Moments]:
         """Yield the moments of each block."""
@@ -131,12 +134,20 @@ class ReducedMean:
         The function and the methods.
     seed : int
         Entropy of the run.
+    compiled : bool
+        Whether numba compiles any of its functions.
     """
 
     integrand: Integrand
     seed: int
+    compiled: bool = False
     unit: int = 1
     per_doubling: int = 4
+
+    @property
+    def numerics(self) -> str:
+        """How code that numba compiles computes on this host, where that matters."""
+        return battery_of_numba() if self.compiled else ""
 
     def __call__(self, start: int, sizes: Iterator[int]) -> Iterator[CoMoments]:
         """Yield the co-moments of each block's columns."""
@@ -197,17 +208,20 @@ class ScrambledMean:
     unit : int
         Number of independent scrambles. Block i has the points of scramble i modulo this number,
         those from ``i // unit`` times the size of a block on.
+    compiled : bool
+        Whether numba compiles any of its functions.
     """
 
     integrand: Integrand
     seed: int
     unit: int
+    compiled: bool = False
     per_doubling: int = 1
 
     @property
     def numerics(self) -> str:
-        """How this host's SciPy scrambles."""
-        return fingerprint()
+        """How this host's SciPy scrambles, and how compiled code computes, where that matters."""
+        return f"{fingerprint()} {battery_of_numba() if self.compiled else ''}"
 
     def __call__(self, start: int, sizes: Iterator[int]) -> Iterator[ScrambledMoments]:
         """Yield the moments of each block, as those of its scramble."""
@@ -270,7 +284,7 @@ def _factors(integrand: Integrand, whole: CoMoments) -> dict[str, float]:
 
 def _ratio(before: Any, after: Any) -> float:
     """Return by how much a variance has shrunk, of a vector the least."""
-    return float(np.min(np.where(after > 0.0, before / after, np.inf)))
+    return float(np.min(np.where(after == 0.0, np.inf, before / after)))
 
 
 def as_samples(drawn: ArrayLike, size: int) -> NDArray[np.float64]:

@@ -15,70 +15,79 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from scoopsci.codehash import hash_code
-from scoopsci.compiled import battery_of_numba, compile_once, find_numba
+from scoopsci.codehash import hash_code, is_compiled
+from scoopsci.compiled import compile_once, find_numba
 
-__all__ = ["FusedIntegrand", "FusedSampler", "fuse_integrand", "fuse_sampler"]
+__all__ = ["Fused", "FusedIntegrand", "FusedPoints", "FusedSampler", "fuse_points", "fuse_sampler"]
 
 Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
-class _Fused:
+class Fused:
     """A user's function as it travels: uncompiled, with the options that it is compiled with.
 
     Attributes
     ----------
     fn : function
         The function itself.
-    options : tuple of tuple of str, object
+    options : dict
         Those of ``numba.njit``.
     code : str
         Hash of both, see `scoopsci.codehash.hash_code`.
     """
 
     fn: FunctionType
-    options: tuple[tuple[str, Any], ...]
+    options: dict[str, Any]
     code: str
-
-    @property
-    def numerics(self) -> str:
-        """How code that numba compiles computes on this host."""
-        return battery_of_numba()
 
 
 @dataclass(frozen=True, slots=True)
-class FusedSampler(_Fused):
+class FusedSampler(Fused):
     """Draws samples one by one: ``fn(rng)`` returns a number."""
 
     def __call__(self, rng: np.random.Generator, size: int) -> Floats:
         """Draw samples."""
         samples = np.empty(size)
-        _compile(_draw_samples, self, 1)(rng, samples)
+        _compile(_draw_samples, self, rng, samples)(rng, samples)
         return samples
 
 
 @dataclass(frozen=True, slots=True)
-class FusedIntegrand(_Fused):
-    """Evaluates an integrand point by point: ``fn(x)`` of shape ``(dim,)`` returns a number.
+class FusedPoints(Fused):
+    """Evaluates a function point by point: ``fn(x)`` of shape ``(dim,)`` returns a number."""
+
+    def __call__(self, x: Floats) -> Floats:
+        """Return the values at points of shape ``(n, dim)``."""
+        x, values = np.ascontiguousarray(x), np.empty(len(x))
+        _compile(_evaluate, self, x, values)(x, values)
+        return values
+
+
+@dataclass(frozen=True, slots=True)
+class FusedIntegrand:
+    """Draws the points of a box, too.
 
     Attributes
     ----------
+    points : FusedPoints
+        The integrand.
     lower, width : ndarray, shape (dim,)
         A corner of the box, and its extent.
     volume : float
         Its volume.
     """
 
+    points: FusedPoints
     lower: Floats
     width: Floats
     volume: float
 
     def __call__(self, rng: np.random.Generator, size: int) -> Floats:
         """Draw samples whose mean is the integral."""
-        samples = np.empty(size)
-        _compile(_draw_values, self, 3)(rng, self.lower, self.width, samples)
-        return samples * self.volume
+        arrays = self.lower, self.width, np.empty(size)
+        _compile(_draw_values, self.points, rng, *arrays)(rng, *arrays)
+        return arrays[-1] * self.volume
 
 
 def fuse_sampler(fn: Callable[..., Any]) -> FusedSampler | None:
@@ -99,23 +108,15 @@ def fuse_sampler(fn: Callable[..., Any]) -> FusedSampler | None:
     TypeError
         If it takes a generator alone, and does not return a number.
     """
-    parts = _take_apart(fn)
-    if parts is None or len(inspect.signature(parts[0]).parameters) != 1:
+    if not is_compiled(fn) or len(inspect.signature(fn.py_func).parameters) != 1:  # type: ignore[attr-defined]
         return None
-    fused = FusedSampler(*parts)
-    try:
-        _compile(_draw_samples, fused, 1)
-    except find_numba().core.errors.NumbaError as error:
-        raise TypeError(
-            "a function compiled by numba must be fn(rng) and return one number, or fn(rng, size) "
-            f"and return an array; got {fn!r}: {_first_line(error)}"
-        ) from error
+    fused = FusedSampler(*_take_apart(fn))
+    _try(fn, "fn(rng) and return one number, or fn(rng, size) and return an array",
+         lambda: fused(np.random.default_rng(0), 0))  # fmt: skip
     return fused
 
 
-def fuse_integrand(
-    f: Callable[..., Any], lower: Floats, upper: Floats, volume: float
-) -> FusedIntegrand | None:
+def fuse_points(f: Callable[..., Any], lower: Floats, upper: Floats) -> FusedPoints | None:
     """Return the fused loop of a function of numba's that takes one point to a number.
 
     Parameters
@@ -124,22 +125,22 @@ def fuse_integrand(
         Anything.
     lower, upper : ndarray, shape (dim,)
         Corners of the box.
-    volume : float
-        Its volume.
 
     Returns
     -------
-    FusedIntegrand or None
-        None for what is not compiled by numba, or wants many points at once.
+    FusedPoints or None
+        None for what is not compiled by numba, or takes many points at once.
+
+    Raises
+    ------
+    TypeError
+        If it does neither.
     """
-    parts = _take_apart(f)
-    if parts is None or _takes_many(f, lower, upper):
+    if not is_compiled(f) or _takes_many(f, lower, upper):
         return None
-    fused = FusedIntegrand(*parts, lower, upper - lower, volume)
-    try:
-        _compile(_draw_values, fused, 3)
-    except find_numba().core.errors.NumbaError:
-        return None  # refused by the blocks, with what it returns
+    fused = FusedPoints(*_take_apart(f))
+    _try(f, "f(x) of one point x of shape (dim,) and return a number, or of points of shape "
+         "(n, dim) and return an array", lambda: fused(np.empty((0, len(lower)))))  # fmt: skip
     return fused
 
 
@@ -147,40 +148,50 @@ def _takes_many(f: Callable[..., Any], lower: Floats, upper: Floats) -> bool:
     """Tell whether a function gives a value for each of many points, by asking it."""
     # More points than coordinates: what takes one point may take this array for one, too.
     shares = np.linspace(0.25, 0.75, len(lower) + 3)[:, None]
+    finite = np.clip(lower, -1e3, 1e3), np.clip(upper, -1e3, 1e3)  # boxes may be infinite
     try:
-        values = f(lower + (upper - lower) * shares)
+        values = f(finite[0] + (finite[1] - finite[0]) * shares)
     except Exception:
         return False
     return np.ndim(values) > 0 and len(values) == len(shares)
 
 
-def _take_apart(fn: Any) -> tuple[FunctionType, tuple[tuple[str, Any], ...], str] | None:
-    if not type(fn).__module__.startswith("numba.") or not hasattr(fn, "py_func"):
-        return None
+def _take_apart(fn: Any) -> tuple[FunctionType, dict[str, Any], str]:
+    if not fn._can_compile:
+        raise TypeError(
+            f"a function compiled for certain types only must take many points or samples at once; "
+            f"leave the signature out of numba.njit to have it called on one by one, got {fn!r}"
+        )
     kept = ("fastmath", "error_model", "boundscheck")
-    options = tuple((name, fn.targetoptions[name]) for name in kept if name in fn.targetoptions)
-    return fn.py_func, options, hash_code(fn)
+    options = {name: fn.targetoptions[name] for name in kept if name in fn.targetoptions}
+    return fn.py_func, {**options, "locals": dict(fn.locals)}, hash_code(fn)
 
 
-def _first_line(error: Exception) -> str:
-    return next((line for line in str(error).splitlines() if line.strip()), "no message")
+def _try(fn: Callable[..., Any], rule: str, call: Callable[[], object]) -> None:
+    try:
+        call()
+    except find_numba().core.errors.NumbaError as error:
+        reason = next((line for line in str(error).splitlines() if line.strip()), "no message")
+        raise TypeError(
+            f"a function compiled by numba must be {rule}; got {fn!r}: {reason}"
+        ) from error
 
 
-def _compile(loop: Any, fused: _Fused, n_arrays: int) -> Callable[..., None]:
+def _compile(loop: Any, fused: Fused, *arguments: Any) -> Callable[..., None]:
     """Return a loop with the user's function among its globals, where numba can inline it."""
     key = loop.__name__, fused.code
     if key not in _loops:
-        numba, options = find_numba(), dict(fused.options)
+        numba = find_numba()
         if numba is None:
             raise ImportError(
                 "a function compiled by numba needs it on every host, and it is missing here: "
                 "pip install 'scoopsci[fast]'"
             )
-        names = {**loop.__globals__, "fn": numba.njit(**options)(fused.fn)}
+        names = {**loop.__globals__, "fn": numba.njit(**fused.options)(fused.fn)}
         bound = FunctionType(loop.__code__, names, loop.__name__)
-        rng = numba.typeof(np.random.default_rng(0))
-        signature = rng, *[numba.float64[::1]] * n_arrays
-        _loops[key] = compile_once(bound, signature, fused.code, **options)
+        # The user's options are for the user's function: the points are drawn as everywhere.
+        signature = tuple(map(numba.typeof, arguments))
+        _loops[key] = compile_once(bound, signature, fused.code)
     return _loops[key]
 
 
@@ -190,6 +201,11 @@ _loops: dict[tuple[str, str], Callable[..., None]] = {}
 def _draw_samples(rng: Any, samples: Any) -> None:
     for i in range(len(samples)):
         samples[i] = fn(rng)  # type: ignore[name-defined]  # noqa: F821
+
+
+def _evaluate(x: Any, values: Any) -> None:
+    for i in range(len(values)):
+        values[i] = fn(x[i])  # type: ignore[name-defined]  # noqa: F821
 
 
 def _draw_values(rng: Any, lower: Any, width: Any, samples: Any) -> None:

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from scoopsci.arguments import check_count
 from scoopsci.comoments import CoMoments
-from scoopsci.fused import FusedIntegrand, fuse_integrand
+from scoopsci.fused import FusedIntegrand, FusedPoints, fuse_points
 from scoopsci.variance import Antithetic, ControlVariates, ImportanceSampling, Method
 
 __all__ = ["Integrand"]
@@ -74,7 +74,7 @@ class Integrand:
         importance = chosen.get("importance")
         may_be_infinite = importance is not None and importance.target is not None
         box = _check_box(lower, upper, dim, may_be_infinite=may_be_infinite)
-        return cls(f, *box, **chosen)
+        return cls(fuse_points(f, *box) or f, *box, **chosen)
 
     def __call__(self, rng: np.random.Generator, size: int) -> ArrayLike:
         """Draw samples whose mean is the integral, by plain Monte Carlo."""
@@ -100,9 +100,11 @@ class Integrand:
             volume *= width
         return volume
 
-    def fuse(self) -> FusedIntegrand | None:
-        """Return the loop of plain Monte Carlo over a function of numba's, or None."""
-        return fuse_integrand(self.f, self.lower, self.upper, self.volume)
+    def sampler(self) -> Callable[[np.random.Generator, int], ArrayLike]:
+        """Return what draws samples by plain Monte Carlo: a fused loop where there can be one."""
+        if not isinstance(self.f, FusedPoints):
+            return self
+        return FusedIntegrand(self.f, self.lower, self.upper - self.lower, self.volume)
 
     def evaluate(self, u: Floats) -> Floats:
         """Return the columns for uniform points.
@@ -231,7 +233,10 @@ class Integrand:
             single = (variance[groups["points"]] + variance[groups["images"]]) / 2.0
         plain = single
         if self.importance is not None:
-            plain = mean[groups["squares"]] - np.square(mean[groups["values"]])
+            square = np.square(mean[groups["values"]])
+            plain = mean[groups["squares"]] - square
+            # Where the mean is all, their difference is rounding.
+            plain = np.where(plain > 1e-9 * square, plain, np.nan)
         yield "plain sampling", plain
         if self.importance is not None:
             yield self.importance.name, single

@@ -83,7 +83,7 @@ class Ledger:
             )
         try:
             with self._telling():
-                self._prepare()
+                self._prepare(is_looked_into=identity is None)
             if identity is not None:
                 self._check_identity(identity, task)
             self._inode = self.path.stat().st_ino
@@ -91,7 +91,7 @@ class Ledger:
             self.close()
             raise
 
-    def _prepare(self) -> None:
+    def _prepare(self, *, is_looked_into: bool) -> None:
         run = self._database.execute
         # Nobody else may use it meanwhile. Said first, it makes do without shared memory.
         run("PRAGMA locking_mode = EXCLUSIVE")
@@ -105,6 +105,8 @@ class Ledger:
                 f"{self.path} is a database of something else, or of another version of scoopsci "
                 f"(version {version}, this one needs {VERSION}); name another file"
             )
+        if is_empty and is_looked_into:
+            raise LedgerError(f"{self.path} is empty; name a ledger that a run has made")
         run("PRAGMA journal_mode = WAL")
         run("PRAGMA synchronous = FULL")
         if is_empty:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from scoopsci.arguments import check_count
-from scoopsci.codehash import hash_code, hash_values
+from scoopsci.codehash import hash_code, hash_values, reaches_compiled
 from scoopsci.errors import NotConvergedError
 from scoopsci.estimates import (
     DoubtfulEstimateWarning,
@@ -31,7 +31,7 @@ from scoopsci.estimators import (
 from scoopsci.fused import fuse_sampler
 from scoopsci.integrand import Integrand
 from scoopsci.kernels import CIRCLE_STREAM
-from scoopsci.qmc import N_SCRAMBLES, SOBOL_STREAM
+from scoopsci.qmc import N_SCRAMBLES, SOBOL_STREAM, check_dim
 from scoopsci.receipts import make_receipt
 from scoopsci.sampling import Sampling, SamplingOptions
 from scoopsci.streams import STREAM, check_seed
@@ -120,8 +120,8 @@ def estimate(
     seed = check_seed(seed)
     sampling: Sampling[Any] = Sampling(n_samples, half_width, block_size, confidence, run)
     what = {"workload": "estimate", "code": hash_code(fn), "stream": STREAM}
-    sampler = fuse_sampler(fn) or fn
-    return _carry_out(SampleMean(sampler, seed), sampling, Estimate, what, seed)
+    estimator = SampleMean(fuse_sampler(fn) or fn, seed, reaches_compiled(fn))
+    return _carry_out(estimator, sampling, Estimate, what, seed)
 
 
 def integrate(
@@ -187,7 +187,12 @@ def integrate(
         raise TypeError(f"f must be callable as f(x), got {f!r}")
     if method not in ("mc", "qmc"):
         raise ValueError(f"method must be 'mc' or 'qmc', got {method!r}")
+    if not isinstance(variance_reduction, list | tuple):
+        raise TypeError(
+            f"variance_reduction must be a list, such as [Antithetic()], got {variance_reduction!r}"
+        )
     integrand = Integrand.of(f, lower, upper, dim, variance_reduction)
+    compiled = reaches_compiled(f, *variance_reduction)
     seed = check_seed(seed)
     sampling: Sampling[Any] = Sampling(n_samples, half_width, block_size, confidence, run)
     what = {"workload": "integrate", "code": hash_code(f)}
@@ -203,17 +208,16 @@ def integrate(
     estimator: Estimator[Any]
     if method == "qmc":
         what["stream"] = SOBOL_STREAM
-        options["n_scrambles"] = n_scrambles
-        estimator = ScrambledMean(
-            integrand, seed, check_count("n_scrambles", n_scrambles, least=16)
-        )
+        options["n_scrambles"] = check_count("n_scrambles", n_scrambles, least=16)
+        check_dim(integrand.dim)
         sampling.check_powers(n_scrambles)
+        estimator = ScrambledMean(integrand, seed, n_scrambles, compiled)
     else:
         what["stream"] = STREAM
         if variance_reduction:
-            estimator = ReducedMean(integrand, seed)
+            estimator = ReducedMean(integrand, seed, compiled)
         else:
-            estimator = SampleMean(integrand.fuse() or integrand, seed)
+            estimator = SampleMean(integrand.sampler(), seed, compiled)
     return _carry_out(estimator, sampling, Estimate, what, seed, **options)
 
 

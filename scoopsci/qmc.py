@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from functools import cache, lru_cache
+from functools import cache
 from threading import Lock
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["N_SCRAMBLES", "SOBOL_STREAM", "fingerprint", "scrambled_points"]
+__all__ = ["N_SCRAMBLES", "SOBOL_STREAM", "check_dim", "fingerprint", "scrambled_points"]
 
 #: Identity of the points; part of every receipt.
 SOBOL_STREAM = (
@@ -60,7 +60,7 @@ def scrambled_points(
        527-556, doi:10.1006/jcom.1998.0489.
     """
     with _lock:  # a sequence is one for all threads
-        sequence = _sequence(seed, scramble, dim)
+        sequence = _find_sequence(seed, scramble, dim)
         if sequence.num_generated > start:
             sequence.reset()
         if sequence.num_generated < start:
@@ -71,14 +71,34 @@ def scrambled_points(
 
 
 _lock = Lock()
+_sequences: dict[tuple[int, int], dict[int, Any]] = {}
 
 
-@lru_cache(maxsize=1024)
-def _sequence(seed: int, scramble: int, dim: int) -> Any:
+def _find_sequence(seed: int, scramble: int, dim: int) -> Any:
+    """Return a sequence where it was left; those of one run are kept, of 0.4 kB a dimension."""
+    if (seed, dim) not in _sequences:
+        _sequences.clear()
+    kept = _sequences.setdefault((seed, dim), {})
+    if scramble not in kept:
+        from scipy.stats.qmc import Sobol
+
+        rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(scramble,)))
+        kept[scramble] = Sobol(dim, scramble=True, bits=N_BITS, rng=rng)
+    return kept[scramble]
+
+
+def check_dim(dim: int) -> None:
+    """Check that there are Sobol' points of so many dimensions.
+
+    Raises
+    ------
+    ValueError
+        If there are not.
+    """
     from scipy.stats.qmc import Sobol
 
-    rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(scramble,)))
-    return Sobol(dim, scramble=True, bits=N_BITS, rng=rng)
+    if dim > Sobol.MAXDIM:
+        raise ValueError(f"dim must be at most {Sobol.MAXDIM} for qmc, got {dim}; use method='mc'")
 
 
 @cache

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import importlib.metadata
 import json
@@ -99,6 +100,8 @@ def software_versions() -> dict[str, str]:
     """Return the versions of Python, of scoopsci and of what it computes with."""
     packages = ("scoopsci", "numpy", "scipy", "scoop", "pyzmq", "loky", "cloudpickle")
     versions = {name: importlib.metadata.version(name) for name in packages}
+    with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+        versions["numba"] = importlib.metadata.version("numba")
     return {"python": platform.python_version(), **versions}
 
 

@@ -200,7 +200,8 @@ def _load_work(ledger: Ledger) -> FoldBlocks[Any] | None:
     if not frames:
         return None
     try:
-        work: FoldBlocks[Any] = load(frames)
+        # As engines have it: arrays that were writable are so again.
+        work: FoldBlocks[Any] = load([frames[0], *map(bytearray, frames[1:])])
     except Exception as error:
         raise LedgerError(
             f"{ledger.path} holds a function that cannot be loaded here: {error!r}; it needs the "

@@ -8,6 +8,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Generic, TypeVar, cast
 
+import numpy as np
+
 from scoopsci.arguments import check_count, check_fraction
 from scoopsci.blocks import Fold
 from scoopsci.chunks import FoldBlocks
@@ -93,6 +95,7 @@ class Sampling(Generic[P]):
         how: dict[str, Any] = dict(self.options)
         stop = {name: how.pop(name) for name in ("relative", "min_samples", "max_samples")
                 if name in how}  # fmt: skip
+        stop = {name: value for name, value in stop.items() if value not in (None, False)}
         self._run_options = cast(RunOptions, how)
         if (self.n_samples is None) == (self.half_width is None):
             raise ValueError(
@@ -110,7 +113,12 @@ class Sampling(Generic[P]):
 
     def check_powers(self, unit: int) -> None:
         """Check that the points of each scramble are a power of two, as Sobol' points must be."""
-        for name, number in (("block_size", self.block_size), ("n_samples", self.n_samples)):
+        numbers = {
+            "block_size": self.block_size,
+            "n_samples": self.n_samples,
+            "max_samples": None if self.goal is None else self.goal.max_samples,
+        }
+        for name, number in numbers.items():
             size = 1 if name == "block_size" else unit * self.block_size
             if number is not None and (number % size or (number // size).bit_count() != 1):
                 least = size << max(0, (number // size).bit_length())
@@ -193,7 +201,7 @@ class _Walk(Generic[P]):
         excess = goal.excess(n_samples, value, half_width)
         if excess <= 1.0:
             return True
-        if math.isnan(excess):
+        if math.isnan(excess) or np.isinf(self.summary["standard_error"]).any():
             self.shortfall = "the samples have no finite mean or variance"
         elif self._check == self._supply.n_blocks:
             self.shortfall = f"max_samples = {goal.max_samples:,} are drawn"

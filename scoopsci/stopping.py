@@ -70,7 +70,12 @@ class Goal:
             raise TypeError(f"relative must be True or False, got {self.relative!r}")
         check_count("min_samples", self.min_samples, least=2)
         if self.max_samples is not None:
-            check_count("max_samples", self.max_samples, least=self.min_samples)
+            check_count("max_samples", self.max_samples)
+            if self.max_samples < self.min_samples:
+                raise ValueError(
+                    f"max_samples must be at least min_samples = {self.min_samples}, "
+                    f"got {self.max_samples}"
+                )
 
     def describe(self) -> dict[str, Any]:
         """Return it as plain values, for receipts."""

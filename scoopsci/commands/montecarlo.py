@@ -5,6 +5,9 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from functools import partial
 from typing import Any
 
 import scoopsci
@@ -18,9 +21,10 @@ from scoopsci.commands.options import (
     find_where,
     plural,
 )
+from scoopsci.errors import NotConvergedError
 from scoopsci.estimates import Estimate
 from scoopsci.receipts import write_receipt
-from scoopsci.reporting import show_progress
+from scoopsci.reporting import ProgressCallback, show_progress
 
 __all__ = ["add_integrate", "add_pi"]
 
@@ -89,7 +93,12 @@ def _add_sampling_options(parser: argparse.ArgumentParser, *, default_points: in
     parser.set_defaults(default_points=default_points)
     add("--relative", action="store_true", help="H is a share of the estimate")
     add("--min-points", type=as_count, metavar="N", help="before H may be reached (default 1000)")
-    add("--max-points", type=as_count, metavar="N", help="give up there, with status 1")
+    add(
+        "--max-points",
+        type=as_count,
+        metavar="N",
+        help="give up there, with the estimate so far and status 1",
+    )
     add("--seed", type=as_seed, metavar="S", help="a seed repeats the run to the last bit")
     add(
         "--confidence",
@@ -104,9 +113,13 @@ def _add_sampling_options(parser: argparse.ArgumentParser, *, default_points: in
 
 
 def _run_pi(options: argparse.Namespace) -> None:
-    with show_progress(quiet=options.quiet or options.json) as progress:
-        result = scoopsci.pi(**_sampling(options, "points"), progress=progress)
+    with _progress(options) as progress:
+        sample = partial(scoopsci.pi, **_sampling(options, "points"), progress=progress)
+        result, shortfall = _try(sample)
+    assert isinstance(result, scoopsci.PiEstimate)
     _print_estimate("π ≈ ", result, {"n_inside": result.n_inside}, options)
+    if shortfall is not None:
+        raise shortfall
 
 
 def _sampling(options: argparse.Namespace, unit: str) -> dict[str, Any]:
@@ -132,8 +145,9 @@ def _sampling(options: argparse.Namespace, unit: str) -> dict[str, Any]:
 
 
 def _run_integrate(options: argparse.Namespace) -> None:
-    with show_progress(quiet=options.quiet or options.json) as progress:
-        result = scoopsci.integrate(
+    with _progress(options) as progress:
+        sample = partial(
+            scoopsci.integrate,
             options.function,
             options.lower if len(options.lower) > 1 else options.lower[0],
             options.upper if len(options.upper) > 1 else options.upper[0],
@@ -142,7 +156,22 @@ def _run_integrate(options: argparse.Namespace) -> None:
             progress=progress,
             **_sampling(options, "samples"),
         )
+        result, shortfall = _try(sample)
     _print_estimate("", result, {}, options)
+    if shortfall is not None:
+        raise shortfall
+
+
+def _progress(options: argparse.Namespace) -> AbstractContextManager[ProgressCallback | None]:
+    return show_progress(quiet=options.quiet or options.json)
+
+
+def _try(sample: Callable[[], Estimate]) -> tuple[Estimate, NotConvergedError | None]:
+    """Return the estimate also where it falls short of the goal: it is not to be lost."""
+    try:
+        return sample(), None
+    except NotConvergedError as error:
+        return error.estimate, error
 
 
 def _print_estimate(

@@ -8,6 +8,7 @@ import decimal
 import enum
 import fractions
 import functools
+import importlib
 import subprocess
 import sys
 import threading
@@ -282,3 +283,71 @@ class TestValues:
     @pytest.mark.parametrize("value", [threading.Lock(), sys.stdin, object(), iter([]), types])
     def test_anything_has_a_hash(self, value: Any) -> None:
         assert hash_values([value]) == hash_values([value])
+
+
+def named(name: str, attribute: int = 0) -> Callable[[], Any]:
+    def fn() -> str:
+        return name
+
+    fn.attribute = attribute  # type: ignore[attr-defined]
+    return fn
+
+
+def try_both(first: Any, second: Any) -> Any:
+    try:
+        first()
+        second()
+    except ValueError:
+        return None
+
+
+def try_first(first: Any, second: Any) -> Any:
+    try:
+        first()
+    except ValueError:
+        return None
+    else:
+        second()
+
+
+class TestWhatAFunctionCarries:
+    def test_which_of_its_values_comes_again(self) -> None:
+        one, two = named("one"), named("two")
+        lists = [[one, two, one], [one, two, two], [one, one, two]]
+        assert len({hash_values([values]) for values in lists}) == 3
+
+    def test_attributes(self) -> None:
+        assert hash_code(named("a", 1)) == hash_code(named("a", 1)) != hash_code(named("a", 2))
+
+    def test_what_an_exception_ends(self) -> None:
+        assert try_both.__code__.co_names == try_first.__code__.co_names
+        assert hash_code(try_both) != hash_code(try_first)
+
+    def test_arrays_of_a_class(self) -> None:
+        def make_class(last: float) -> type:
+            class Table:
+                values = np.array([1.0, last])
+
+                def __call__(self) -> float:
+                    return float(self.values.sum())
+
+            return Table
+
+        assert hash_code(make_class(2.0)) == hash_code(make_class(2.0))
+        assert hash_code(make_class(2.0)) != hash_code(make_class(3.0))
+
+    def test_values_in_modules_of_a_package(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        package = tmp_path / "users_package"
+        package.mkdir()
+        (package / "__init__.py").touch()
+        (package / "inner.py").write_text("FACTOR = 1\n")
+        monkeypatch.syspath_prepend(tmp_path)
+        module = importlib.import_module("users_package.inner")
+        program: dict[str, Any] = {"__name__": "__main__"}
+        exec("import users_package.inner\ndef f(): return users_package.inner.FACTOR", program)
+        before = hash_code(program["f"])
+        assert hash_code(program["f"]) == before
+        monkeypatch.setattr(module, "FACTOR", 2)
+        assert hash_code(program["f"]) != before

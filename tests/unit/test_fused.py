@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import fcntl
+import importlib
 import json
 import math
 import os
@@ -18,7 +20,7 @@ import pytest
 import scoopsci
 from scoopsci import compiled
 from scoopsci.compiled import compile_once, find_numba
-from scoopsci.fused import FusedIntegrand, fuse_integrand, fuse_sampler
+from scoopsci.fused import FusedPoints, fuse_points, fuse_sampler
 from tests.conftest import REPOSITORY
 
 
@@ -85,8 +87,7 @@ class TestIntegrand:
         [(at_point, True), (product, True), (at_points, False), (by_numpy, False)],
     )
     def test_what_takes_one_point_is_fused(self, f: Any, is_fused: bool) -> None:
-        fused = fuse_integrand(f, *BOX, 1.0)
-        assert isinstance(fused, FusedIntegrand) is is_fused
+        assert isinstance(fuse_points(f, *BOX), FusedPoints) is is_fused
 
     def test_a_product_of_coordinates(self) -> None:
         """It takes an array of points for one point, and gives another number of values."""
@@ -100,11 +101,14 @@ class TestIntegrand:
 
     def test_options_of_the_compiler_are_kept_and_part_of_the_run(self, tmp_path: Path) -> None:
         fast = numba.njit(fastmath=True)(at_point.py_func)
-        parts = [fuse_integrand(f, *BOX, 1.0) for f in (at_point, fast)]
-        assert parts[0] is not None
-        assert parts[1] is not None
-        assert dict(parts[1].options)["fastmath"]
-        assert parts[0].code != parts[1].code
+        narrow = numba.njit(locals={"total": numba.float32})(at_point.py_func)
+        parts = [fuse_points(f, *BOX) for f in (at_point, fast, narrow)]
+        assert all(parts)
+        assert len({part.code for part in parts if part is not None}) == 3
+        x = np.random.default_rng(1).random((100, 3))
+        for f, part in ((at_point, parts[0]), (narrow, parts[2])):
+            assert part is not None
+            assert part(x).tolist() == [f(point) for point in x]
         ledger = tmp_path / "run.ledger"
         integrate(at_point, ledger=ledger)
         with pytest.raises(scoopsci.LedgerError, match="another run"):
@@ -113,12 +117,67 @@ class TestIntegrand:
     def test_a_host_without_numba_is_told_what_it_lacks(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        fused = fuse_integrand(at_point, *BOX, 1.0)
+        fused = fuse_points(at_point, *BOX)
         assert fused is not None
         monkeypatch.setattr("scoopsci.fused.find_numba", lambda: None)
         monkeypatch.setattr("scoopsci.fused._loops", {})
         with pytest.raises(ImportError, match=r"needs it on every host.*scoopsci\[fast\]"):
-            fused(np.random.default_rng(1), 10)
+            fused(np.zeros((10, 3)))
+
+    def test_options_for_speed_do_not_change_the_points(self) -> None:
+        @numba.njit(fastmath=True)
+        def first(x: Any) -> Any:
+            return x[1]
+
+        fused = integrate(first)
+        plain = integrate(lambda x: x[:, 1])
+        assert (fused.value, fused.half_width) == (plain.value, plain.half_width)
+
+    @pytest.mark.parametrize("options", [{"method": "qmc"}, {"variance_reduction": "antithetic"}])
+    def test_one_point_at_a_time_also_by_other_methods(self, options: dict[str, Any]) -> None:
+        if "variance_reduction" in options:
+            options = {"variance_reduction": [scoopsci.Antithetic()]}
+        found = [
+            scoopsci.integrate(f, *BOX, 1 << 16, seed=1, engine="serial", **options)
+            for f in (at_point, by_numpy)
+        ]
+        assert (found[0].value, found[0].half_width) == (found[1].value, found[1].half_width)
+        (worker,) = found[0].receipt["run"]["workers"]
+        assert compiled.battery_of_numba() in worker["battery"]
+
+    def test_a_function_of_one_signature_is_not_fused(self) -> None:
+        narrow = numba.njit("float32(float64[:])")(at_point.py_func)
+        with pytest.raises(TypeError, match="leave the signature out"):
+            integrate(narrow)
+
+    def test_what_returns_no_number_is_refused(self) -> None:
+        @numba.njit
+        def name(x: Any) -> Any:
+            return "text"
+
+        with pytest.raises(TypeError, match="one point x of shape"):
+            integrate(name)
+
+    def test_a_helper_of_an_installed_package_is_part_of_the_code(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Its code is compiled into the loop, and kept on disk with it."""
+        package = tmp_path / "site-packages"
+        package.mkdir()
+        monkeypatch.syspath_prepend(package)
+        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+        found = []
+        for factor in (1, 100):
+            text = f"import numba\n\n@numba.njit\ndef grow(x):\n    return {factor} * x\n"
+            (package / f"helper_{factor}.py").write_text(text)
+            helper = importlib.import_module(f"helper_{factor}")
+            helper.grow.py_func.__module__ = helper.__name__ = "helper"
+            program = {"grow": helper.grow, "numba": numba, "__name__": "__main__"}
+            exec("@numba.njit\ndef f(x):\n    return grow(x[0])\n", program)
+            found.append(fuse_points(program["f"], *BOX))
+        assert found[0] is not None
+        assert found[1] is not None
+        assert found[0].code != found[1].code
 
 
 class TestSampler:
@@ -208,6 +267,33 @@ class TestCompiledOnce:
         for file in (tmp_path / "scoopsci" / "numba").iterdir():
             file.write_bytes(file.read_bytes()[:100])
         assert run_programs(tmp_path, 1)[0]["n_inside"] == expected
+
+    def test_a_lock_that_is_held_is_not_waited_for_without_end(
+        self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    ) -> None:
+        monkeypatch.setattr(compiled, "PATIENCE_S", 0.2)
+        path = tmp_path / "lock"
+        with path.open("w") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            with compiled._locked(path):
+                pass
+
+    def test_no_home(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        def fail(path: Path) -> Path:
+            raise RuntimeError("Could not determine home directory.")
+
+        monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+        monkeypatch.setattr(Path, "expanduser", fail)
+        assert compile_once(at_points_of, "float64(float64)")(3.0) == 9.0
+
+    def test_a_cache_that_others_could_move_is_not_used(
+        self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    ) -> None:
+        shared = tmp_path / "shared"
+        shared.mkdir()
+        shared.chmod(0o777)
+        monkeypatch.setenv("XDG_CACHE_HOME", str(shared))
+        assert compiled._make_folder() is None
 
     def test_other_stamps_are_other_code(self, monkeypatch: Any, tmp_path: Path) -> None:
         monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))

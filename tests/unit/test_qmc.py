@@ -106,12 +106,20 @@ class TestIntegral:
                 {"block_size": 100},
                 "block_size must be a power of two for qmc, such as 128; got 100",
             ),
+            (
+                {"n_samples": None, "half_width": 0.2, "max_samples": 10_000},
+                "max_samples must be a power of two for qmc.*such as 16,384; got 10,000",
+            ),
             ({"n_scrambles": 15}, "n_scrambles must be at least 16, got 15"),
         ],
     )
     def test_wrong_numbers(self, options: dict[str, Any], told: str) -> None:
         with pytest.raises(ValueError, match=told):
             integrate(**options)
+
+    def test_more_dimensions_than_there_are(self) -> None:
+        with pytest.raises(ValueError, match="dim must be at most 21201 for qmc, got 30000"):
+            scoopsci.integrate(smooth, 0.0, 1.0, 1 << 14, dim=30_000, method="qmc")
 
     def test_the_numbers_that_an_error_names_are_right(self) -> None:
         assert integrate(n_samples=4_096).n_samples == 4_096

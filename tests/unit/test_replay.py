@@ -89,6 +89,16 @@ class TestReplay:
             database.commit()
         assert not replay_block(path, 0).equal
 
+    def test_a_function_with_an_array_that_it_writes_to(self, path: Path) -> None:
+        scratch = np.zeros(20_000)
+
+        def draw_there(rng: np.random.Generator, size: int) -> Any:
+            scratch[:size] = rng.random(size)
+            return scratch[:size].copy()
+
+        scoopsci.estimate(draw_there, 5_000, seed=1, block_size=1_000, engine="serial", ledger=path)
+        assert replay_block(path, 2).equal
+
     def test_an_unknown_block(self, path: Path) -> None:
         run_pi(engine="serial", ledger=path)
         with pytest.raises(LedgerError, match=r"has no block 101; see scoopsci ledger show"):
@@ -140,6 +150,12 @@ class TestDescribe:
             with pytest.raises(LedgerError, match="there is no ledger"):
                 look(path)
         assert not path.exists()
+
+    def test_an_empty_file_is_no_ledger_and_stays_empty(self, path: Path) -> None:
+        path.touch()
+        with pytest.raises(LedgerError, match="is empty; name a ledger that a run has made"):
+            describe_ledger(path)
+        assert path.read_bytes() == b""
 
     def test_it_stays_as_it_is(self, path: Path) -> None:
         run_pi(engine="serial", ledger=path)

@@ -186,6 +186,15 @@ class TestGoal:
         assert caught.value.estimate.n_blocks == 1
 
     @pytest.mark.filterwarnings("ignore::scoopsci.DoubtfulEstimateWarning")
+    @pytest.mark.parametrize("scale", [1e155, 1e200])
+    def test_samples_whose_squares_overflow_end_the_run(self, scale: float) -> None:
+        with pytest.raises(NotConvergedError, match="no finite mean or variance"):
+            scoopsci.estimate(
+                lambda rng, size: scale * rng.normal(size=size),
+                half_width=0.1, seed=1, timeout=60, engine="serial",
+            )  # fmt: skip
+
+    @pytest.mark.filterwarnings("ignore::scoopsci.DoubtfulEstimateWarning")
     def test_equal_samples_are_not_believed_at_once(self) -> None:
         """An event of odds 1e-4 is not there among the first thousand."""
         found = scoopsci.estimate(
@@ -218,7 +227,7 @@ class TestGoal:
             (
                 {"half_width": 0.1, "max_samples": 9},
                 ValueError,
-                "max_samples must be at least 1000",
+                "max_samples must be at least min_samples = 1000",
             ),
             ({"half_width": 0.1, "most": 9}, TypeError, "must be one of .*; got most"),
         ],

@@ -53,7 +53,11 @@ class TestGoal:
             ({"relative": 1}, TypeError, "relative must be True or False, got 1"),
             ({"min_samples": 1}, ValueError, "min_samples must be at least 2, got 1"),
             ({"min_samples": 1e3}, TypeError, "min_samples must be an integer, got 1000.0"),
-            ({"max_samples": 999}, ValueError, "max_samples must be at least 1000, got 999"),
+            (
+                {"max_samples": 999},
+                ValueError,
+                "max_samples must be at least min_samples = 1000, got 999",
+            ),
         ],
     )
     def test_wrong_fields(self, fields: dict[str, Any], error: type[Exception], told: str) -> None:

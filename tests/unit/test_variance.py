@@ -135,6 +135,11 @@ class TestImportanceSampling:
         gain = plain_variance / (N * found.standard_error**2)
         assert found.variance_reduction["importance sampling"] == pytest.approx(gain, rel=0.1)
 
+    def test_a_factor_that_is_lost_to_rounding_is_not_told(self) -> None:
+        method = ImportanceSampling(lambda u: u, lambda x: np.ones(len(x)))
+        found = integrate(lambda x: 1e8 + x[:, 0], variance_reduction=[method])
+        assert math.isnan(found.variance_reduction["importance sampling"])
+
     @pytest.mark.parametrize(
         ("method", "told"),
         [
@@ -202,6 +207,7 @@ class TestArguments:
             ({"variance_reduction": [Antithetic()] * 2}, ValueError, "once, got two of antithetic"),
             ({"method": "sobol"}, ValueError, "method must be 'mc' or 'qmc', got 'sobol'"),
             ({"lower": -np.inf}, ValueError, "infinite boxes"),
+            ({"variance_reduction": Antithetic()}, TypeError, r"a list, such as \[Antithetic"),
             ({"lower": 2.0}, ValueError, "each lower bound below"),
         ],
     )
