@@ -24,6 +24,15 @@ typedef struct {
     uint64_t counter;
 } Lanes;
 
+/* The halves are signed coordinates. */
+static uint64_t is_outside(uint64_t drawn)
+{
+    int64_t x = (int64_t)drawn >> 32;
+    int64_t y = (int32_t)drawn;
+
+    return (uint64_t)(x * x + y * y) >> 62;
+}
+
 /* Let the lanes take steps, and count the points drawn that are outside. A copy of the lanes, whose
    address nobody has, can stay in registers. */
 static uint64_t take_steps(Lanes *lanes, int n_steps)
@@ -39,9 +48,9 @@ static uint64_t take_steps(Lanes *lanes, int n_steps)
             now.b[i] = now.c[i] + (now.c[i] << 3);
             now.c[i] = ((now.c[i] << 24) | (now.c[i] >> 40)) + drawn;
 
-            uint64_t x = drawn >> 33;
-            uint64_t y = drawn | 0xFFFFFFFF80000000; /* negative: y * y wraps to its square */
-            outside[i] += (x * x + y * y) >> 62;
+            uint64_t turned = ((drawn << 16) & 0xFFFF0000FFFF0000)
+                              | ((drawn >> 16) & 0x0000FFFF0000FFFF);
+            outside[i] += is_outside(drawn) + is_outside(turned);
         }
     }
     *lanes = now;
@@ -62,7 +71,7 @@ static uint64_t count_inside(uint64_t k0, uint64_t k1, uint64_t block)
             lanes.c[i] = block * N_LANES + group + i;
         }
         take_steps(&lanes, N_MIXING);
-        n_outside += take_steps(&lanes, BLOCK_SIZE / N_LANES);
+        n_outside += take_steps(&lanes, BLOCK_SIZE / (2 * N_LANES));
     }
     return BLOCK_SIZE - n_outside;
 }

@@ -54,7 +54,7 @@ N_ROUNDS = 21
 #: Pairs of uniforms that stay in the cache.
 BATCH_SIZE = 8192
 
-#: Blocks of a round of two workers, for 40 s, beside which the start of SCOOP is small.
+#: Blocks of a round of two workers, for 27 s, beside which the start of SCOOP is small.
 N_BLOCKS = 48_000
 
 #: Counts those inside among the first so many points of a way.

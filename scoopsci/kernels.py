@@ -6,7 +6,7 @@ NumPy and one compiled by numba, which do the same integer arithmetic and give t
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cache
 from itertools import count as counting
 from typing import Any
@@ -26,20 +26,21 @@ __all__ = [
 
 #: Identity of the points; part of every receipt. A change of bits is a new version.
 CIRCLE_STREAM = (
-    "SFC64, lanes (k0, k1, 4096·block + lane), 18 steps unused, k = SeedSequence(seed); version 2"
+    "SFC64, lanes (k0, k1, 4096·block + lane), 18 steps unused, k = SeedSequence(seed); two points "
+    "of an output; version 2"
 )
 
 #: Generators side by side: enough for NumPy to hide the 0.4 µs of a call, few enough for the cache.
 N_LANES = 4096
 
-#: Of these, the compiled form keeps so many in registers: 32 took 0.38 ns a point, 8 took 1.0.
+#: Of these, the compiled form keeps so many in registers: 32 took 0.25 ns a point, 8 three times that.
 N_IN_REGISTERS = 32
 
 #: Outputs that are not used. The author's own seeding takes 12 or 18 to mix three words.
 N_MIXING = 18
 
-#: The bits above the lower 31.
-UPPER_33 = 0xFFFFFFFF80000000
+#: The upper 16 bits of each half of an output.
+UPPER_OF_HALVES = 0xFFFF0000FFFF0000
 
 #: To load the compiled form takes a process 0.35 s, in which the other counts so many points.
 COMPILE_AFTER = 1 << 26
@@ -89,11 +90,14 @@ def count_inside(key: tuple[int, int], block: int, n_points: int) -> int:
     steps of the counter. SFC64 passes PractRand, by the same author, on 32 TB and more [1]_, and
     NumPy has it, too. That two seeds share a key has odds of 2**-128.
 
-    Point i is drawn by lane i mod 4096. The upper 31 bits of an output are x, from 0 to 2**31 - 1;
-    the lower 31, behind ones, are y in two's complement, from -2**31 to -1. Inside means
-    x² + y² < 2**62. Four turns of this quarter cover all lattice points of the circle but its
-    centre, so that their number is off from the area by far less than by its rim [2]_: π changes
-    by less than 1e-11.
+    An output gives two points. Its halves are the coordinates of the first, signed integers x and y
+    of 32 bits; inside means x² + y² < 2**62, over the full circle, whose lattice points differ from
+    its area by so little [2]_ that π changes by less than 1e-11. For the second point the upper and
+    lower 16 bits of each half change places. Each is uniform. The upper bits of a point decide it,
+    unless they name one of the cells at the rim, 6 of 100,000, so that the two are independent but
+    for these: their correlation is about -0.15 · 2**-16, or -2e-6, by which the error bar is too
+    long (counted over all outputs of fewer bits in tests/statistics/test_streams.py). Points 8192 s
+    to 8192 s + 4095 are the first ones of the lanes in step s, the next 4096 the second ones.
 
     The compiled form is taken where numba is installed, once the process has counted so many
     points that loading it pays.
@@ -134,25 +138,30 @@ def seed_lanes(key: tuple[int, int], block: int, n_lanes: int = N_LANES) -> NDAr
 def count_inside_numpy(key: tuple[int, int], block: int, n_points: int) -> int:
     """Do what `count_inside` does, by NumPy."""
     n_lanes = min(N_LANES, n_points)
-    n_steps, n_rest = divmod(n_points, N_LANES)
-    step = _Step(seed_lanes(key, block, n_lanes))
+    n_steps, n_rest = divmod(n_points, 2 * N_LANES)
+    lanes = _Lanes(seed_lanes(key, block, n_lanes))
     for _ in range(N_MIXING):
-        step.draw()
+        lanes.draw()
     n_outside = np.zeros(n_lanes, np.uint64)
     for _ in range(n_steps):
-        n_outside += step.find_outside()
-    if n_rest:
-        n_outside[:n_rest] += step.find_outside()[:n_rest]
+        for outside in lanes.find_outside():
+            n_outside += outside
+    for outside in lanes.find_outside():
+        n_outside[:n_rest] += outside[: max(0, n_rest)]
+        n_rest -= N_LANES
+        if n_rest <= 0:
+            break
     return n_points - int(n_outside.sum())
 
 
-class _Step:
+class _Lanes:
     """The lanes of a block, and the steps that they take together."""
 
     def __init__(self, states: NDArray[np.uint64]) -> None:
         self._a, self._b, self._c = states
         self._counter = counting(1)
         self._drawn, self._scratch = np.empty_like(states[:2])
+        self._x, self._y = np.empty(states[:2].shape, np.int64)
 
     def draw(self) -> NDArray[np.uint64]:
         """Return the next output of each lane, in an array that the next call uses again."""
@@ -169,16 +178,27 @@ class _Step:
         np.add(c, drawn, out=c)
         return drawn  # type: ignore[no-any-return]
 
-    def find_outside(self) -> NDArray[np.uint64]:
-        """Return 1 for each lane whose next point is outside, else 0."""
-        x, y = self._scratch, self.draw()
-        np.right_shift(y, 33, out=x)
+    def find_outside(self) -> Iterator[NDArray[np.uint64]]:
+        """Yield 1 for each lane whose next point is outside, else 0; then of the second points."""
+        drawn = self.draw()
+        yield self._test(drawn.view(np.int64))
+        halves, turned = drawn.view(np.uint32), self._scratch.view(np.uint32)
+        np.right_shift(halves, 16, out=turned)
+        np.left_shift(halves, 16, out=halves)
+        np.bitwise_or(halves, turned, out=halves)
+        yield self._test(drawn.view(np.int64))
+
+    def _test(self, drawn: NDArray[np.int64]) -> NDArray[np.uint64]:
+        x, y = self._x, self._y
+        np.right_shift(drawn, 32, out=x)
+        np.left_shift(drawn, 32, out=y)
+        np.right_shift(y, 32, out=y)
         np.multiply(x, x, out=x)
-        np.bitwise_or(y, UPPER_33, out=y)
         np.multiply(y, y, out=y)
         np.add(x, y, out=x)
-        np.right_shift(x, 62, out=x)
-        return x  # type: ignore[no-any-return]
+        squares = x.view(np.uint64)
+        np.right_shift(squares, 62, out=squares)
+        return squares  # type: ignore[no-any-return]
 
 
 @cache
@@ -210,15 +230,21 @@ def _count_outside(k0: Any, k1: Any, first_lane: Any, n_points: int) -> Any:
     a = np.empty(N_IN_REGISTERS, np.uint64)
     b = np.empty(N_IN_REGISTERS, np.uint64)
     c = np.empty(N_IN_REGISTERS, np.uint64)
+    # First points are counted in the lower half of a number, second ones in the upper.
     outside = np.empty(N_IN_REGISTERS, np.uint64)
-    n_steps, n_rest = n_points // N_LANES, n_points % N_LANES
+    n_steps, n_rest = n_points // (2 * N_LANES), n_points % (2 * N_LANES)
     for group in range(0, min(N_LANES, n_points), N_IN_REGISTERS):
         for i in range(N_IN_REGISTERS):
             a[i], b[i], c[i] = k0, k1, first_lane + np.uint64(group) + np.uint64(i)
         counter = np.uint64(1)
-        n_last = min(max(n_rest - group, 0), N_IN_REGISTERS)
+        n_first = min(max(n_rest - group, 0), N_IN_REGISTERS)
+        n_second = min(max(n_rest - N_LANES - group, 0), N_IN_REGISTERS)
         # The lanes are mixed, then take all full steps, then those take the rest that have a part.
-        for n, n_taken in ((N_MIXING, 0), (n_steps, N_IN_REGISTERS), (1, n_last)):
+        for n, n_one, n_two in (
+            (N_MIXING, 0, 0),
+            (n_steps, N_IN_REGISTERS, N_IN_REGISTERS),
+            (1, n_first, n_second),
+        ):
             outside[:] = 0
             for _ in range(n):
                 for i in range(N_IN_REGISTERS):
@@ -226,10 +252,16 @@ def _count_outside(k0: Any, k1: Any, first_lane: Any, n_points: int) -> Any:
                     a[i] = b[i] ^ (b[i] >> np.uint64(11))
                     b[i] = c[i] + (c[i] << np.uint64(3))
                     c[i] = ((c[i] << np.uint64(24)) | (c[i] >> np.uint64(40))) + drawn
-                    x = drawn >> np.uint64(33)
-                    y = drawn | np.uint64(UPPER_33)
-                    outside[i] += (x * x + y * y) >> np.uint64(62)
+                    x, y = np.int64(drawn) >> 32, np.int64(np.int32(drawn))
+                    one = np.uint64(x * x + y * y) >> np.uint64(62)
+                    upper = (drawn << np.uint64(16)) & np.uint64(UPPER_OF_HALVES)
+                    turned = upper | ((drawn >> np.uint64(16)) & ~np.uint64(UPPER_OF_HALVES))
+                    x, y = np.int64(turned) >> 32, np.int64(np.int32(turned))
+                    two = np.uint64(x * x + y * y) >> np.uint64(62)
+                    outside[i] += one + (two << np.uint64(32))
                 counter += np.uint64(1)
-            for i in range(n_taken):
-                n_outside += outside[i]
+            for i in range(n_one):
+                n_outside += outside[i] & np.uint64(0xFFFFFFFF)
+            for i in range(n_two):
+                n_outside += outside[i] >> np.uint64(32)
     return n_outside

@@ -133,12 +133,12 @@ def test_states_are_distinct(n_streams: int) -> None:
     assert len(states) == len(increments) == n_streams
 
 
-def mix(seed: int, lanes: NDArray[np.int64]) -> kernels._Step:
+def mix(seed: int, lanes: NDArray[np.int64]) -> kernels._Lanes:
     """Return generators of the points of π, by the number of their lane, once they are mixed."""
     states = np.empty((3, len(lanes)), np.uint64)
     states[:2] = np.array(derive_key(seed), np.uint64)[:, None]
     states[2] = lanes
-    step = kernels._Step(states)
+    step = kernels._Lanes(states)
     for _ in range(N_MIXING):
         step.draw()
     return step
@@ -155,11 +155,44 @@ def test_states_of_a_million_lanes_and_blocks_are_distinct(seed: int, stride: in
 def test_lanes_mixed_here_are_those_of_the_kernel() -> None:
     ours, theirs = (
         mix(5, np.arange(N_LANES) + 3 * N_LANES),
-        kernels._Step(seed_lanes(derive_key(5), 3)),
+        kernels._Lanes(seed_lanes(derive_key(5), 3)),
     )
     for _ in range(N_MIXING):
         theirs.draw()
     assert ours.draw().tolist() == theirs.draw().tolist()
+
+
+@pytest.mark.parametrize("bits", [4, 5, 6])
+def test_two_points_of_an_output_are_hardly_correlated(bits: int) -> None:
+    """Of all outputs of 4 * bits bits, as those of 64 are used: it falls as 2^-bits does."""
+    outputs = np.arange(1 << 4 * bits, dtype=np.int64)
+    x_high, x_low, y_high, y_low = (
+        outputs >> bits * place & (1 << bits) - 1 for place in (3, 2, 1, 0)
+    )
+
+    def is_inside(*quarters: NDArray[np.int64]) -> NDArray[np.bool_]:
+        halves = (quarters[0] << bits | quarters[1], quarters[2] << bits | quarters[3])
+        x, y = ((half ^ 1 << 2 * bits - 1) - (1 << 2 * bits - 1) for half in halves)
+        return np.asarray(x * x + y * y < 1 << 2 * (2 * bits - 1))
+
+    first = is_inside(x_high, x_low, y_high, y_low)
+    second = is_inside(x_low, x_high, y_low, y_high)
+    share = first.mean()
+    assert share == second.mean()
+    correlation = ((first & second).mean() - share**2) / (share - share**2)
+    assert -0.3 / 2**bits < correlation < 0.0
+
+
+def test_two_points_of_the_kernel_s_outputs_are_uncorrelated() -> None:
+    lanes, n_steps, n_both, n_one = mix(3, np.arange(N_LANES)), 8_000, 0, 0
+    for _ in range(n_steps):
+        first, second = (outside.astype(bool) for outside in lanes.find_outside())
+        n_both += int((first & second).sum())
+        n_one += int(first.sum()) + int(second.sum())
+    n_pairs = n_steps * N_LANES
+    share = n_one / (2 * n_pairs)
+    z = (n_both / n_pairs - share**2) / (share - share**2) * np.sqrt(n_pairs)
+    assert abs(z) < 4.0
 
 
 def interleave_blocks(seed: int, n_blocks: int, n_each: int) -> NDArray[np.float64]:
