@@ -33,7 +33,7 @@ CIRCLE_STREAM = (
 #: Generators side by side: enough for NumPy to hide the 0.4 µs of a call, few enough for the cache.
 N_LANES = 4096
 
-#: Of these, the compiled form keeps so many in registers: 32 took 0.25 ns a point, 8 three times that.
+#: Of these, the compiled form keeps so many in registers: 32 took 0.25 ns a point, 8 far more.
 N_IN_REGISTERS = 32
 
 #: Outputs that are not used. The author's own seeding takes 12 or 18 to mix three words.
