@@ -345,7 +345,7 @@ class TestWhatAFunctionCarries:
         (package / "inner.py").write_text("FACTOR = 1\n")
         monkeypatch.syspath_prepend(tmp_path)
         module = importlib.import_module("users_package.inner")
-        program: dict[str, Any] = {"__name__": "__main__"}
+        program: dict[str, Any] = {"__name__": "users_program"}
         exec("import users_package.inner\ndef f(): return users_package.inner.FACTOR", program)
         before = hash_code(program["f"])
         assert hash_code(program["f"]) == before

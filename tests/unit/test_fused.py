@@ -172,7 +172,7 @@ class TestIntegrand:
             (package / f"helper_{factor}.py").write_text(text)
             helper = importlib.import_module(f"helper_{factor}")
             helper.grow.py_func.__module__ = helper.__name__ = "helper"
-            program = {"grow": helper.grow, "numba": numba, "__name__": "__main__"}
+            program = {"grow": helper.grow, "numba": numba, "__name__": "users_program"}
             exec("@numba.njit\ndef f(x):\n    return grow(x[0])\n", program)
             found.append(fuse_points(program["f"], *BOX))
         assert found[0] is not None
