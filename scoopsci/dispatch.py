@@ -34,7 +34,7 @@ from scoopsci.ledger import Ledger
 from scoopsci.options import LOSSES_PER_DEATH, DispatchOptions
 from scoopsci.reporting import Progress
 from scoopsci.stopping import Supply, describe_sizes
-from scoopsci.workers import Workers
+from scoopsci.workers import Workers, with_numerics
 
 __all__ = ["Dispatch"]
 
@@ -316,7 +316,7 @@ class Dispatch(Generic[P]):
         except CancelledError:
             raise EngineError("a task of the run was cancelled from outside") from None
         else:
-            report = _with_numerics(future.report, numerics)
+            report = with_numerics(future.report, numerics)
             self._learn(chunk, report)
             yield from self._count(chunk, partials, report)
             for block, failure in failures:
@@ -418,10 +418,6 @@ class Dispatch(Generic[P]):
                 continue
             with contextlib.suppress(ScoopsciError):
                 partials, _, numerics = future.result()
-                report = _with_numerics(future.report, numerics)
+                report = with_numerics(future.report, numerics)
                 self._learn(chunk, report)  # not of a host that computes differently
                 self._count(chunk, partials, report)
-
-
-def _with_numerics(report: dict[str, Any], numerics: str) -> dict[str, Any]:
-    return {**report, "battery": " ".join([report["battery"], *numerics.split()])}

@@ -146,11 +146,9 @@ def count_inside_numpy(key: tuple[int, int], block: int, n_points: int) -> int:
     for _ in range(n_steps):
         for outside in lanes.find_outside():
             n_outside += outside
-    for outside in lanes.find_outside():
-        n_outside[:n_rest] += outside[: max(0, n_rest)]
-        n_rest -= N_LANES
-        if n_rest <= 0:
-            break
+    for n_before, outside in zip((0, N_LANES), lanes.find_outside(), strict=True):
+        part = slice(max(0, n_rest - n_before))
+        n_outside[part] += outside[part]
     return n_points - int(n_outside.sum())
 
 

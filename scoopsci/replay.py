@@ -16,6 +16,7 @@ from scoopsci.engines.payload import load
 from scoopsci.errors import LedgerError
 from scoopsci.ledger import Ledger
 from scoopsci.stopping import BlockSizes, next_check
+from scoopsci.workers import with_numerics
 
 __all__ = ["Replay", "describe_ledger", "replay_block", "verify_ledger"]
 
@@ -184,7 +185,7 @@ def replay_block(path: str | os.PathLike[str], block: int) -> Replay:
     ((_, partial),) = partials
     # Both have been through pickle: what was one object twice may be two by then.
     digest = hash_values([pickle.loads(pickle.dumps(partial, protocol=5))])
-    battery = " ".join([future.report["battery"], *more.split()])
+    battery = with_numerics(future.report, more)["battery"]
     return Replay(
         block=block,
         blocks=blocks,

@@ -8,7 +8,7 @@ from typing import Any
 
 from scoopsci.errors import EngineError
 
-__all__ = ["Workers"]
+__all__ = ["Workers", "with_numerics"]
 
 
 FACTS = ("host", "pid", "python", "numpy", "battery")
@@ -129,3 +129,8 @@ class Workers:
                 "and set NPY_DISABLE_CPU_FEATURES, OPENBLAS_CORETYPE and GLIBC_TUNABLES alike on "
                 "both, or go on with mixed=True (--mixed)"
             )
+
+
+def with_numerics(report: dict[str, Any], numerics: str) -> dict[str, Any]:
+    """Add to a worker's battery how its host computes beside it, in words parted by blanks."""
+    return {**report, "battery": " ".join([report["battery"], *numerics.split()])}
