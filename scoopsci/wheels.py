@@ -24,6 +24,9 @@ __all__ = ["check_sources", "find_needs", "find_pins", "gather_wheels", "hash_wh
 #: and a host may lack pip.
 PACKED = ("scoopsci", "scoop", "pip")
 
+#: What the environments of hosts are for; numba, of the extra `fast`, only where it is here.
+ROOTS = ("scoopsci", "numba")
+
 #: What pip reads as a constraint; Debian's own packages have versions like 0.23ubuntu1.
 PIN = re.compile(r"\w[\w.-]*==[0-9.]+((a|b|rc|\.post|\.dev)[0-9]+)*(\+[\w.]+)?")
 
@@ -133,7 +136,7 @@ def gather_wheels(
     wheels: str | os.PathLike[str] | None = None,
     requirements: str | os.PathLike[str] | None = None,
 ) -> Iterator[list[Path]]:
-    """Gather the wheels of scoopsci and of all that it needs, in the versions installed here.
+    """Gather the wheels of scoopsci, of all that it needs, and of numba, as installed here.
 
     Parameters
     ----------
@@ -161,7 +164,9 @@ def gather_wheels(
         ours = [str(pack_wheel(name, packed)) for name in PACKED]
         found = find_pins()
         # By name, though ours lead to them: pip says which one is missing.
-        needs = [found.pop(name) for name in sorted(find_needs("scoopsci", found) - set(PACKED))]
+        roots = [name for name in ROOTS if name in found]
+        needed = set().union(*(find_needs(name, found) for name in roots)) - set(PACKED)
+        needs = [found.pop(name) for name in sorted(needed)]
         pins = Path(scratch, "pins")
         pins.write_text("\n".join(found.values()))
         folder = Path(scratch, "wheels")

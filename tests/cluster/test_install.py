@@ -47,8 +47,8 @@ PACKAGES = (
     f"{sysconfig.get_path('stdlib')}/ensurepip",
 )
 
-#: How much an environment takes is below this.
-ROOMY = "size=600m"
+#: A few environments take less than this.
+ROOMY = "size=1500m"
 
 LINK = f"{version('scoopsci')}-py{VERSION}"
 PREPARED = f"{DATA}/scoopsci/{LINK}/bin/python"
