@@ -44,6 +44,7 @@ from scoopsci.errors import (
     ScoopsciError,
     WorkerLostError,
 )
+from scoopsci.reporting import ProgressCallback
 
 __all__ = [
     "Engine",
@@ -113,10 +114,11 @@ class TaskFuture(Future[Any]):
         try:
             if error is not None:
                 raise _as_engine_error(error)
-            start_s = time.perf_counter()
+            arrived_s, start_s = time.monotonic(), time.perf_counter()
             frames = carried.result()
             result, report = unpack(frames)
             cost = {
+                "arrived_s": arrived_s,
                 "unpack_s": time.perf_counter() - start_s,
                 "returned_bytes": count_bytes(frames),
             }
@@ -165,6 +167,9 @@ class Engine(Executor):
         Name of the engine.
     mixed : bool
         As given.
+    watchers : list of callable
+        Each gets the `scoopsci.reporting.Progress` of every run on the engine, and once more when
+        the run has ended.
     """
 
     def __init__(
@@ -178,6 +183,7 @@ class Engine(Executor):
     ) -> None:
         self.name = name
         self.mixed = mixed
+        self.watchers: list[ProgressCallback] = []
         self._plain = plain
         self._carrier = carrier
         self._modules = contextlib.nullcontext() if in_process else users_modules

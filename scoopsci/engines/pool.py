@@ -152,7 +152,9 @@ class Pool(_PoolEngine):
 
     def for_runs(self) -> Engine:
         """Return the engine that reports a lost task rather than send it again."""
-        return _RunsEngine(self._driver, mixed=self.mixed)
+        engine = _RunsEngine(self._driver, mixed=self.mixed)
+        engine.watchers = self.watchers
+        return engine
 
     def submit_within(
         self, timeout: float, fn: Callable[..., Any], /, *args: Any, **kwargs: Any
