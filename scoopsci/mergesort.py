@@ -9,15 +9,20 @@ import contextlib
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any, Unpack, cast
+from typing import TYPE_CHECKING, Any, Unpack, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from scoopsci.engines.base import Engine
+from scoopsci.markup import as_notes, as_table
 from scoopsci.options import RunOptions, refuse_ledger
+from scoopsci.plots import CAUSES, plot_times
 from scoopsci.runs import hold_engine
 from scoopsci.sorting.phases import Phases, sort_array, sort_items
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 __all__ = ["SortResult", "merge_sort", "sort_and_describe"]
 
@@ -56,6 +61,22 @@ class SortResult:
     returned_bytes: int
     times: dict[str, float]
     in_shared_memory: bool
+
+    def __str__(self) -> str:
+        memory = "in shared memory" if self.in_shared_memory else f"{self.sent_bytes:,} bytes sent"
+        return (
+            f"{len(self.values):,} items sorted in {self.elapsed_s:.3f} s by {self.engine}, "
+            f"{self.n_workers} worker{'' if self.n_workers == 1 else 's'}, {memory}; largest "
+            f"partition {self.largest_share:.2f} of the mean"
+        )
+
+    def _repr_html_(self) -> str:
+        times = [[CAUSES[cause], f"{self.times[cause]:.3f}"] for cause in CAUSES]
+        return as_notes([str(self)]) + as_table(["time for", "seconds"], times)
+
+    def plot(self, *, ax: Axes | None = None) -> Axes:
+        """Draw where the time went; see `scoopsci.plots.plot_times`."""
+        return plot_times({self.engine: self.times}, ax=ax)
 
 
 def merge_sort(

@@ -8,15 +8,20 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
-from typing import Unpack
+from typing import TYPE_CHECKING, Unpack
 
 from scoopsci.arguments import check_count, check_seconds
 from scoopsci.engines.base import Engine, inside_scoop
 from scoopsci.harness.startup import start_workers
 from scoopsci.mapreduce import map as map_items
 from scoopsci.mapreduce import map_as_completed, map_reduce
+from scoopsci.markup import as_notes, as_table
 from scoopsci.options import RunOptions, refuse_ledger
+from scoopsci.plots import plot_speedup
 from scoopsci.runs import hold_engine
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 __all__ = ["MapComparison", "MethodRow", "compare_methods", "sum_list"]
 
@@ -79,18 +84,42 @@ class MapComparison:
     def __str__(self) -> str:
         width = max(len(row.method) for row in self.rows)
         lines = [f"{'method':{width}}  {'seconds':>8}  {'speed-up':>8}  {'efficiency':>10}  equal"]
-        for row in self.rows:
-            equal = "yes" if row.equal else "NO"
-            lines.append(
-                f"{row.method:{width}}  {row.elapsed_s:8.2f}  {row.speedup:8.2f}  "
-                f"{row.efficiency:10.2f}  {equal}"
-            )
-        lines.append(
+        for method, *numbers, equal in self._cells():
+            elapsed, speedup, efficiency = numbers
+            lines.append(f"{method:{width}}  {elapsed:>8}  {speedup:>8}  {efficiency:>10}  {equal}")
+        return "\n".join([*lines, self._note()])
+
+    def _repr_html_(self) -> str:
+        header = ["method", "seconds", "speed-up", "efficiency", "equal"]
+        return as_table(header, self._cells()) + as_notes([self._note()])
+
+    def _cells(self) -> list[list[str]]:
+        return [
+            [
+                row.method,
+                *(f"{x:.2f}" for x in (row.elapsed_s, row.speedup, row.efficiency)),
+                "yes" if row.equal else "NO",
+            ]
+            for row in self.rows
+        ]
+
+    def _note(self) -> str:
+        return (
             f"result {self.result}; {self.n_tasks:,} tasks of {1000 * self.task_s:g} ms; engine "
             f"{self.engine}, {self.n_workers} worker{'' if self.n_workers == 1 else 's'}, started "
             f"in {self.start_up_s:.2f} s"
         )
-        return "\n".join(lines)
+
+    def plot(self, *, ax: Axes | None = None) -> Axes:
+        """Draw the speed-ups with the ideal line; see `scoopsci.plots.plot_speedup`."""
+        speedups = [row.speedup for row in self.rows]
+        return plot_speedup(
+            [row.method for row in self.rows],
+            speedups,
+            [(x, x) for x in speedups],
+            ideal=self.n_workers,
+            ax=ax,
+        )
 
 
 def sum_list(task_s: float, length: int) -> int:

@@ -14,6 +14,7 @@ import numpy as np
 from scoopsci.arguments import check_count
 from scoopsci.engines.base import Engine
 from scoopsci.harness.startup import start_workers
+from scoopsci.markup import as_notes, as_table
 from scoopsci.mergesort import SortResult, sort_and_describe
 from scoopsci.options import RunOptions, refuse_ledger
 from scoopsci.runs import hold_engine
@@ -73,6 +74,19 @@ class SortComparison:
     moving_s: float
     in_shared_memory: bool
     advice: str
+
+    def _repr_html_(self) -> str:
+        ways = {
+            "Python's sorted": self.serial_elapsed_s,
+            "merge_sort on one core": self.one_core_elapsed_s,
+            f"merge_sort on engine {self.engine}, {self.n_workers} workers": self.elapsed_s,
+        }
+        rows = [
+            [way, f"{elapsed_s:.3f}", f"{self.serial_elapsed_s / elapsed_s:.2f}"]
+            for way, elapsed_s in ways.items()
+        ]
+        first, *_, last = str(self).splitlines()
+        return as_table(["way", "seconds", "speed-up"], rows) + as_notes([first, last])
 
     def __str__(self) -> str:
         workers = f"{self.n_workers} worker{'' if self.n_workers == 1 else 's'}"
