@@ -18,11 +18,12 @@ from scoopsci.reporting import (
     ProgressOption,
     check_progress,
 )
+from scoopsci.wording import format_duration, plural, shorten
 
 if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderResult
 
-__all__ = ["describe", "format_duration", "open_progress"]
+__all__ = ["describe", "open_progress"]
 
 #: A person reads no faster.
 REFRESH_S = 0.25
@@ -61,34 +62,9 @@ def describe(state: Progress) -> list[str]:
     if state.n_lost:
         told.append(f"{state.n_lost:,} repeated")
     if state.n_workers:
-        told.append(f"{state.n_workers:,} worker{'' if state.n_workers == 1 else 's'}")
-    told.append(f"{_shorten(state.rate)} {state.unit}/s")
+        told.append(plural(state.n_workers, "worker"))
+    told.append(f"{shorten(state.rate)}{state.unit}/s")
     return told
-
-
-def format_duration(seconds: float) -> str:
-    """Write a time for people.
-
-    Examples
-    --------
-    >>> [format_duration(seconds) for seconds in (0.4, 75, 4000, 200_000)]
-    ['0 s', '1:15 min', '1:06 h', '2.3 days']
-    """
-    whole = round(min(seconds, 1e15))
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60}:{whole % 60:02} min"
-    if whole < 86_400:
-        return f"{whole // 3600}:{whole % 3600 // 60:02} h"
-    return f"{whole / 86_400:.1f} days"
-
-
-def _shorten(number: float) -> str:
-    for size, sign in ((1e9, " G"), (1e6, " M"), (1e3, " k")):
-        if number >= size:
-            return f"{number / size:.3g}{sign}"
-    return f"{number:.3g}"
 
 
 @contextlib.contextmanager

@@ -11,6 +11,7 @@ import numpy as np
 from scoopsci.markup import as_facts, as_notes, as_table
 from scoopsci.moments import Moments
 from scoopsci.plots import plot_convergence, plot_receipt
+from scoopsci.wording import plural
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -116,11 +117,10 @@ class Estimate:
         if len(rows) > MOST_ROWS:
             rows = [*rows[:MOST_ROWS], [f"and {len(rows) - MOST_ROWS:,} more", ""]]
         all_at_once = ", all at once" if len(rows) > 1 else ""
-        workers = f"{self.n_workers:,} worker{'' if self.n_workers == 1 else 's'}"
         facts = {
-            "samples": f"{self.n_samples:,} in {self.n_blocks:,} blocks",
+            "samples": f"{self.n_samples:,} in {plural(self.n_blocks, 'block')}",
             "seed": str(self.seed),
-            "engine": f"{self.engine}, {workers}, {self.elapsed_s:.2f} s",
+            "engine": f"{self.engine}, {plural(self.n_workers, 'worker')}, {self.elapsed_s:.2f} s",
         }
         for name, factor in self.variance_reduction.items():
             facts[f"variance reduced by {name}"] = f"{factor:.3g} times"

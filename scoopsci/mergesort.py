@@ -20,6 +20,7 @@ from scoopsci.options import RunOptions, refuse_ledger
 from scoopsci.plots import CAUSES, plot_times
 from scoopsci.runs import hold_engine
 from scoopsci.sorting.phases import Phases, sort_array, sort_items
+from scoopsci.wording import plural
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -66,7 +67,7 @@ class SortResult:
         memory = "in shared memory" if self.in_shared_memory else f"{self.sent_bytes:,} bytes sent"
         return (
             f"{len(self.values):,} items sorted in {self.elapsed_s:.3f} s by {self.engine}, "
-            f"{self.n_workers} worker{'' if self.n_workers == 1 else 's'}, {memory}; largest "
+            f"{plural(self.n_workers, 'worker')}, {memory}; largest "
             f"partition {self.largest_share:.2f} of the mean"
         )
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from scoopsci.extras import import_extra
+from scoopsci.wording import plural
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -267,7 +268,7 @@ def plot_hosts(receipt: Mapping[str, Any], *, ax: Axes | None = None) -> Axes:
         ax = _open_axes(height=1.2 + 0.45 * max(1, len(blocks)))
     rates = [n * block_size / max(run["elapsed_s"], 1e-9) for n in blocks.values()]
     bars = ax.barh(
-        [f"{host}, {n_workers[host]} workers" for host in blocks], rates,
+        [f"{host}, {plural(n_workers[host], 'worker')}" for host in blocks], rates,
         height=0.55, color=COLOURS[0],
     )  # fmt: skip
     short = import_extra("matplotlib.ticker", "plot").EngFormatter()

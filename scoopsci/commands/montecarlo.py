@@ -18,12 +18,12 @@ from scoopsci.commands.options import (
     as_positive,
     as_seed,
     find_where,
-    plural,
     wants_progress,
 )
 from scoopsci.errors import NotConvergedError
 from scoopsci.estimates import Estimate
 from scoopsci.receipts import write_receipt
+from scoopsci.wording import plural
 
 __all__ = ["add_integrate", "add_pi"]
 

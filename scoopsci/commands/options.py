@@ -27,7 +27,6 @@ __all__ = [
     "as_seconds",
     "as_seed",
     "find_where",
-    "plural",
     "print_found",
     "wants_progress",
 ]
@@ -133,8 +132,3 @@ def print_found(text: str, found: dict[str, Any], options: argparse.Namespace) -
         write_receipt(as_plain(found), options.output)
     print(json.dumps(as_plain(found), allow_nan=False) if options.json else text)
     sys.stdout.flush()
-
-
-def plural(number: int, noun: str) -> str:
-    """Write a number with its noun."""
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"

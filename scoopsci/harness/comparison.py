@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from scoopsci.harness.rounds import Figure, find_break_even, format_seconds, paired_ratio
 from scoopsci.markup import as_notes, as_table
 from scoopsci.plots import plot_speedup, plot_times
+from scoopsci.wording import plural
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -343,7 +344,7 @@ def advise(rows: Sequence[Row], *, task_s: float, unit: str, n_bare: int, n_roun
         return f"{warning}run it serially: there is no other engine with the same results"
     low, high = best.speedup_interval
     span = f"95 % {low:.2f} to {high:.2f}" if n_rounds >= 6 else f"{low:.2f} to {high:.2f}"
-    rounds = f"{n_rounds} round{'' if n_rounds == 1 else 's'}"
+    rounds = plural(n_rounds, "round")
     found = f"{best.speedup:.2f} times as fast as serial ({span} in {rounds})"
     if low > 1.0:
         return (

@@ -19,6 +19,7 @@ from scoopsci.markup import as_notes, as_table
 from scoopsci.options import RunOptions, refuse_ledger
 from scoopsci.plots import plot_speedup
 from scoopsci.runs import hold_engine
+from scoopsci.wording import plural
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -106,7 +107,7 @@ class MapComparison:
     def _note(self) -> str:
         return (
             f"result {self.result}; {self.n_tasks:,} tasks of {1000 * self.task_s:g} ms; engine "
-            f"{self.engine}, {self.n_workers} worker{'' if self.n_workers == 1 else 's'}, started "
+            f"{self.engine}, {plural(self.n_workers, 'worker')}, started "
             f"in {self.start_up_s:.2f} s"
         )
 

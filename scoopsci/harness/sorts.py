@@ -19,6 +19,7 @@ from scoopsci.mergesort import SortResult, sort_and_describe
 from scoopsci.options import RunOptions, refuse_ledger
 from scoopsci.runs import hold_engine
 from scoopsci.streams import check_seed
+from scoopsci.wording import plural
 
 __all__ = ["SortComparison", "advise", "measure_sort"]
 
@@ -79,7 +80,7 @@ class SortComparison:
         ways = {
             "Python's sorted": self.serial_elapsed_s,
             "merge_sort on one core": self.one_core_elapsed_s,
-            f"merge_sort on engine {self.engine}, {self.n_workers} workers": self.elapsed_s,
+            f"merge_sort, {self.engine}, {plural(self.n_workers, 'worker')}": self.elapsed_s,
         }
         rows = [
             [way, f"{elapsed_s:.3f}", f"{self.serial_elapsed_s / elapsed_s:.2f}"]
@@ -89,7 +90,7 @@ class SortComparison:
         return as_table(["way", "seconds", "speed-up"], rows) + as_notes([first, last])
 
     def __str__(self) -> str:
-        workers = f"{self.n_workers} worker{'' if self.n_workers == 1 else 's'}"
+        workers = plural(self.n_workers, "worker")
         memory = "through shared memory" if self.in_shared_memory else "without shared memory"
         in_order = "in order" if self.sorted else "NOT IN ORDER"
         complete = "the same items" if self.same_multiset else "NOT THE SAME ITEMS"

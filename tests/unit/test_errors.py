@@ -103,7 +103,7 @@ REMEDIES = {
     errors.TaskError: r"block 0 failed on host .* \(running\): LookupError.*the user's own",
     errors.PoisonTaskError: r"block \d+ ended its worker",
     errors.HostfileError: r"hostfile, line 3: .*\$\(reboot\)",
-    errors.ExtraMissingError: r"nonesuch cannot be imported \(No module.*\); pip install 'scoopsci\[plot\]'",
+    errors.ExtraMissingError: r"nonesuch cannot be imported \(.*\); pip install 'scoopsci\[plot\]'",
     errors.InstallError: r"nonesuch must be installed here; try",
     errors.LedgerError: r"run\.ledger .*another run: seed is 1 there and 2 here; .*another file",
     errors.NotConvergedError: r"0\.01 is not reached: max_samples = 5,000 .*5,000 samples give",
