@@ -15,10 +15,12 @@ from matplotlib.collections import PolyCollection
 from matplotlib.colors import to_rgb
 
 import scoopsci
-from scoopsci import ExtraMissingError, plots
+import scoopsci.plots
+from scoopsci import ExtraMissingError
 from scoopsci.compare import compare
 
 mpl.use("Agg")
+plots: Any = scoopsci.plots
 
 
 @pytest.fixture(autouse=True)
@@ -30,12 +32,13 @@ def close_figures() -> Iterator[None]:
 @pytest.fixture(scope="module", autouse=True)
 def fonts() -> None:
     """Let Matplotlib open what it keeps open."""
-    plt.figure().subplots().set(title="π ± σ", xscale="log", xlim=(1, 1e9))
+    ax: Any = plt.figure().subplots()
+    ax.set(title="π ± σ", xscale="log", xlim=(1, 1e9))
     plt.gcf().canvas.draw()
 
 
 @pytest.fixture(scope="module")
-def found() -> scoopsci.PiEstimate:
+def found() -> Any:
     return scoopsci.pi(40_000_000, seed=1, block_size=1 << 20, engine="processes", n_workers=2)
 
 
@@ -55,14 +58,14 @@ def widths(ax: Any) -> list[float]:
 
 
 class TestConvergence:
-    def test_line_and_band_are_the_estimate(self, found: scoopsci.PiEstimate) -> None:
+    def test_line_and_band_are_the_estimate(self, found: Any) -> None:
         ax = found.plot(truth=np.pi)
         line = ax.lines[0]
         assert line.get_xdata().tolist() == found.convergence["n_samples"].tolist()
         assert line.get_ydata().tolist() == found.convergence["value"].tolist()
         band = ax.collections[0]
         assert isinstance(band, PolyCollection)
-        edges = band.get_paths()[0].vertices
+        edges: Any = band.get_paths()[0].vertices
         (at_end,) = {float(x) for x in [found.n_samples] if x in edges[:, 0]}
         heights = edges[edges[:, 0] == at_end][:, 1]
         assert heights.min() == pytest.approx(found.value - found.half_width)
@@ -74,7 +77,7 @@ class TestConvergence:
         def draw(rng: np.random.Generator, size: int) -> Any:
             return rng.normal([1.0, 2.0, 3.0], size=(size, 3))
 
-        vector = scoopsci.estimate(draw, 100_000, seed=1, engine="serial")
+        vector: Any = scoopsci.estimate(draw, 100_000, seed=1, engine="serial")
         ax = vector.plot()
         assert [line.get_ydata()[-1] for line in ax.lines] == vector.value.tolist()
         assert len({line.get_marker() for line in ax.lines}) == 3
@@ -89,7 +92,7 @@ class TestConvergence:
 
 class TestSpeedup:
     def test_of_a_comparison(self) -> None:
-        comparison = compare("pi", ["processes"], n_workers=2, n_rounds=1, n_points=100_000)
+        comparison: Any = compare("pi", ["processes"], n_workers=2, n_rounds=1, n_points=100_000)
         ax = comparison.plot()
         assert widths(ax) == [row.speedup for row in comparison.rows]
         assert [text.get_text() for text in ax.get_yticklabels()] == ["serial", "processes"]
@@ -100,7 +103,7 @@ class TestSpeedup:
         for i, row in enumerate(comparison.rows):
             assert drawn[:, i].tolist() == [getattr(row, cause) for cause in plots.CAUSES]
         with pytest.raises(ValueError, match="'speedup' or 'times', got 'pie'"):
-            comparison.plot("pie")  # type: ignore[arg-type]
+            comparison.plot("pie")
 
     def test_scaling_has_the_ideal_line(self) -> None:
         ax = plots.plot_scaling([1, 2, 4], [1.0, 1.9, 3.1], [(1, 1), (1.8, 2.0), (2.9, 3.3)])
@@ -147,7 +150,7 @@ class TestRun:
         assert widths(ax) == [0.0, 1.0, 2.0, 3.0, 4.0]
         assert len({patch.get_hatch() for patch in ax.patches}) == len(plots.CAUSES)
 
-    def test_of_a_real_run(self, found: scoopsci.PiEstimate) -> None:
+    def test_of_a_real_run(self, found: Any) -> None:
         ax = found.plot("workers")
         n_spans = sum(len(worker["spans"]) for worker in found.receipt["run"]["workers"])
         assert sum(len(c.get_paths()) for c in ax.collections) == n_spans >= 2
@@ -162,7 +165,7 @@ class TestRun:
             plots.plot_receipt(kind, receipt(0))
 
     @pytest.mark.parametrize("kind", ["pie", "", None])
-    def test_others_are_refused(self, found: scoopsci.PiEstimate, kind: Any) -> None:
+    def test_others_are_refused(self, found: Any, kind: Any) -> None:
         with pytest.raises(ValueError, match=f"workers, hosts, times; got {kind!r}"):
             found.plot(kind)
         with pytest.raises(ValueError, match="truth is drawn with the convergence"):
@@ -170,12 +173,12 @@ class TestRun:
 
 
 class TestLook:
-    def test_axes_that_are_given_are_used(self, found: scoopsci.PiEstimate) -> None:
-        ax = plt.figure().subplots()
+    def test_axes_that_are_given_are_used(self, found: Any) -> None:
+        ax: Any = plt.figure().subplots()
         assert found.plot(ax=ax) is ax
         assert len(plt.get_fignums()) == 1
 
-    def test_a_white_ground_shows_on_a_dark_page(self, found: scoopsci.PiEstimate) -> None:
+    def test_a_white_ground_shows_on_a_dark_page(self, found: Any) -> None:
         with plt.style.context("dark_background"):
             ax = found.plot()
             ax.figure.canvas.draw()
@@ -188,7 +191,7 @@ class TestLook:
         assert len(plots.COLOURS) == len(plots.HATCHES) == len(set(plots.HATCHES))
 
     def test_without_matplotlib_the_extra_is_named(
-        self, found: scoopsci.PiEstimate, monkeypatch: pytest.MonkeyPatch
+        self, found: Any, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         real = builtins.__import__
 
