@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Unpack, cast
 
 import numpy as np
@@ -53,7 +53,7 @@ class SortResult:
         Whether workers found all values in shared memory, so that none had to be sent.
     """
 
-    values: Any
+    values: Any = field(repr=False)
     engine: str
     n_workers: int
     elapsed_s: float

@@ -111,6 +111,7 @@ def test_sorts() -> None:
     result = sort_and_describe(list(range(100)), engine="serial")
     assert str(result).startswith("100 items sorted in ")
     assert {str(result), *CAUSES.values()} <= set(read(result))
+    assert "values" not in repr(result), "notebooks store it beside the table"
 
 
 def test_pool() -> None:
