@@ -1,6 +1,7 @@
 # make pi     sets up and runs the main job on this machine
 # make test   sets up and runs all tests but the slow ones
 # make lint   ruff, mypy, import-linter
+# make notebooks  runs the notebooks, and stores them with their outputs
 # make bench  measures, writes benchmarks/results/ and the tables of the README; with QUICK=1, for
 #             2 minutes and into a scratch folder
 
@@ -13,7 +14,7 @@ PYTEST_ARGS ?= -m "not slow"
 PARALLEL := tests/unit tests/property tests/statistics
 SERIAL := $(filter-out $(PARALLEL) %__pycache__,$(patsubst %/,%,$(wildcard tests/*/)))
 
-.PHONY: pi test lint bench clean
+.PHONY: pi test lint notebooks bench clean
 
 pi: $(VENV)/installed
 	$(BIN)/python -m scoop --quiet --hostfile hostfile scoopsci/montecarlo.py --points $(POINTS)
@@ -27,6 +28,9 @@ lint: $(VENV)/installed-test
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --config setup.cfg
+
+notebooks: $(VENV)/installed-test
+	$(BIN)/python -m tests.notebooks.execute
 
 bench: $(VENV)/installed-test
 	$(BIN)/python -m benchmarks $(if $(QUICK),--quick)
