@@ -205,12 +205,15 @@ resources.close()
 # The workers of SCOOP are started before the program, by `python -m scoop` or `scoopsci run`. So
 # that engine cannot be opened in a notebook. `compare` runs whole programs, each on one engine,
 # from its start to its end; so start-up counts. Beside them it runs bare processes, which share the
-# work and say nothing to each other: what they reach is the limit. Then it advises. Two rounds are
-# enough to compare the bits, and few to compare the times: take nine for that.
+# work and say nothing to each other: what they reach is the limit. Then it advises. The work is as
+# many points as this process counts in about a second. Two rounds are enough to compare the bits,
+# and few to compare the times: take nine for that.
 
 # %%
+n_tried = 100_000_000
+tried_s = min(scoopsci.pi(n_tried, seed=1, engine="serial").elapsed_s for _ in range(2))
 comparison = compare(
-    "pi", ["pool", "scoop"], n_workers=2, n_rounds=2, n_points=2_000_000_000, seed=1,
+    "pi", ["pool", "scoop"], n_workers=2, n_rounds=2, n_points=round(n_tried / tried_s), seed=1,
     progress=True,
 )  # fmt: skip
 comparison

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import base64
 import shutil
+import socket
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ import jupytext
 import nbformat
 import pytest
 from jupyter_core.utils import ensure_event_loop
+from nbformat.v4 import new_code_cell, new_notebook, new_output
 
 from tests.conftest import wait_for_ends
 from tests.lan import PLAIN, PYTHON, REPOSITORY, Lan
@@ -77,6 +79,39 @@ def check_shows_the_same(notebook: Any, name: str) -> None:
     cells, stored = code_cells(notebook), code_cells(read_stored(name))
     for cell, expected in zip(cells, stored, strict=True):
         assert shown_by(cell) == shown_by(expected), cell.source
+
+
+def show(*outputs: Any, tags: Sequence[str] = ()) -> Any:
+    """Return a notebook of one cell that has shown something."""
+    cell = new_code_cell(outputs=list(outputs), metadata={"tags": list(tags)})  # type: ignore[no-untyped-call]
+    return new_notebook(cells=[cell])  # type: ignore[no-untyped-call]
+
+
+def write(text: str) -> Any:
+    return new_output("stream", text=text)  # type: ignore[no-untyped-call]
+
+
+def draw(html: str) -> Any:
+    return new_output("display_data", data={"text/html": html})  # type: ignore[no-untyped-call]
+
+
+def test_what_is_private_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(socket, "gethostname", lambda: "my-machine")
+    for text in ("my-machine", "/tmp/x", "('/home/someone/a')", "file:///root/x"):
+        assert find_private(show(write(f"a {text} b")))
+        assert find_private(show(draw(f"<td>{text}</td>")))
+    assert find_private(show(write("1/2 of a/tmp, 5 µs/call"), draw("<td>localhost</td>"))) == []
+
+
+def test_deterministic_outputs_are_compared_whole() -> None:
+    def shown(*outputs: Any, tags: Sequence[str] = ()) -> list[Any]:
+        return shown_by(show(*outputs, tags=tags).cells[0])
+
+    for one, other in ((write("1"), write("2")), (draw("1"), draw("2"))):
+        assert shown(one) == shown(other)
+        assert shown(one, tags=["deterministic"]) != shown(other, tags=["deterministic"])
+    assert shown(write("1")) != shown(draw("1"))
+    assert shown(write("1")) != shown(write("1"), draw("1"))
 
 
 def test_there_are_five() -> None:
