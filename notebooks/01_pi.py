@@ -168,7 +168,7 @@ pool.shutdown()
 # %% tags=["deterministic"]
 low, high = found.interval
 print("serial and distributed give the same bits:", same_bits)
-print(f"π to a stated error takes {found.n_samples:,} points: {found}")
+print(f"π to a half-width of 1e-4: {found}")
 print("the interval holds π:", bool(low <= np.pi <= high))
 print("the share of intervals that do is as promised:", abs(n_held - expected) <= 3 * deviation)
 

@@ -74,8 +74,8 @@ print("without a program around:", ", ".join(sorted(own & set(engines))))
 
 # %% [markdown]
 # Any `concurrent.futures.Executor` is an engine, too. It stays yours to shut down. Threads share
-# one Python and so one core, unless NumPy or the like computes. Here they show the least that a
-# round trip can cost.
+# one Python and so one core, unless NumPy or the like computes. Here they show what a round trip
+# costs without another process.
 
 # %%
 spawn = multiprocessing.get_context("spawn")
