@@ -206,16 +206,16 @@ resources.close()
 # that engine cannot be opened in a notebook. `compare` runs whole programs, each on one engine,
 # from its start to its end; so start-up counts. Beside them it runs bare processes, which share the
 # work and say nothing to each other: what they reach is the limit. Then it advises. The work is as
-# many points as this process counts in about a second. Two rounds are enough to compare the bits,
-# and few to compare the times: take nine for that.
+# many points as this process counts in about half a second. Two rounds are enough to compare the
+# bits, and few to compare the times: take nine for that.
 
 # %%
 n_tried = 100_000_000
 tried_s = min(scoopsci.pi(n_tried, seed=1, engine="serial").elapsed_s for _ in range(2))
+n_points = round(0.5 * n_tried / tried_s)
 comparison = compare(
-    "pi", ["pool", "scoop"], n_workers=2, n_rounds=2, n_points=round(n_tried / tried_s), seed=1,
-    progress=True,
-)  # fmt: skip
+    "pi", ["pool", "scoop"], n_workers=2, n_rounds=2, n_points=n_points, seed=1, progress=True
+)
 comparison
 
 # %%
