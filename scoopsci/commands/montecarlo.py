@@ -18,6 +18,7 @@ from scoopsci.commands.options import (
     as_positive,
     as_seed,
     find_where,
+    report,
     wants_progress,
 )
 from scoopsci.errors import NotConvergedError
@@ -115,6 +116,7 @@ def _run_pi(options: argparse.Namespace) -> None:
     result, shortfall = _try(partial(scoopsci.pi, **_sampling(options, "points")))
     assert isinstance(result, scoopsci.PiEstimate)
     _print_estimate("π ≈ ", result, {"n_inside": result.n_inside}, options)
+    report(result, options, result.seed)
     if shortfall is not None:
         raise shortfall
 
@@ -154,6 +156,7 @@ def _run_integrate(options: argparse.Namespace) -> None:
     )
     result, shortfall = _try(sample)
     _print_estimate("", result, {}, options)
+    report(result, options, result.seed)
     if shortfall is not None:
         raise shortfall
 

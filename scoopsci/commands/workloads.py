@@ -14,6 +14,7 @@ from scoopsci.commands.options import (
     as_seed,
     find_where,
     print_found,
+    report,
     wants_progress,
 )
 from scoopsci.harness.methods import compare_methods
@@ -103,11 +104,13 @@ def _run_mapreduce(options: argparse.Namespace) -> None:
         **find_where(options),
     )
     print_found(str(found), dataclasses.asdict(found), options)
+    report(found, options)
 
 
 def _run_sort(options: argparse.Namespace) -> None:
     found = measure_sort(options.items, seed=options.seed, **find_where(options))
     print_found(str(found), dataclasses.asdict(found), options)
+    report(found, options, found.seed)
 
 
 def _run_compare(options: argparse.Namespace) -> None:
@@ -127,3 +130,4 @@ def _run_compare(options: argparse.Namespace) -> None:
         progress=wants_progress(options),
     )
     print_found(str(found), found.as_dict(), options)
+    report(found, options, found.facts["options"].get("seed"))
