@@ -44,6 +44,7 @@ from scoopsci.errors import (
     ScoopsciError,
     WorkerLostError,
 )
+from scoopsci.reporting import ProgressCallback
 
 __all__ = [
     "Engine",
@@ -165,6 +166,8 @@ class Engine(Executor):
         Name of the engine.
     mixed : bool
         As given.
+    watchers : list of callable
+        Each gets a `scoopsci.reporting.Progress` whenever a task of a run ends, and when it ends.
     """
 
     def __init__(
@@ -186,6 +189,7 @@ class Engine(Executor):
         self._open = True
         self._lock = Lock()
         self._in_flight: set[TaskFuture] = set()
+        self.watchers: list[ProgressCallback] = []
 
     def __repr__(self) -> str:
         return f"<Engine {self.name!r}, {self.n_workers} workers>"
@@ -194,6 +198,24 @@ class Engine(Executor):
     def n_workers(self) -> int:
         """Number of workers; 0 where the engine cannot tell."""
         return self._n_workers
+
+    def status(self) -> dict[str, Any] | None:
+        """Return what the engine can tell of its hosts, workers and tasks, if anything.
+
+        Returns
+        -------
+        dict or None
+            See `scoopsci.pool.driver.PoolDriver.status`; None where only runs tell anything.
+
+        Raises
+        ------
+        EngineError, RuntimeError
+            If the engine does not answer, has failed, or has been shut down.
+        """
+        # An executor of another library may use the name for something else.
+        ask = None if self._plain else getattr(self._executor, "status", None)
+        found: dict[str, Any] | None = None if ask is None else ask()
+        return found
 
     def for_runs(self) -> Engine:
         """Return the engine in the form that `scoopsci.dispatch` asks for."""

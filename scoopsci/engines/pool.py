@@ -38,13 +38,19 @@ class _PoolEngine(Engine):
         """Number of workers."""
         return self._driver.n_workers
 
+    def status(self) -> dict[str, Any]:
+        """Return how the hosts, workers and tasks are."""
+        return self._driver.status()
+
 
 class _RunsEngine(_PoolEngine):
     """The engine for runs, which send lost blocks again by themselves."""
 
-    def __init__(self, driver: PoolDriver, *, mixed: bool) -> None:
-        self._driver = driver
-        super().__init__("pool", contextlib.nullcontext((driver, driver.n_workers)), mixed=mixed)
+    def __init__(self, pool: Pool) -> None:
+        self._driver = driver = pool._driver
+        carrier = contextlib.nullcontext((driver, driver.n_workers))
+        super().__init__("pool", carrier, mixed=pool.mixed)
+        self.watchers = pool.watchers
 
 
 class Pool(_PoolEngine):
@@ -152,7 +158,7 @@ class Pool(_PoolEngine):
 
     def for_runs(self) -> Engine:
         """Return the engine that reports a lost task rather than send it again."""
-        return _RunsEngine(self._driver, mixed=self.mixed)
+        return _RunsEngine(self)
 
     def submit_within(
         self, timeout: float, fn: Callable[..., Any], /, *args: Any, **kwargs: Any
