@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -33,6 +33,24 @@ class Progress:
         Time that workers have spent on blocks, all together.
     estimate, half_width : float, ndarray or None
         At the last check of a run that stops at a half-width; ``n_blocks`` is then a forecast.
+    workload : str
+        What is run; with ``started_s`` it identifies the run.
+    started_s : float
+        Unix time of the start.
+    n_workers : int
+        Workers alive.
+    n_samples : int or None
+        Samples drawn, in Monte Carlo.
+    unit : str
+        What a block is called.
+    losses : sequence of mapping
+        Each with ``at_s`` (since the start), ``host``, ``why`` and ``n_blocks``.
+    workers : iterable of mapping
+        Each with ``host``, ``pid``, ``n_blocks`` and ``elapsed_s``; it changes with the run.
+    ended : bool
+        Whether this is the last word of the run.
+    n_retried : int
+        Blocks tried again after an error of their own.
     """
 
     n_done: int
@@ -44,6 +62,15 @@ class Progress:
     worker_s: float = 0.0
     estimate: Any = None
     half_width: Any = None
+    workload: str = ""
+    started_s: float = 0.0
+    n_workers: int = 0
+    n_samples: int | None = None
+    unit: str = "blocks"
+    losses: Sequence[Mapping[str, Any]] = ()
+    workers: Iterable[Mapping[str, Any]] = ()
+    ended: bool = False
+    n_retried: int = 0
 
     @property
     def remaining_s(self) -> float | None:

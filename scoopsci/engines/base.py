@@ -24,7 +24,8 @@ from functools import cache
 from importlib.metadata import EntryPoints, entry_points, metadata
 from threading import Lock
 from types import TracebackType
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
+from weakref import WeakSet
 
 from scoopsci.arguments import check_count
 from scoopsci.engines.byvalue import users_modules
@@ -45,6 +46,9 @@ from scoopsci.errors import (
     WorkerLostError,
 )
 from scoopsci.reporting import ProgressCallback
+
+if TYPE_CHECKING:
+    from scoopsci.dashboard import Dashboard
 
 __all__ = [
     "Engine",
@@ -190,6 +194,7 @@ class Engine(Executor):
         self._lock = Lock()
         self._in_flight: set[TaskFuture] = set()
         self.watchers: list[ProgressCallback] = []
+        self._boards: WeakSet[Dashboard] = WeakSet()
 
     def __repr__(self) -> str:
         return f"<Engine {self.name!r}, {self.n_workers} workers>"
@@ -216,6 +221,41 @@ class Engine(Executor):
         ask = None if self._plain else getattr(self._executor, "status", None)
         found: dict[str, Any] | None = None if ask is None else ask()
         return found
+
+    def dashboard(self, port: int = 0) -> Dashboard:
+        """Open a page that shows what the engine does, in a browser on this machine.
+
+        Parameters
+        ----------
+        port : int
+            Of 127.0.0.1; by default any that is free.
+
+        Returns
+        -------
+        Dashboard
+            With its address as ``url``. It is closed with the engine, or by its ``close``.
+
+        Raises
+        ------
+        EngineUnavailableError
+            If the package is missing that serves it.
+        RuntimeError
+            If the engine has been shut down.
+        OSError
+            If the port is taken.
+        """
+        if not self._open:
+            raise RuntimeError(f"engine {self.name!r} has been shut down, and has nothing to show")
+        try:
+            from scoopsci.dashboard import Dashboard
+        except ImportError as error:
+            raise EngineUnavailableError(
+                f"the live page needs a package that is missing ({error}); pip install "
+                "'scoopsci[dashboard]'"
+            ) from error
+        board = Dashboard(self, port)
+        self._boards.add(board)
+        return board
 
     def for_runs(self) -> Engine:
         """Return the engine in the form that `scoopsci.dispatch` asks for."""
@@ -321,6 +361,8 @@ class Engine(Executor):
                 self._carrier.__exit__(kind, error, None)
         finally:
             self._modules.__exit__(None, None, None)
+            for board in list(self._boards):
+                board.close()
 
 
 def open_engine(

@@ -162,7 +162,7 @@ class PoolDriver(Executor):
         """Number of workers wanted."""
         return sum(host["n_wanted"] or 0 for host in self.hosts)
 
-    def status(self, timeout_s: float = 5.0) -> dict[str, Any]:
+    def status(self, timeout_s: float = 2.0) -> dict[str, Any]:
         """Ask the broker how the pool is, from any thread but the driver's own.
 
         Parameters
