@@ -156,6 +156,9 @@ class Fold(Generic[P]):
     ----------
     merge : callable
         ``merge(left, right)``; the left partial is always that of the lower blocks.
+    note : callable, optional
+        ``note(n_blocks, partial)`` gets the partial of the first 1, 2, 4, … blocks as soon as
+        there is one, but for those that came merged already.
 
     Examples
     --------
@@ -168,8 +171,11 @@ class Fold(Generic[P]):
     '(((01)(23))4)'
     """
 
-    def __init__(self, merge: Callable[[P, P], P]) -> None:
+    def __init__(
+        self, merge: Callable[[P, P], P], note: Callable[[int, P], object] | None = None
+    ) -> None:
         self._merge = merge
+        self._note = note
         self._starts: list[int] = []  # ascending; the ranges held are disjoint
         self._held: dict[int, tuple[Range, P]] = {}
         self.n_blocks = 0
@@ -206,7 +212,12 @@ class Fold(Generic[P]):
         blocks.check()
         if self.covers(blocks):
             return False
-        while (held := self._held.get(blocks.sibling.start)) and held[0] == blocks.sibling:
+        while True:
+            if self._note is not None and blocks.start == 0:
+                self._note(blocks.stop, partial)
+            held = self._held.get(blocks.sibling.start)
+            if held is None or held[0] != blocks.sibling:
+                break
             sibling, other = held
             if sibling.start < blocks.start:
                 blocks, partial = Range(sibling.start, blocks.stop), self._merge(other, partial)

@@ -26,7 +26,7 @@ from scoopsci.harness.comparison import BARE, Comparison, Row, summarise
 from scoopsci.harness.rounds import count_processors, describe_machine, interleave
 from scoopsci.harness.workloads import Workload, find_workload
 from scoopsci.hosts import Host, read_hostfile, to_plain_scoop
-from scoopsci.reporting import Progress, ProgressCallback
+from scoopsci.reporting import Progress, ProgressCallback, ProgressOption, open_progress
 from scoopsci.streams import check_seed
 
 __all__ = ["Comparison", "Row", "compare"]
@@ -51,7 +51,7 @@ def compare(
     seed: int | None = None,
     hostfile: str | os.PathLike[str] | None = None,
     timeout: float = 3600.0,
-    progress: ProgressCallback | None = None,
+    progress: ProgressOption = None,
 ) -> Comparison:
     """Run a workload on several engines, and say which one to use.
 
@@ -89,8 +89,8 @@ def compare(
         temporary files.
     timeout : float
         Seconds that a single run may take.
-    progress : callable, optional
-        Gets a `scoopsci.reporting.Progress` of runs before each of them.
+    progress : bool, callable or bar, optional
+        See `scoopsci.reporting.open_progress`; the blocks are runs here.
 
     Returns
     -------
@@ -136,7 +136,8 @@ def compare(
         name: partial(runs.run_engine, name) for name in names
     }
     ways[BARE] = runs.run_bare
-    rounds = interleave(ways, n_rounds, tell=_make_teller(progress, n_rounds * len(ways)))
+    with open_progress(progress) as show:
+        rounds = interleave(ways, n_rounds, tell=_make_teller(show, n_rounds * len(ways)))
     return summarise(
         rounds,
         workload=workload,
@@ -207,13 +208,12 @@ def _count_workers(n_workers: int | None, hosts: Sequence[Host]) -> int:
 def _make_teller(progress: ProgressCallback | None, n_runs: int) -> Callable[[int], None] | None:
     if progress is None:
         return None
-    if not callable(progress):
-        raise TypeError(f"progress must be callable, got {progress!r}")
     start_s = time.monotonic()
 
     def tell(n_done: int) -> None:
         elapsed_s = time.monotonic() - start_s
-        progress(Progress(n_done, n_runs, int(n_done < n_runs), 0, elapsed_s))
+        in_flight = int(n_done < n_runs)
+        progress(Progress(n_done, n_runs, in_flight, 0, elapsed_s, unit="runs"))
 
     return tell
 

@@ -32,7 +32,7 @@ from scoopsci.errors import (
 )
 from scoopsci.ledger import Ledger
 from scoopsci.options import LOSSES_PER_DEATH, DispatchOptions
-from scoopsci.reporting import Progress
+from scoopsci.reporting import Progress, ProgressCallback
 from scoopsci.stopping import Supply, describe_sizes
 from scoopsci.workers import Workers, with_numerics
 
@@ -53,6 +53,9 @@ LEAST_CHUNK_S = 0.003
 
 #: Nor do a chunk's inputs and results take more than this, by the blocks so far.
 CHUNK_BYTES = 1 << 20
+
+#: Losses that a run remembers.
+MOST_LOSSES = 100
 
 #: Results that wait for their turn may take this much memory before new blocks have to wait.
 HELD_BYTES = 1 << 28
@@ -83,6 +86,8 @@ class Dispatch(Generic[P]):
         yielded. With a supply, it may also hold what this run has no use for.
     stand_in : callable, optional
         ``stand_in(error)`` is the partial of a block that fails; by default the error is raised.
+    tell : callable, optional
+        Gets the state of the run whenever a task has ended.
     """
 
     def __init__(
@@ -95,6 +100,7 @@ class Dispatch(Generic[P]):
         n_blocks: int | None = None,
         ledger: Ledger | None = None,
         stand_in: Callable[[TaskError], P] | None = None,
+        tell: ProgressCallback | None = None,
     ) -> None:
         self._engine = engine
         self._options = options
@@ -104,6 +110,7 @@ class Dispatch(Generic[P]):
         self._n_blocks = n_blocks
         self._ledger = ledger
         self._stand_in = stand_in
+        self._tell = tell
         self._recorded = deque(
             ledger.find_ranges(None if self._supply is None else self._supply.n_blocks)
             if ledger is not None
@@ -121,9 +128,10 @@ class Dispatch(Generic[P]):
         self._travelled_bytes = 0
         self._start_s = time.monotonic()
         self.n_lost = 0
+        self.losses: deque[dict[str, Any]] = deque(maxlen=MOST_LOSSES)
         self.n_retried = 0
         self.n_recalled = 0
-        self.workers = Workers(mixed=options.mixed or engine.mixed)
+        self.workers = Workers(mixed=options.mixed or engine.mixed, start_s=self._start_s)
         for facts in ledger.find_numerics() if ledger is not None else ():
             self.workers.compare(facts)
 
@@ -136,7 +144,8 @@ class Dispatch(Generic[P]):
                     break
                 for future in self._wait():
                     yield from self._settle(self._in_flight.pop(future), future)
-                    self._report()
+                    if self._tell is not None:
+                        self._tell(self.state())
             if self._inputs.error is not None:
                 raise self._inputs.error
             if self._recorded and self._supply is None:
@@ -178,7 +187,8 @@ class Dispatch(Generic[P]):
             "n_retried_tasks": self.n_retried,
             "n_recalled_blocks": self.n_recalled,
             "mixed": self.workers.differ,
-            "workers": list(self.workers),
+            "losses": list(self.losses),
+            "workers": self.workers.describe(),
         }
 
     def _fill(self) -> Iterator[tuple[Range, P]]:
@@ -341,6 +351,14 @@ class Dispatch(Generic[P]):
         self, chunk: Chunk, error: WorkerLostError, *, by_task: bool
     ) -> Iterator[tuple[Range, P]]:
         self.n_lost += 1
+        self.losses.append(
+            {
+                "at_s": round(self.elapsed_s, 3),
+                "host": error.host or "",
+                "n_blocks": len(chunk),
+                "why": str(error),
+            }
+        )
         if len(chunk) > 1:
             self._again.extend(chunk.split(LOST_PARTS))
             return
@@ -396,19 +414,21 @@ class Dispatch(Generic[P]):
         sent_bytes = report["sent_bytes"] - chunk.shared_bytes
         self._travelled_bytes += sent_bytes + report["returned_bytes"]
 
-    def _report(self) -> None:
-        if self._options.progress is not None:
-            self._options.progress(
-                Progress(
-                    n_done=self._counted.n_blocks,
-                    n_blocks=self._n_expected(),
-                    n_recalled=self.n_recalled,
-                    worker_s=self.workers.computing_s,
-                    n_in_flight=len(self._in_flight),
-                    n_lost=self.n_lost,
-                    elapsed_s=self.elapsed_s,
-                )
-            )
+    def state(self) -> Progress:
+        """Return how far the run is."""
+        return Progress(
+            n_done=self._counted.n_blocks,
+            n_blocks=self._n_expected(),
+            n_recalled=self.n_recalled,
+            worker_s=self.workers.computing_s,
+            n_in_flight=len(self._in_flight),
+            n_lost=self.n_lost,
+            n_retried=self.n_retried,
+            n_workers=self._engine.n_workers,
+            elapsed_s=self.elapsed_s,
+            workers=self.workers,
+            losses=self.losses,
+        )
 
     def _leave(self) -> None:
         """Cancel what has not started; what has ended meanwhile is recorded, not lost."""

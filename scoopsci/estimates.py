@@ -55,6 +55,9 @@ class Estimate:
         Number of its workers.
     elapsed_s : float
         Seconds that the run took.
+    convergence : dict
+        How it came about: the ``value`` and ``half_width`` of the first ``n_samples``, at powers of
+        two of the blocks and at the end, each an array of shape (m,) or (m, k).
     variance_reduction : dict
         For each method of `scoopsci.variance` that was used, by its name, how many times fewer
         evaluations the same error took than without it.
@@ -75,6 +78,7 @@ class Estimate:
     engine: str
     n_workers: int
     elapsed_s: float
+    convergence: dict[str, Any] = field(default_factory=dict, repr=False)
     variance_reduction: dict[str, float] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     receipt: dict[str, Any] = field(default_factory=dict, repr=False)

@@ -287,7 +287,7 @@ def _carry_out(
 ) -> E:
     """Run an estimator, and make an estimate and a receipt of what it says."""
     options = {"seed": seed, "block_size": sampling.block_size, **more}
-    sampling.run(estimator, {**what, **options})
+    sampling.run(estimator, {**what, **options}, unit=unit)
     counts: dict[str, Any] = {
         "n_samples": sampling.n_samples,
         "n_blocks": sampling.n_blocks,

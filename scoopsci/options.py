@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, TypedDict
 
 from scoopsci.arguments import check_count, check_seconds
-from scoopsci.reporting import ProgressCallback
+from scoopsci.reporting import ProgressOption, check_progress
 
 __all__ = ["CHUNK_TARGET_S", "DispatchOptions", "RunOptions", "refuse_ledger", "split_options"]
 
@@ -56,7 +56,7 @@ class RunOptions(TypedDict, total=False):
     mixed: bool
     window: int | None
     chunk_target_s: float | None
-    progress: ProgressCallback | None
+    progress: ProgressOption | None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -79,8 +79,9 @@ class DispatchOptions:
     chunk_target_s : float, optional
         Time that a chunk of blocks should take, in seconds; by default 0.1, and in runs of more
         than 4 s a fortieth of the time so far, up to 0.5.
-    progress : callable, optional
-        Gets a `scoopsci.reporting.Progress` whenever a task ends.
+    progress : bool, callable or bar, optional
+        True draws a bar in a terminal or notebook; a callable gets a `scoopsci.reporting.Progress`
+        whenever a task ends; and a bar like tqdm's, or its class, is moved on.
 
     Raises
     ------
@@ -94,13 +95,12 @@ class DispatchOptions:
     mixed: bool = False
     window: int | None = None
     chunk_target_s: float | None = None
-    progress: ProgressCallback | None = None
+    progress: ProgressOption | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.mixed, bool):
             raise TypeError(f"mixed must be True or False, got {self.mixed!r}")
-        if self.progress is not None and not callable(self.progress):
-            raise TypeError(f"progress must be callable, got {self.progress!r}")
+        check_progress(self.progress)
         if self.chunk_target_s is not None:
             check_seconds("chunk_target_s", self.chunk_target_s)
         check_count("retries", self.retries, least=0)

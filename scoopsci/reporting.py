@@ -1,14 +1,20 @@
-"""Progress: what a run tells while it is under way."""
+"""Progress: what a run tells while it is under way, and to whom."""
 
 from __future__ import annotations
 
 import contextlib
-import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, Protocol, TypeAlias, runtime_checkable
 
-__all__ = ["Progress", "ProgressCallback", "show_progress"]
+__all__ = [
+    "Bar",
+    "Progress",
+    "ProgressCallback",
+    "ProgressOption",
+    "check_progress",
+    "open_progress",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,37 +26,38 @@ class Progress:
     n_done : int
         Blocks counted.
     n_blocks : int or None
-        Blocks in all, where that is known.
+        Blocks in all, where that is known; a forecast in a run that stops at a half-width.
     n_in_flight : int
         Tasks submitted and not ended.
     n_lost : int
-        Tasks lost with their workers so far.
+        Tasks lost with their workers so far, and sent again.
     elapsed_s : float
         Time since the start.
     n_recalled : int
         Of the blocks counted, those that a ledger held.
     worker_s : float
         Time that workers have spent on blocks, all together.
-    estimate, half_width : float, ndarray or None
-        At the last check of a run that stops at a half-width; ``n_blocks`` is then a forecast.
-    workload : str
-        What is run; with ``started_s`` it identifies the run.
-    started_s : float
-        Unix time of the start.
-    n_workers : int
-        Workers alive.
-    n_samples : int or None
-        Samples drawn, in Monte Carlo.
-    unit : str
-        What a block is called.
-    losses : sequence of mapping
-        Each with ``at_s`` (since the start), ``host``, ``why`` and ``n_blocks``.
-    workers : iterable of mapping
-        Each with ``host``, ``pid``, ``n_blocks`` and ``elapsed_s``; it changes with the run.
-    ended : bool
-        Whether this is the last word of the run.
     n_retried : int
-        Blocks tried again after an error of their own.
+        Tasks that raised, and were sent again.
+    n_workers : int
+        Workers that are alive; 0 where the engine cannot tell.
+    estimate, half_width : float, ndarray or None
+        Of a Monte Carlo run: at the last check of one that stops at a half-width, of about the
+        blocks counted in another.
+    n_samples : int or None
+        Samples in the blocks counted, of a Monte Carlo run.
+    unit : str
+        What to call these, or the blocks of another run.
+    workload : str
+        What is run.
+    started_s : float
+        When it was started, in seconds since 1970.
+    workers : iterable of dict
+        Those that have returned something: host, pid, blocks and times. It goes on changing.
+    losses : sequence of dict
+        The last losses: ``at_s`` after the start, ``host``, ``n_blocks`` and ``why``.
+    ended : bool
+        Whether the run is over.
     """
 
     n_done: int
@@ -60,17 +67,29 @@ class Progress:
     elapsed_s: float
     n_recalled: int = 0
     worker_s: float = 0.0
+    n_retried: int = 0
+    n_workers: int = 0
     estimate: Any = None
     half_width: Any = None
-    workload: str = ""
-    started_s: float = 0.0
-    n_workers: int = 0
     n_samples: int | None = None
     unit: str = "blocks"
-    losses: Sequence[Mapping[str, Any]] = ()
+    workload: str = ""
+    started_s: float = 0.0
     workers: Iterable[Mapping[str, Any]] = ()
+    losses: Sequence[Mapping[str, Any]] = ()
     ended: bool = False
-    n_retried: int = 0
+
+    @property
+    def share(self) -> float | None:
+        """Share of the blocks that are done; None where their number is not known."""
+        return None if self.n_blocks is None else self.n_done / max(1, self.n_blocks, self.n_done)
+
+    @property
+    def rate(self) -> float:
+        """Samples, or blocks, that are computed in a second."""
+        n_counted = self.n_done if self.n_samples is None else self.n_samples
+        share_run = 1.0 - self.n_recalled / max(1, self.n_done)
+        return n_counted * share_run / max(self.elapsed_s, 1e-9)
 
     @property
     def remaining_s(self) -> float | None:
@@ -87,38 +106,80 @@ class Progress:
         return remaining_s and self.worker_s * remaining_s / self.elapsed_s
 
 
-ProgressCallback: TypeAlias = Callable[[Progress], None]
+ProgressCallback: TypeAlias = Callable[[Progress], object]
+
+
+@runtime_checkable
+class Bar(Protocol):
+    """A progress bar such as tqdm's."""
+
+    total: Any
+
+    def update(self, n: int, /) -> object:
+        """Move on by `n`."""
+
+
+ProgressOption: TypeAlias = bool | ProgressCallback | Bar | type[Any] | None
+
+
+def check_progress(progress: ProgressOption) -> None:
+    """Raise a `TypeError` for what `open_progress` cannot use."""
+    if progress is None or isinstance(progress, (bool, Bar)) or callable(progress):
+        return
+    raise TypeError(
+        "progress must be True, a callable, or a bar such as tqdm's, with total and update(n); got "
+        f"{progress!r}"
+    )
 
 
 @contextlib.contextmanager
-def show_progress(*, quiet: bool = False) -> Iterator[ProgressCallback | None]:
-    """Yield a callback that draws a bar on stderr, or None where nobody would see it.
+def open_progress(progress: ProgressOption) -> Iterator[ProgressCallback | None]:
+    """Yield what is to be called with the state of a run.
 
     Parameters
     ----------
-    quiet : bool
-        Draw nothing.
+    progress : bool, callable, bar, class or None
+        True draws a bar in a notebook, or on stderr where that is a terminal, and nothing
+        elsewhere. A callable gets each `Progress`. A bar such as ``tqdm.tqdm()`` is moved on, and
+        stays its owner's to close; a class such as ``tqdm.tqdm`` is called for one.
 
     Yields
     ------
     callable or None
-        For the ``progress`` of a run.
+        None where nobody looks.
+
+    Raises
+    ------
+    TypeError
+        If it is something else.
     """
-    if quiet or not sys.stderr.isatty():
+    check_progress(progress)
+    if progress is True:
+        from scoopsci.bars import open_bar
+
+        with open_bar() as draw:
+            yield draw
+    elif progress is None or progress is False:
         yield None
-        return
-    from rich.console import Console
-    from rich.progress import Progress as Bar
+    elif isinstance(progress, type) and hasattr(progress, "update"):
+        with contextlib.closing(progress()) as bar:
+            yield _Mover(bar)
+    elif isinstance(progress, Bar) and not isinstance(progress, type):
+        yield _Mover(progress)
+    else:
+        assert callable(progress)
+        yield progress
 
-    with Bar(console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("blocks", total=None)
 
-        def draw(state: Progress) -> None:
-            told = f"{state.n_done:,} blocks"
-            if isinstance(state.estimate, float):
-                told += f", {state.estimate:.7g} ± {state.half_width:.2g}"
-            if state.n_lost:
-                told += f", {state.n_lost} tasks repeated"
-            bar.update(task, completed=state.n_done, total=state.n_blocks, description=told)
+class _Mover:
+    """Moves a bar of another library on."""
 
-        yield draw
+    def __init__(self, bar: Any) -> None:
+        self._bar = bar
+        self._n_told = 0
+
+    def __call__(self, state: Progress) -> None:
+        if state.n_blocks is not None:
+            self._bar.total = state.n_blocks
+        self._bar.update(state.n_done - self._n_told)
+        self._n_told = state.n_done

@@ -5,12 +5,13 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any, Generic, TypeVar, cast
 
 from scoopsci.blocks import Fold, Range
 from scoopsci.chunks import CallEach, FoldBlocks, ListBlocks, RunBlocks
 from scoopsci.dispatch import Dispatch
-from scoopsci.engines.base import borrow_engine
+from scoopsci.engines.base import Engine, borrow_engine
 from scoopsci.engines.byvalue import users_modules
 from scoopsci.engines.payload import as_plain as as_plain_frame
 from scoopsci.engines.payload import dump, not_pickled
@@ -18,6 +19,7 @@ from scoopsci.errors import TaskError
 from scoopsci.ledger import open_ledger
 from scoopsci.options import WHERE, RunOptions, split_options
 from scoopsci.receipts import as_plain
+from scoopsci.reporting import Progress, ProgressCallback, open_progress
 from scoopsci.stopping import Supply
 
 __all__ = ["Run", "fold_run", "hold_engine", "merging", "run_list"]
@@ -42,6 +44,8 @@ class Run(Generic[P]):
         Number of inputs, where it is known.
     stand_in : callable, optional
         ``stand_in(error)`` is the partial of a block that fails; by default the error is raised.
+    complete : callable, optional
+        ``complete(progress)`` adds to the state of the run what the caller knows of it.
 
     Attributes
     ----------
@@ -63,37 +67,68 @@ class Run(Generic[P]):
         identity: Mapping[str, Any],
         n_blocks: int | None = None,
         stand_in: Callable[[TaskError], P] | None = None,
+        complete: Callable[[Progress], Progress] | None = None,
     ) -> None:
         # Before workers are started for nothing.
         self._where, self._ledger, self._options = split_options(options)
         self._work = run_blocks, inputs
         self._more: dict[str, Any] = {"n_blocks": n_blocks, "stand_in": stand_in}
         self._identity = as_plain(identity)
+        self._complete = complete
         self.description: dict[str, Any] = {}
 
     def partials(self, *, in_order: bool = False) -> Generator[tuple[Range, P], None, None]:
         """Carry it out, and yield the partials as they come, or in block order."""
         start_s = time.monotonic()
+        self._started_s = time.time()
         run_blocks, inputs = self._work
         task = self._dump_task() if self._ledger is not None else []
         dispatch: Dispatch[P] | None = None
         try:
             with (
                 open_ledger(self._ledger, self._identity, task) as ledger,
+                open_progress(self._options.progress) as progress,
                 borrow_engine(**self._where) as engine,
             ):
                 start_up_s = time.monotonic() - start_s
                 dispatch = Dispatch(
-                    engine, run_blocks, inputs, self._options, ledger=ledger, **self._more
+                    engine,
+                    run_blocks,
+                    inputs,
+                    self._options,
+                    ledger=ledger,
+                    tell=lambda state: self._tell(state, progress, engine),
+                    **self._more,
                 )
                 walk = dispatch.in_order() if in_order else iter(dispatch)
-                with contextlib.closing(walk) as partials:
-                    yield from partials
+                failed = False
+                try:
+                    with contextlib.closing(walk) as partials:
+                        yield from partials
+                except Exception:
+                    failed = True
+                    raise
+                finally:
+                    self._tell(
+                        replace(dispatch.state(), ended=True), None if failed else progress, engine
+                    )
         finally:  # who has seen enough closes the iteration
             if dispatch is not None:
                 elapsed_s = time.monotonic() - start_s
                 costs = dispatch.workers.describe_costs(elapsed_s, start_up_s)
                 self.description = {**dispatch.describe(), "elapsed_s": elapsed_s, **costs}
+
+    def _tell(self, state: Progress, progress: ProgressCallback | None, engine: Engine) -> None:
+        """Tell all who look at the run, or at its engine."""
+        watchers = [*engine.watchers] if progress is None else [progress, *engine.watchers]
+        if not watchers:
+            return
+        workload = str(self._identity.get("workload", ""))
+        state = replace(state, workload=workload, started_s=self._started_s)
+        if self._complete is not None:
+            state = self._complete(state)
+        for watch in watchers:
+            watch(state)
 
     def _dump_task(self) -> list[bytes]:
         """Pickle what computes the blocks, where their indices are all that it needs."""

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import reduce
 from typing import Any, Generic, TypeVar, cast
 
 import numpy as np
@@ -24,6 +26,9 @@ from scoopsci.stopping import Goal, Supply
 __all__ = ["Sampling", "SamplingOptions"]
 
 P = TypeVar("P")
+
+#: So often at most is an estimate made for those who look at a run.
+LOOK_S = 0.25
 
 
 class SamplingOptions(RunOptions, total=False):
@@ -128,7 +133,9 @@ class Sampling(Generic[P]):
                     + f", such as {least:,}; got {number:,}"
                 )
 
-    def run(self, estimator: Estimator[P], identity: Mapping[str, Any]) -> None:
+    def run(
+        self, estimator: Estimator[P], identity: Mapping[str, Any], *, unit: str = "samples"
+    ) -> None:
         """Draw the samples.
 
         Parameters
@@ -137,14 +144,20 @@ class Sampling(Generic[P]):
             What they are.
         identity : mapping
             What a partial depends on, for the ledger.
+        unit : str
+            What to call the samples.
         """
         most = self.n_samples if self.goal is None else self.goal.max_samples
         supply = Supply(
             self.block_size, most, unit=estimator.unit, per_doubling=estimator.per_doubling
         )
-        walk = _Walk(self, estimator, supply)
+        walk = _Walk(self, estimator, supply, unit)
         run: Run[P] = Run(
-            FoldBlocks(estimator, estimator.merge), supply, walk.options, identity=identity
+            FoldBlocks(estimator, estimator.merge),
+            supply,
+            self._run_options,
+            identity=identity,
+            complete=walk.complete,
         )
         try:
             with contextlib.closing(run.partials(in_order=self.goal is not None)) as partials:
@@ -160,36 +173,45 @@ class Sampling(Generic[P]):
         self.n_blocks = walk.fold.n_blocks
         self.n_samples = supply.count_samples(self.n_blocks)
         if self.goal is None:
-            self.summary = walk.summarise()
-        else:
-            self.summary, self.shortfall = walk.summary, walk.shortfall
+            walk.summary = walk.summarise()
+        self.summary, self.shortfall = walk.summary, walk.shortfall
+        self.summary["convergence"] = walk.history.finish(self.n_samples, walk.summary)
 
 
 class _Walk(Generic[P]):
-    """The state of a run by tolerance: what is folded, and where the next check lies."""
+    """The state of a run: what is folded, and where the next check lies, if there are any."""
 
-    def __init__(self, sampling: Sampling[P], estimator: Estimator[P], supply: Supply) -> None:
-        self._estimator, self._supply = estimator, supply
+    def __init__(
+        self, sampling: Sampling[P], estimator: Estimator[P], supply: Supply, unit: str
+    ) -> None:
+        self._estimator, self._supply, self._unit = estimator, supply, unit
         self._confidence = sampling.confidence
-        self.fold: Fold[P] = Fold(estimator.merge)
+        self.fold: Fold[P] = Fold(estimator.merge, self._note_first)
         self.summary: dict[str, Any] = {}
         self.shortfall = ""
-        self.options = sampling._run_options
+        self.history = _History()
+        self._has_goal = sampling.goal is not None
+        self._latest: dict[str, Any] = {}
+        self._looked_s = -math.inf
         self._check = 0
         if sampling.goal is not None:
             self._n_needed: int | None = None
             least = -(-sampling.goal.min_samples // sampling.block_size)
             self._check = supply.next_check(least - 1)
             supply.want(self._check)
-            progress = self.options.get("progress")
-            if callable(progress):
-                self.options = {**self.options, "progress": self._tell(progress)}
 
     def summarise(self) -> dict[str, Any]:
         with merging():
             whole = self.fold.result()
         n_samples = self._supply.count_samples(self.fold.n_blocks)
         return self._estimator.summarise(whole, n_samples, self._confidence)
+
+    def _note_first(self, n_blocks: int, partial: P) -> None:
+        """Keep what the first 1, 2, 4, … blocks say: it is the same however they come."""
+        if n_blocks % self._estimator.unit == 0:
+            n_samples = self._supply.count_samples(n_blocks)
+            summary = self._estimator.summarise(partial, n_samples, self._confidence)
+            self.history.add(n_samples, summary)
 
     def is_over(self, goal: Goal) -> bool:
         """Look at the estimate where a check is due; all blocks up to it are folded by then."""
@@ -216,16 +238,58 @@ class _Walk(Generic[P]):
         self._check = self._supply.next_check(self._check)
         self._supply.want(self._supply.next_check(before))
 
-    def _tell(self, progress: Callable[[Progress], object]) -> Callable[[Progress], None]:
-        def tell(state: Progress) -> None:
-            estimate, half_width = (self.summary.get(k) for k in ("value", "half_width"))
+    def complete(self, state: Progress) -> Progress:
+        """Add to the state of the run what its samples say so far."""
+        n_blocks = state.n_blocks
+        if self._has_goal:
             n_blocks = self._n_needed and max(self._n_needed, state.n_done)
-            progress(replace(state, n_blocks=n_blocks, estimate=estimate, half_width=half_width))
+            latest = self.summary
+        else:
+            latest = self._look()
+        return replace(
+            state,
+            n_blocks=n_blocks,
+            n_samples=self._supply.count_samples(state.n_done),
+            unit=self._unit,
+            estimate=latest.get("value"),
+            half_width=latest.get("half_width"),
+        )
 
-        return tell
+    def _look(self) -> dict[str, Any]:
+        """Summarise the blocks that are there, in whatever order they came, now and then."""
+        if self._estimator.unit > 1:  # each scramble needs as many points as the others
+            return self.history.latest
+        is_due = time.monotonic() - self._looked_s > LOOK_S
+        if self.fold.n_blocks and (is_due or self.fold.n_blocks == self._supply.n_blocks):
+            self._looked_s = time.monotonic()
+            ranges, partials = zip(*self.fold, strict=True)
+            count = self._supply.count_samples
+            n_samples = sum(count(blocks.stop) - count(blocks.start) for blocks in ranges)
+            whole = reduce(self._estimator.merge, partials)
+            self._latest = self._estimator.summarise(whole, n_samples, self._confidence)
+        return self._latest
 
     def tell_state(self, error: EngineTimeoutError) -> None:
         """Add to an error what was found until then."""
         if self.fold.n_blocks and isinstance(self.summary.get("value"), float):
             found = format_with_error(self.summary["value"], self.summary["half_width"])
             error.add_note(f"The estimate at the last check was {found}.")
+
+
+class _History:
+    """How an estimate closes in."""
+
+    def __init__(self) -> None:
+        self.latest: dict[str, Any] = {}
+        self._rows: list[tuple[int, Any, Any]] = []
+
+    def add(self, n_samples: int, summary: dict[str, Any]) -> None:
+        self.latest = summary
+        self._rows.append((n_samples, summary["value"], summary["half_width"]))
+
+    def finish(self, n_samples: int, summary: dict[str, Any]) -> dict[str, Any]:
+        """Return its columns, the last row being that of the whole."""
+        if not self._rows or self._rows[-1][0] < n_samples:
+            self.add(n_samples, summary)
+        columns = map(np.array, zip(*self._rows, strict=True))
+        return dict(zip(("n_samples", "value", "half_width"), columns, strict=True))

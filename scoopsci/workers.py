@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from scoopsci.errors import EngineError
+from scoopsci.timeline import Timeline
 
 __all__ = ["Workers", "with_numerics"]
 
@@ -23,10 +24,13 @@ class Workers:
     ----------
     mixed : bool
         Accept workers that compute differently in the last bit.
+    start_s : float
+        Start of the run, by the driver's monotonic clock.
     """
 
-    def __init__(self, *, mixed: bool) -> None:
+    def __init__(self, *, mixed: bool, start_s: float = 0.0) -> None:
         self._mixed = mixed
+        self._timeline = Timeline(start_s)
         # By name and process alone, two containers on one machine may look the same.
         self._numerics: dict[tuple[str, str], str] = {}
         self._workers: dict[tuple[str, int], dict[str, Any]] = {}
@@ -38,6 +42,19 @@ class Workers:
     def __iter__(self) -> Iterator[dict[str, Any]]:
         """Yield the facts of each worker, with its ``n_blocks`` and ``elapsed_s``."""
         return iter(self._workers.values())
+
+    def describe(self) -> list[dict[str, Any]]:
+        """Return the facts of each worker, with the ``spans`` in which it was busy.
+
+        Returns
+        -------
+        list of dict
+            Spans are pairs of seconds since the start; see `scoopsci.timeline`.
+        """
+        return [
+            {**facts, "spans": self._timeline.spans(worker)}
+            for worker, facts in self._workers.items()
+        ]
 
     @property
     def differ(self) -> bool:
@@ -87,7 +104,7 @@ class Workers:
         Parameters
         ----------
         report : dict
-            The facts of `scoopsci.receipts.process_facts`, and times and bytes.
+            The facts of `scoopsci.receipts.process_facts`, times and bytes.
         n_blocks : int
             Number of blocks.
 
@@ -102,6 +119,10 @@ class Workers:
         )
         worker["n_blocks"] += n_blocks
         worker["elapsed_s"] += report["elapsed_s"]
+        self._timeline.add(
+            (report["host"], report["pid"]),
+            **{name: report[name] for name in ("ended_s", "elapsed_s", "arrived_s")},
+        )
         self._costs.update({name: report[name] for name in COSTS}, n_blocks=n_blocks)
         self.compare(report)
 

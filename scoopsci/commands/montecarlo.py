@@ -6,7 +6,6 @@ import argparse
 import json
 import sys
 from collections.abc import Callable
-from contextlib import AbstractContextManager
 from functools import partial
 from typing import Any
 
@@ -20,11 +19,11 @@ from scoopsci.commands.options import (
     as_seed,
     find_where,
     plural,
+    wants_progress,
 )
 from scoopsci.errors import NotConvergedError
 from scoopsci.estimates import Estimate
 from scoopsci.receipts import write_receipt
-from scoopsci.reporting import ProgressCallback, show_progress
 
 __all__ = ["add_integrate", "add_pi"]
 
@@ -113,9 +112,7 @@ def _add_sampling_options(parser: argparse.ArgumentParser, *, default_points: in
 
 
 def _run_pi(options: argparse.Namespace) -> None:
-    with _progress(options) as progress:
-        sample = partial(scoopsci.pi, **_sampling(options, "points"), progress=progress)
-        result, shortfall = _try(sample)
+    result, shortfall = _try(partial(scoopsci.pi, **_sampling(options, "points")))
     assert isinstance(result, scoopsci.PiEstimate)
     _print_estimate("π ≈ ", result, {"n_inside": result.n_inside}, options)
     if shortfall is not None:
@@ -140,30 +137,25 @@ def _sampling(options: argparse.Namespace, unit: str) -> dict[str, Any]:
         **{name: value for name, value in given.items() if value is not None},
         "seed": options.seed,
         "confidence": options.confidence,
+        "progress": wants_progress(options),
         **find_where(options),
     }
 
 
 def _run_integrate(options: argparse.Namespace) -> None:
-    with _progress(options) as progress:
-        sample = partial(
-            scoopsci.integrate,
-            options.function,
-            options.lower if len(options.lower) > 1 else options.lower[0],
-            options.upper if len(options.upper) > 1 else options.upper[0],
-            dim=options.dim,
-            method=options.method,
-            progress=progress,
-            **_sampling(options, "samples"),
-        )
-        result, shortfall = _try(sample)
+    sample = partial(
+        scoopsci.integrate,
+        options.function,
+        options.lower if len(options.lower) > 1 else options.lower[0],
+        options.upper if len(options.upper) > 1 else options.upper[0],
+        dim=options.dim,
+        method=options.method,
+        **_sampling(options, "samples"),
+    )
+    result, shortfall = _try(sample)
     _print_estimate("", result, {}, options)
     if shortfall is not None:
         raise shortfall
-
-
-def _progress(options: argparse.Namespace) -> AbstractContextManager[ProgressCallback | None]:
-    return show_progress(quiet=options.quiet or options.json)
 
 
 def _try(sample: Callable[[], Estimate]) -> tuple[Estimate, NotConvergedError | None]:

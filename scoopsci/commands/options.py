@@ -29,6 +29,7 @@ __all__ = [
     "find_where",
     "plural",
     "print_found",
+    "wants_progress",
 ]
 
 
@@ -119,6 +120,11 @@ def find_where(options: argparse.Namespace) -> dict[str, Any]:
         "hostfile": options.hostfile,
         "mixed": options.mixed,
     }
+
+
+def wants_progress(options: argparse.Namespace) -> bool:
+    """Tell whether a bar may be drawn."""
+    return not (options.quiet or options.json)
 
 
 def print_found(text: str, found: dict[str, Any], options: argparse.Namespace) -> None:

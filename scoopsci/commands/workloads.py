@@ -14,10 +14,10 @@ from scoopsci.commands.options import (
     as_seed,
     find_where,
     print_found,
+    wants_progress,
 )
 from scoopsci.harness.methods import compare_methods
 from scoopsci.harness.sorts import measure_sort
-from scoopsci.reporting import show_progress
 
 __all__ = ["add_compare", "add_mapreduce", "add_sort"]
 
@@ -96,10 +96,12 @@ def add_compare(commands: Any) -> None:
 
 
 def _run_mapreduce(options: argparse.Namespace) -> None:
-    with show_progress(quiet=options.quiet or options.json) as progress:
-        found = compare_methods(
-            options.tasks, options.task_seconds, progress=progress, **find_where(options)
-        )
+    found = compare_methods(
+        options.tasks,
+        options.task_seconds,
+        progress=wants_progress(options),
+        **find_where(options),
+    )
     print_found(str(found), dataclasses.asdict(found), options)
 
 
@@ -111,18 +113,17 @@ def _run_sort(options: argparse.Namespace) -> None:
 def _run_compare(options: argparse.Namespace) -> None:
     from scoopsci.compare import compare
 
-    with show_progress(quiet=options.quiet or options.json) as progress:
-        found = compare(
-            options.workload,
-            options.engines,
-            n_workers=options.workers,
-            n_rounds=options.rounds,
-            n_points=options.points,
-            n_tasks=options.tasks,
-            task_seconds=options.task_seconds,
-            n_items=options.items,
-            seed=options.seed,
-            hostfile=options.hostfile,
-            progress=progress,
-        )
+    found = compare(
+        options.workload,
+        options.engines,
+        n_workers=options.workers,
+        n_rounds=options.rounds,
+        n_points=options.points,
+        n_tasks=options.tasks,
+        task_seconds=options.task_seconds,
+        n_items=options.items,
+        seed=options.seed,
+        hostfile=options.hostfile,
+        progress=wants_progress(options),
+    )
     print_found(str(found), found.as_dict(), options)

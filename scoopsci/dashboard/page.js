@@ -89,16 +89,17 @@ function showTimes() {
   if (!run) return;
   const goes = !run.ended && !state.ended && connected;
   const sinceS = goes ? Math.max(0, nowS() - run.told_s) : 0;
-  const known = run.n_blocks !== null;
   const pairs = [["time so far", seconds(run.elapsed_s + sinceS)]];
   if (run.remaining_s !== null && !state.ended) {
     const leftS = run.remaining_s - sinceS;
     pairs.push(["time left", leftS < 1 ? "less than 1 s" : `about ${seconds(leftS)}`]);
   }
-  pairs.push([`${run.unit} done`, count(run.n_done) + (known ? ` of ${count(run.n_blocks)}` : "")]);
+  const samples = run.n_samples !== null;
+  const total = run.n_blocks === null ? "" : ` of ${count(run.n_blocks)}`;
+  pairs.push([`${samples ? "blocks" : run.unit} done`, count(run.n_done) + total]);
+  if (samples) pairs.push([run.unit, count(run.n_samples)]);
   pairs.push([`${run.unit} per second`, rate(run.rate)]);
-  if (run.n_samples !== null) pairs.push(["samples", count(run.n_samples)]);
-  if (run.n_recalled) pairs.push(["of them from the ledger", count(run.n_recalled)]);
+  if (run.n_recalled) pairs.push(["blocks from the ledger", count(run.n_recalled)]);
   figures($("figures"), pairs);
 }
 

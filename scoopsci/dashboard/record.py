@@ -107,7 +107,6 @@ class RunRecord:
     def describe(self) -> dict[str, Any]:
         """Return what the page shows, as JSON can hold it."""
         told = self.progress
-        n_run, elapsed_s = told.n_done - told.n_recalled, max(told.elapsed_s, 1e-9)
         return {
             "workload": told.workload,
             "ended": told.ended,
@@ -120,7 +119,7 @@ class RunRecord:
             "n_recalled": told.n_recalled,
             "n_samples": told.n_samples,
             "unit": told.unit,
-            "rate": n_run / elapsed_s,
+            "rate": told.rate,
             "estimate": _write_estimates(told),
             "n_values": len(_as_floats(told.estimate)),
             "history": [*self._history],

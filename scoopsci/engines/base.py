@@ -118,10 +118,11 @@ class TaskFuture(Future[Any]):
         try:
             if error is not None:
                 raise _as_engine_error(error)
-            start_s = time.perf_counter()
+            arrived_s, start_s = time.monotonic(), time.perf_counter()
             frames = carried.result()
             result, report = unpack(frames)
             cost = {
+                "arrived_s": arrived_s,
                 "unpack_s": time.perf_counter() - start_s,
                 "returned_bytes": count_bytes(frames),
             }
@@ -171,7 +172,8 @@ class Engine(Executor):
     mixed : bool
         As given.
     watchers : list of callable
-        Each gets a `scoopsci.reporting.Progress` whenever a task of a run ends, and when it ends.
+        Each gets the `scoopsci.reporting.Progress` of every run on the engine, and once more when
+        the run has ended.
     """
 
     def __init__(

@@ -256,6 +256,7 @@ def run_payload(frames: Sequence[Buffer]) -> list[Buffer]:
     with capture_output(None if at_home else header["log_level"]) as output, one_thread:
         report["prepare_s"] = watch.lap()
         body, outcome = _run(frames[1:], watch, at_home=at_home)
+        report["ended_s"] = time.monotonic()
     report.update(**outcome, text=output.text(), records=output.records)
     return [pickle.dumps(report), *body]
 

@@ -1,4 +1,4 @@
-"""Chromium without a window, driven over its DevTools protocol: what it asks for, shows and says."""
+"""Chromium without a window, driven over its DevTools protocol: what it asks for and shows."""
 
 from __future__ import annotations
 
@@ -25,8 +25,9 @@ COMMAND = "chromium"
 OPTIONS = (
     "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage",
     "--disable-background-networking", "--disable-component-update", "--disable-sync",
-    "--disable-default-apps", "--disable-extensions", "--no-first-run", "--no-default-browser-check",
-    "--remote-debugging-port=0", "--remote-allow-origins=*", "--hide-scrollbars",
+    "--disable-default-apps", "--disable-extensions", "--no-first-run",
+    "--no-default-browser-check", "--remote-debugging-port=0", "--remote-allow-origins=*",
+    "--hide-scrollbars",
 )  # fmt: skip
 
 GENEROUS_S = 60.0

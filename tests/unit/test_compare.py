@@ -135,7 +135,7 @@ WRONG: list[tuple[tuple[Any, ...], dict[str, Any], type[Exception], str]] = [
     (("pi",), {"n_workers": 0}, ValueError, "n_workers must be at least 1, got 0"),
     (("pi",), {"n_rounds": 0}, ValueError, "n_rounds must be at least 1, got 0"),
     (("pi",), {"timeout": 0}, ValueError, "timeout must be a positive number"),
-    (("pi",), {"progress": 3}, TypeError, "progress must be callable, got 3"),
+    (("pi",), {"progress": 3}, TypeError, "progress must be True, a callable, or a bar .* got 3"),
     (("pi",), {"hostfile": "hosts"}, ValueError, "hostfile needs an engine that uses other"),
     (("pi", ["scoop"]), {"hostfile": "missing"}, HostfileError, "missing"),
     (("pi", ["scoop"]), {"hostfile": "hosts"}, ValueError, "no counts, as for 127.0.0.1"),

@@ -226,6 +226,7 @@ def walk(
     *,
     n_blocks: int | None = None,
     stand_in: Callable[[TaskError], str] | None = None,
+    tell: Callable[[Progress], object] | None = None,
     **options: Any,
 ) -> tuple[str, Dispatch[str]]:
     dispatch = Dispatch(
@@ -235,6 +236,7 @@ def walk(
         DispatchOptions(**options),
         n_blocks=n_blocks,
         stand_in=stand_in,
+        tell=tell,
     )
     fold, counted = Fold(bracket), 0
     for blocks, partial in dispatch:
@@ -786,7 +788,7 @@ class TestProgress:
         script = Script(deaths={3: 1, 30: 2})
         with scripted(script, hold=3) as executor:
             walk(
-                executor, script, range(50), n_blocks=50, window=3, progress=told.append,
+                executor, script, range(50), n_blocks=50, window=3, tell=told.append,
                 chunk_target_s=ONE_BY_ONE,
             )  # fmt: skip
         n_done = [state.n_done for state in told]
@@ -798,12 +800,17 @@ class TestProgress:
         assert told[-1].n_in_flight == 0
         assert [state.n_lost for state in told] == sorted(state.n_lost for state in told)
         assert told[-1].n_lost == 3
+        assert [loss["n_blocks"] for loss in told[-1].losses] == [1, 1, 1]
+        assert {loss["why"] for loss in told[-1].losses} == {"as scripted"}
+        at_s = [loss["at_s"] for loss in told[-1].losses]
+        assert at_s == sorted(at_s)
+        assert told[-1].n_workers == 2
         times = [state.elapsed_s for state in told]
         assert times == sorted(times)
 
     def test_length_is_none_where_it_is_not_known(self) -> None:
         told: deque[Progress] = deque()
-        walk("serial", name_block, iter(range(5)), progress=told.append)
+        walk("serial", name_block, iter(range(5)), tell=told.append)
         assert {state.n_blocks for state in told} == {None}
 
     def test_error_in_the_callback_ends_the_run(self) -> None:
@@ -811,7 +818,7 @@ class TestProgress:
             raise BrokenPipeError(f"after {state.n_done}")
 
         with pytest.raises(BrokenPipeError, match="after 1"):
-            walk("serial", name_block, range(50), progress=refuse)
+            walk("serial", name_block, range(50), tell=refuse)
 
 
 ONE_HOST = {"host": "node1", "pid": 10, "battery": "0" * 16}

@@ -79,6 +79,7 @@ every_run = pytest.mark.parametrize("run", RUNS, ids=lambda run: run.__name__)
 
 def to_bits(found: Estimate) -> tuple[Any, ...]:
     numbers = (found.value, found.standard_error, found.half_width, *found.interval)
+    numbers += tuple(found.convergence.values())
     return (found.n_samples, found.n_blocks, *(np.asarray(n).tobytes() for n in numbers))
 
 
@@ -130,6 +131,33 @@ class TestSameBits:
         assert to_bits(again) == to_bits(found)
 
 
+class TestConvergence:
+    @every_run
+    def test_ends_with_the_estimate(self, run: Callable[..., Estimate]) -> None:
+        found = run(engine="serial")
+        n_samples, values, half_widths = found.convergence.values()
+        assert n_samples[-1] == found.n_samples
+        assert np.array_equal(values[-1], found.value)
+        assert np.array_equal(half_widths[-1], found.half_width)
+        n_blocks = -(-n_samples // (found.n_samples // found.n_blocks))
+        assert all(n.bit_count() == 1 for n in n_blocks[:-1].tolist())
+        assert (np.diff(n_samples) > 0).all()
+        assert values.shape == (len(n_samples), *np.shape(found.value))
+
+    @pytest.mark.filterwarnings("ignore::scoopsci.DoubtfulEstimateWarning")
+    def test_each_row_is_that_of_a_shorter_run(self) -> None:
+        found = find_mean(engine="serial")
+        for n, value, half_width in zip(*found.convergence.values(), strict=True):
+            alone = scoopsci.estimate(draw_wide, int(n), seed=3, block_size=300, engine="serial")
+            assert (alone.value, alone.half_width) == (value, half_width)
+
+    def test_a_ledger_does_not_change_it(self, tmp_path: Path) -> None:
+        ledger = tmp_path / "run.ledger"
+        runs = [find_mean(engine="serial", ledger=ledger) for _ in range(2)]
+        assert runs[1].receipt["run"]["n_recalled_blocks"] == runs[0].n_blocks
+        assert to_bits(runs[0]) == to_bits(runs[1]) == to_bits(find_mean(engine="serial"))
+
+
 class TestGoal:
     @every_run
     def test_the_first_check_that_reaches_it(self, run: Callable[..., Estimate]) -> None:
@@ -137,7 +165,7 @@ class TestGoal:
         found = run(engine="serial", progress=told.append)
         goal = found.receipt["options"]["goal_half_width"]
         assert np.max(found.half_width) <= goal
-        looked = [state.half_width for state in told if state.half_width is not None]
+        looked = [s.half_width for s in told if s.half_width is not None and not s.ended]
         assert all(np.max(width) > goal for width in looked)
         unit, per_doubling = (16, 1) if run is find_scrambled else (1, 4)
         check = next_check(found.n_blocks - 1, unit=unit, per_doubling=per_doubling)

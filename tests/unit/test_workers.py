@@ -12,14 +12,15 @@ from scoopsci.workers import COSTS, FACTS, Workers
 
 def report(**given: Any) -> dict[str, Any]:
     facts = {"host": "node1", "pid": 1, "python": "3.11.7", "numpy": "2.0", "battery": "0" * 16}
-    return {**facts, **dict.fromkeys(COSTS, 0), "other": "not told", **given}
+    times = {"ended_s": 0.0, "arrived_s": 0.0}
+    return {**facts, **times, **dict.fromkeys(COSTS, 0), "other": "not told", **given}
 
 
 def test_shares_add_up_in_the_order_of_first_results() -> None:
     workers = Workers(mixed=False)
     workers.add(report(host="node2", elapsed_s=1.0), 10)
     workers.add(report(host="node1", elapsed_s=2.0), 1)
-    workers.add(report(host="node2", elapsed_s=0.5), 5)
+    workers.add(report(host="node2", elapsed_s=0.5, ended_s=9.0, arrived_s=9.0), 5)
     workers.add(report(host="node2", pid=2, elapsed_s=0.25), 1)
     assert len(workers) == 3
     told = list(workers)
@@ -29,6 +30,9 @@ def test_shares_add_up_in_the_order_of_first_results() -> None:
         ("node2", 2, 1, 0.25),
     ]
     assert set(told[0]) == {*FACTS, "n_blocks", "elapsed_s"}
+    assert [{**w, "spans": len(w.pop("spans"))} for w in workers.describe()] == [
+        {**w, "spans": n} for w, n in zip(told, (2, 1, 1), strict=True)
+    ]
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,88 @@
+"""When each worker was busy, by the driver's clock."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+
+__all__ = ["Timeline"]
+
+#: Spans kept for all workers together; beyond, those with the shortest gaps between are joined.
+MOST_SPANS = 2_000
+
+
+class Timeline:
+    """Spans of time in which workers computed.
+
+    Parameters
+    ----------
+    start_s : float
+        Zero of the times that come out, by the driver's monotonic clock.
+
+    Notes
+    -----
+    Workers tell the end of a task by a clock of their own, which differs from the driver's by an
+    unknown offset. The smallest delay between that end and its arrival stands for it: a span lies
+    too late by what the fastest message took, and spans of one worker never overlap.
+
+    Examples
+    --------
+    >>> timeline = Timeline(100.0)
+    >>> timeline.add("one", ended_s=7.0, elapsed_s=1.0, arrived_s=103.0)
+    >>> timeline.add("one", ended_s=9.0, elapsed_s=1.5, arrived_s=105.5)
+    >>> timeline.spans("one")
+    [(2.0, 3.0), (3.5, 5.0)]
+    """
+
+    def __init__(self, start_s: float) -> None:
+        self._start_s = start_s
+        self._offset_s: dict[Hashable, float] = {}
+        self._spans: dict[Hashable, list[tuple[float, float]]] = {}
+        self._n_spans = 0
+        self._least_gap_s = 0.0
+
+    def add(self, worker: Hashable, *, ended_s: float, elapsed_s: float, arrived_s: float) -> None:
+        """Note a task that has ended.
+
+        Parameters
+        ----------
+        worker : hashable
+            Whose.
+        ended_s, elapsed_s : float
+            Its end by the worker's clock, and how long it took.
+        arrived_s : float
+            When the driver had its result, by the driver's clock.
+        """
+        offset_s = arrived_s - ended_s
+        self._offset_s[worker] = min(offset_s, self._offset_s.get(worker, offset_s))
+        spans = self._spans.setdefault(worker, [])
+        self._n_spans += 1 - _join(spans, (ended_s - elapsed_s, ended_s), self._least_gap_s)
+        while self._n_spans > max(MOST_SPANS, 2 * len(self._spans)):
+            self._thin()
+
+    def _thin(self) -> None:
+        self._least_gap_s = max(1e-4, 2 * self._least_gap_s)
+        for worker, spans in self._spans.items():
+            fewer: list[tuple[float, float]] = []
+            for span in spans:
+                _join(fewer, span, self._least_gap_s)
+            self._spans[worker] = fewer
+        self._n_spans = sum(map(len, self._spans.values()))
+
+    def spans(self, worker: Hashable) -> list[tuple[float, float]]:
+        """Return when a worker was busy, in seconds since the start."""
+        shift_s = self._offset_s.get(worker, 0.0) - self._start_s
+        return [
+            (round(start + shift_s, 4), round(stop + shift_s, 4))
+            for start, stop in self._spans.get(worker, [])
+        ]
+
+
+def _join(spans: list[tuple[float, float]], span: tuple[float, float], gap_s: float) -> bool:
+    """Append a span, or join it with the last one where these lie close; tell which."""
+    # Results of one worker may be taken out of turn: a span before the last is joined as well.
+    if spans and span[0] - spans[-1][1] < gap_s:
+        last = spans.pop()
+        spans.append((min(last[0], span[0]), max(last[1], span[1])))
+        return True
+    spans.append(span)
+    return False
