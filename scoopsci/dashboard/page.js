@@ -223,7 +223,8 @@ function showWorkers(hosts) {
     const alike = {};
     for (const { state: name } of host.workers) alike[name] = (alike[name] || 0) + 1;
     const told = Object.entries(alike).map(([name, n]) => `${n} ${name}`).join(", ");
-    put(part.children[0], `${host.label}: ${told}`);
+    // Signs that isolate: a name may hold ones that turn the direction of what follows.
+    put(part.children[0], `\u2068${host.label}\u2069: ${told}`);
     fit(part.children[1], host.workers, createWorker, updateWorker);
   });
 }

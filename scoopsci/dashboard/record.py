@@ -62,6 +62,7 @@ class RunRecord:
     def __init__(self, progress: Progress) -> None:
         self._history = History()
         self._workers: list[Mapping[str, Any]] = []
+        self._losses: list[Mapping[str, Any]] = []
         self._copied_s = -math.inf
         self.started_s = progress.started_s or time.time() - progress.elapsed_s
         self.note(progress)
@@ -74,6 +75,7 @@ class RunRecord:
         if progress.ended or now_s - self._copied_s > COPY_S:
             self._workers = [dict(worker) for worker in progress.workers]
             self._copied_s = now_s
+        self._losses = list(progress.losses)  # they change with the run, in its own thread
         values, half_widths = _as_floats(progress.estimate), _as_floats(progress.half_width)
         if values and math.isfinite(values[0]):
             half_width = half_widths[0] if half_widths else None
@@ -101,7 +103,7 @@ class RunRecord:
                 "pid": None,
                 "why": str(loss["why"]),
             }
-            for loss in self.progress.losses
+            for loss in self._losses
         ]
 
     def describe(self) -> dict[str, Any]:
@@ -131,7 +133,7 @@ def _as_floats(estimate: Any) -> list[float]:
         return []
     try:
         return [float(value) for value in np.asarray(estimate, dtype=float).ravel()]
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return []  # of a user's own kind
 
 

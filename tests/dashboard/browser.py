@@ -106,7 +106,8 @@ class Tab:
     async def becomes(self, expression: str, within_s: float = GENEROUS_S) -> None:
         """Wait until an expression is true, and fail where it does not come to that."""
         deadline = time.monotonic() + within_s
-        while not await self.find(expression):
+        patient = f"(() => {{ try {{ return {expression} }} catch {{ return false }} }})()"
+        while not await self.find(patient):
             if time.monotonic() > deadline:
                 shown = await self.text("body")
                 raise AssertionError(f"{expression} does not become true of:\n{shown}")
@@ -175,8 +176,10 @@ class Browser:
             yield tab
         finally:
             socket.close()
-            root.close()
             await tab._listening
+            root.close()
+            while await root.read_message() is not None:
+                continue
 
 
 def run_in_browser(act: Callable[[Tab], Any]) -> Any:
