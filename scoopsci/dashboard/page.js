@@ -118,6 +118,8 @@ function showRun(run) {
   if (!run.estimate.length) return;
   const more = run.n_values - run.estimate.length;
   put($("value"), run.estimate.join("\n") + (more > 0 ? `\nand ${plural(more, "other")}` : ""));
+  const which = run.n_values > 1 ? "first value" : "estimate";
+  put($("legend"), `The ${which} and its interval over the time of the run.`);
   draw(run.history);
 }
 

@@ -39,7 +39,19 @@ class _PoolEngine(Engine):
         return self._driver.n_workers
 
     def status(self) -> dict[str, Any]:
-        """Return how the hosts, workers and tasks are."""
+        """Return how the hosts, workers and tasks are, also while the pool is busy.
+
+        Returns
+        -------
+        dict
+            ``hosts`` with their load, memory and workers, counts of ``tasks``, and the log of
+            ``losses``; see `scoopsci.pool.driver.PoolDriver.status`.
+
+        Raises
+        ------
+        EngineError, RuntimeError
+            If the pool does not answer, has failed, or has been shut down.
+        """
         return self._driver.status()
 
 

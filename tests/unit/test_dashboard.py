@@ -9,11 +9,13 @@ import logging
 import os
 import re
 import socket
+import subprocess
 import sys
 import threading
 import time
 from argparse import ArgumentParser
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -426,6 +428,14 @@ class TestItsLife:
         assert board.url in repr(board)
 
 
+FORGETFUL = """
+import scoopsci
+engine = scoopsci.open_engine("serial")
+engine.dashboard()
+print(list(scoopsci.map(abs, range(2), engine=engine)))
+"""
+
+
 class TestRuns:
     def test_an_engine_without_a_status_shows_its_runs(self) -> None:
         with open_engine("serial") as engine, engine.dashboard() as board:
@@ -437,6 +447,28 @@ class TestRuns:
         (host,) = state["hosts"]
         assert [worker["pid"] for worker in host["workers"]] == [os.getpid()]
         assert host["workers"][0]["state"] == "alive"
+
+    @pytest.mark.parametrize("name", ["processes", "foreign"])
+    def test_other_engines_show_theirs(self, name: str) -> None:
+        with (
+            ThreadPoolExecutor(2) as foreign,
+            open_engine(foreign if name == "foreign" else name, n_workers=2) as engine,
+            engine.dashboard() as board,
+        ):
+            found = scoopsci.map_reduce(abs, max, range(-50, 50), engine=engine)
+            state = look(board)
+        assert found == 50
+        assert state["trouble"] is None
+        assert (state["run"]["ended"], state["run"]["n_done"]) == (True, 100)
+        (host,) = state["hosts"]
+        assert host["n_wanted"] == 2
+        assert 1 <= len(host["workers"]) <= 2
+        assert all(worker["state"] == "alive" for worker in host["workers"])
+
+    def test_a_program_that_forgets_it_ends(self) -> None:
+        command = [sys.executable, "-W", "error", "-c", FORGETFUL]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+        assert (done.stdout, done.stderr) == ("[0, 1]\n", "")
 
     def test_a_command_opens_it(self, capsys: pytest.CaptureFixture[str]) -> None:
         parser = ArgumentParser()
