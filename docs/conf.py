@@ -22,6 +22,8 @@ extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
 exclude_patterns = ["_build"]
 html_theme = "furo"
 html_title = f"scoopsci {release}"
+html_show_sphinx = False
+html_copy_source = False
 
 myst_heading_anchors = 3
 
@@ -35,7 +37,7 @@ autodoc_member_order = "bysource"
 napoleon_google_docstring = False
 napoleon_use_ivar = True
 
-os.environ["COLUMNS"] = "100"  # what the help of commands is wrapped to
+os.environ["COLUMNS"] = "88"  # what the help of commands is wrapped to
 
 
 class CommandHelp(Directive):
@@ -59,14 +61,22 @@ def _describe(name: str, parser: argparse.ArgumentParser) -> list[nodes.Node]:
     return [section]
 
 
-def number_references(_app: Sphinx, _what: str, _name: str, _object: object, _options: object,
-                      lines: list[str]) -> None:  # fmt: skip
-    """Make a list of the references of a docstring: as footnotes, they would count on each page."""
-    lines[:] = [re.sub(r"\.\. \[(\d+)\]", r"\1.", line) for line in lines]
-    lines[:] = [re.sub(r"\[(\d+)\]_", r"[\1]", line) for line in lines]
+def mend_docstring(
+    _app: Sphinx, _what: str, _name: str, _object: object, _options: object, lines: list[str]
+) -> None:
+    """Write a docstring of numpydoc's kind in the form that napoleon understands."""
+    text = "\n".join(lines)
+    # As footnotes, references would count on through each page.
+    text = re.sub(r"\.\. \[(\d+)\]", r"\1.", text)
+    text = re.sub(r"\[(\d+)\]_", r"[\1]", text)
+    # It does not know several attributes on one line.
+    shared = re.compile(r"^(\w+), ((?:\w+, )*\w+) (: .*(?:\n +.*)+)", re.MULTILINE)
+    while "\nAttributes\n" in text and shared.search(text):
+        text = shared.sub(r"\1 \3\n\2 \3", text)
+    lines[:] = text.split("\n")
 
 
 def setup(app: Sphinx) -> None:
     """Tell Sphinx of both."""
     app.add_directive("command-help", CommandHelp)
-    app.connect("autodoc-process-docstring", number_references, priority=400)  # before napoleon
+    app.connect("autodoc-process-docstring", mend_docstring, priority=400)  # before napoleon
