@@ -46,7 +46,10 @@ parameters, values = range(4), ["pear", "fig"]
 NEEDS = {
     "docs/montecarlo.md": ("numba",),
     "docs/notebooks.md": ("scoopsci.dashboard",),
-    "docs/watching.md": ("scoopsci.dashboard", "tornado", "matplotlib", "jinja2", "tqdm", "shtab"),
+    "docs/watching.md": (
+        *("scoopsci.dashboard", "scoopsci.plots", "scoopsci.report"),
+        *("tornado", "matplotlib", "jinja2", "tqdm", "shtab"),
+    ),
 }
 
 
