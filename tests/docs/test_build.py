@@ -13,6 +13,8 @@ from urllib.parse import unquote, urlsplit
 
 import pytest
 
+import scoopsci
+from scoopsci import errors
 from tests.conftest import REPOSITORY, require
 from tests.docs.pages import PAGES
 
@@ -133,6 +135,17 @@ def test_the_help_of_every_command_is_in_the_page(pages: dict[Path, Page], folde
     for command in ("pi", "integrate", "mapreduce", "sort", "compare", "run", "hosts", "ledger"):
         assert f"usage: scoopsci {command} " in text
     assert "scoopsci-ledger-replay" in pages[folder / "commands.html"].anchors
+
+
+def test_every_public_name_is_in_the_reference(pages: dict[Path, Page], folder: Path) -> None:
+    anchors = pages[folder / "library.html"].anchors
+    assert {f"scoopsci.{name}" for name in scoopsci.__all__} <= anchors
+
+
+def test_every_error_has_its_remedy() -> None:
+    assert [name for name in errors.__all__ if f"| `{name}`" not in read("docs/failure.md")] == [
+        "ScoopsciError"
+    ]
 
 
 @pytest.mark.parametrize("page", [*PAGES, "CONTRIBUTING.md"])
