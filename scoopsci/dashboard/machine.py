@@ -25,7 +25,7 @@ def describe_machines(workers: Iterable[Mapping[str, Any]], n_workers: int) -> l
     Returns
     -------
     list of dict
-        This machine first; see `scoopsci.pool.driver.PoolDriver.status`.
+        This machine first; see `scoopsci.Pool.status`.
     """
     here = socket.gethostname()
     by_host: dict[str, list[Mapping[str, Any]]] = {here: []}

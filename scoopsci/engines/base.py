@@ -213,7 +213,7 @@ class Engine(Executor):
         Returns
         -------
         dict or None
-            See `scoopsci.pool.driver.PoolDriver.status`; None where only runs tell anything.
+            See `scoopsci.Pool.status`; None where only runs tell anything.
 
         Raises
         ------

@@ -45,8 +45,12 @@ class _PoolEngine(Engine):
         Returns
         -------
         dict
-            ``hosts`` with their load, memory and workers, counts of ``tasks``, and the log of
-            ``losses``; see `scoopsci.pool.driver.PoolDriver.status`.
+            ``hosts``: of each its ``label``, its own ``name``, ``connected``, ``n_wanted``, by its
+            agent's last heartbeat ``load``, ``n_cores``, ``memory_bytes`` and ``available_bytes``,
+            and ``workers``, each with ``pid``, ``state`` ("starting", "idle", "running", "stopped"
+            or "ending"), ``memory_bytes`` and ``n_done``. ``tasks``: how many are ``waiting``,
+            ``running``, ``done``, ``lost``, and ``repeated`` by the pool itself. ``losses``: the
+            last ones, each with ``at_s`` (Unix time), ``host``, ``pid`` and ``why``.
 
         Raises
         ------

@@ -30,7 +30,7 @@ class LossLog:
 
 
 def describe_hosts(hosts: Iterable[Host]) -> list[dict[str, Any]]:
-    """Describe hosts and their workers, for `scoopsci.pool.driver.PoolDriver.status`."""
+    """Describe hosts and their workers, for `scoopsci.Pool.status`."""
     return [
         {
             "label": host.label,
