@@ -1,4 +1,4 @@
-"""The progress bar: one line in a terminal or in a notebook."""
+"""Progress bars: one line in a terminal or in a notebook, and those of other libraries."""
 
 from __future__ import annotations
 
@@ -11,12 +11,19 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from scoopsci.reporting import Progress, ProgressCallback
+from scoopsci.reporting import (
+    Bar,
+    Progress,
+    ProgressCallback,
+    ProgressOption,
+    check_progress,
+)
+from scoopsci.wording import format_duration, plural, shorten
 
 if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderResult
 
-__all__ = ["describe", "format_duration", "open_bar"]
+__all__ = ["describe", "open_progress"]
 
 #: A person reads no faster.
 REFRESH_S = 0.25
@@ -55,38 +62,50 @@ def describe(state: Progress) -> list[str]:
     if state.n_lost:
         told.append(f"{state.n_lost:,} repeated")
     if state.n_workers:
-        told.append(f"{state.n_workers:,} worker{'' if state.n_workers == 1 else 's'}")
-    told.append(f"{_shorten(state.rate)} {state.unit}/s")
+        told.append(plural(state.n_workers, "worker"))
+    told.append(f"{shorten(state.rate)}{state.unit}/s")
     return told
 
 
-def format_duration(seconds: float) -> str:
-    """Write a time for people.
+@contextlib.contextmanager
+def open_progress(progress: ProgressOption) -> Iterator[ProgressCallback | None]:
+    """Yield what is to be called with the state of a run.
 
-    Examples
-    --------
-    >>> [format_duration(seconds) for seconds in (0.4, 75, 4000, 200_000)]
-    ['0 s', '1:15 min', '1:06 h', '2.3 days']
+    Parameters
+    ----------
+    progress : bool, callable, bar, class or None
+        True draws a bar in a notebook, or on stderr where that is a terminal, and nothing
+        elsewhere. A callable gets each `Progress`. A bar such as ``tqdm.tqdm()`` is moved on, and
+        stays its owner's to close; a class such as ``tqdm.tqdm`` is called for one.
+
+    Yields
+    ------
+    callable or None
+        None where nobody looks.
+
+    Raises
+    ------
+    TypeError
+        If it is something else.
     """
-    whole = round(min(seconds, 1e15))
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60}:{whole % 60:02} min"
-    if whole < 86_400:
-        return f"{whole // 3600}:{whole % 3600 // 60:02} h"
-    return f"{whole / 86_400:.1f} days"
-
-
-def _shorten(number: float) -> str:
-    for size, sign in ((1e9, " G"), (1e6, " M"), (1e3, " k")):
-        if number >= size:
-            return f"{number / size:.3g}{sign}"
-    return f"{number:.3g}"
+    check_progress(progress)
+    if progress is True:
+        with _open_bar() as draw:
+            yield draw
+    elif progress is None or progress is False:
+        yield None
+    elif isinstance(progress, type) and hasattr(progress, "update"):
+        with contextlib.closing(progress()) as bar:
+            yield _Mover(bar)
+    elif isinstance(progress, Bar) and not isinstance(progress, type):
+        yield _Mover(progress)
+    else:
+        assert callable(progress)
+        yield progress
 
 
 @contextlib.contextmanager
-def open_bar() -> Iterator[ProgressCallback | None]:
+def _open_bar() -> Iterator[ProgressCallback | None]:
     """Yield a callback that draws a bar, or None where nobody would see it."""
     if _in_notebook():
         bar = _NotebookBar()
@@ -182,3 +201,17 @@ class _NotebookBar:
             f"<span style='font-variant-numeric: tabular-nums'>{html.escape(words)}</span>"
         )
         self._handle.update({"text/plain": words, "text/html": shown}, raw=True)
+
+
+class _Mover:
+    """Moves a bar of another library on."""
+
+    def __init__(self, bar: Any) -> None:
+        self._bar = bar
+        self._n_told = 0
+
+    def __call__(self, state: Progress) -> None:
+        if state.n_blocks is not None:
+            self._bar.total = state.n_blocks
+        self._bar.update(state.n_done - self._n_told)
+        self._n_told = state.n_done

@@ -88,6 +88,8 @@ class Dispatch(Generic[P]):
         ``stand_in(error)`` is the partial of a block that fails; by default the error is raised.
     tell : callable, optional
         Gets the state of the run whenever a task has ended.
+    zero_s : float, optional
+        When the run began, by the monotonic clock: zero of the times of workers and losses.
     """
 
     def __init__(
@@ -101,6 +103,7 @@ class Dispatch(Generic[P]):
         ledger: Ledger | None = None,
         stand_in: Callable[[TaskError], P] | None = None,
         tell: ProgressCallback | None = None,
+        zero_s: float | None = None,
     ) -> None:
         self._engine = engine
         self._options = options
@@ -127,11 +130,12 @@ class Dispatch(Generic[P]):
         self._n_measured = 0
         self._travelled_bytes = 0
         self._start_s = time.monotonic()
+        self._zero_s = self._start_s if zero_s is None else zero_s
         self.n_lost = 0
         self.losses: deque[dict[str, Any]] = deque(maxlen=MOST_LOSSES)
         self.n_retried = 0
         self.n_recalled = 0
-        self.workers = Workers(mixed=options.mixed or engine.mixed, start_s=self._start_s)
+        self.workers = Workers(mixed=options.mixed or engine.mixed, start_s=self._zero_s)
         for facts in ledger.find_numerics() if ledger is not None else ():
             self.workers.compare(facts)
 
@@ -353,7 +357,7 @@ class Dispatch(Generic[P]):
         self.n_lost += 1
         self.losses.append(
             {
-                "at_s": round(self.elapsed_s, 3),
+                "at_s": round(time.monotonic() - self._zero_s, 3),
                 "host": error.host or "",
                 "n_blocks": len(chunk),
                 "why": str(error),

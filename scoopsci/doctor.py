@@ -18,11 +18,12 @@ from typing import Any
 from scoopsci import probe
 from scoopsci.arguments import check_seconds
 from scoopsci.hosts import Host, read_hostfile
+from scoopsci.markup import as_table
 from scoopsci.pool.agent import MARK
 from scoopsci.pool.launcher import AgentProcess, Place
 from scoopsci.receipts import battery_hash, software_versions
 
-__all__ = ["Check", "Diagnosis", "examine_hosts", "show_diagnoses"]
+__all__ = ["Check", "Diagnoses", "Diagnosis", "examine_hosts", "show_diagnoses"]
 
 #: The program comes with the first line, so no shell on the way has to understand it.
 LOADER = (
@@ -115,13 +116,28 @@ class Diagnosis:
         return all(check.ok for check in self.checks)
 
 
+class Diagnoses(list[Diagnosis]):
+    """What was found about each host of a hostfile, which notebooks show as a table."""
+
+    def _repr_html_(self) -> str:
+        rows = []
+        for diagnosis in self:
+            found = {check.name: check.found for check in diagnosis.checks if check.ok}
+            wrong = [check for check in diagnosis.checks if not check.ok]
+            told = "; ".join(f"{check.name}: {check.found} → {check.remedy}" for check in wrong)
+            state = "ready" if diagnosis.ok else "not ready"
+            rows.append([diagnosis.host, state, *(found.get(name, "") for name in SHOWN), told])
+        header = ["host", "state", *SHOWN, "what to do"]
+        return as_table(header, rows, n_words=len(header))
+
+
 def examine_hosts(
     hostfile: str | os.PathLike[str],
     *,
     python: str | os.PathLike[str] | None = None,
     ssh: str | os.PathLike[str] = "ssh",
     timeout: float = 15.0,
-) -> list[Diagnosis]:
+) -> Diagnoses:
     """Examine the hosts of a hostfile, all at the same time.
 
     Parameters
@@ -138,8 +154,8 @@ def examine_hosts(
 
     Returns
     -------
-    list of Diagnosis
-        In the order of the hostfile.
+    Diagnoses
+        A list with a `Diagnosis` of each, in the order of the hostfile.
 
     Raises
     ------
@@ -155,7 +171,7 @@ def examine_hosts(
         battery_hash()  # once, and not in every thread
         place = partial(Place.of, python=python, ssh=ssh, patience_s=CONNECTING * timeout)
         places = [place(host, own_control=f"{folder}/ssh{i}") for i, host in enumerate(hosts)]
-        return list(threads.map(partial(_examine, timeout_s=timeout), hosts, places))
+        return Diagnoses(threads.map(partial(_examine, timeout_s=timeout), hosts, places))
 
 
 def show_diagnoses(diagnoses: Sequence[Diagnosis]) -> None:

@@ -10,6 +10,7 @@ Wrong arguments are plain `ValueError` or `TypeError`; everything else is in thi
     │ └ EngineTimeoutError (TimeoutError)
     ├ TaskError                                 the user's exception is its __cause__
     │ └ PoisonTaskError                         a block that ends every worker it meets
+    ├ ExtraMissingError (ImportError)           names the extra to install
     ├ HostfileError (ValueError)                path and line
     ├ InstallError                              what an environment is made of cannot be had
     ├ LedgerError                               another run's ledger, a damaged file, a full disk
@@ -26,6 +27,7 @@ __all__ = [
     "EngineNotStartedError",
     "EngineTimeoutError",
     "EngineUnavailableError",
+    "ExtraMissingError",
     "HostfileError",
     "InstallError",
     "LedgerError",
@@ -155,6 +157,10 @@ class PoisonTaskError(TaskError):
         )
         poison.__cause__ = error
         return poison
+
+
+class ExtraMissingError(ScoopsciError, ImportError):
+    """A package is missing that plots, reports or the live page need; the message names it."""
 
 
 class HostfileError(ScoopsciError, ValueError):

@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from scoopsci.markup import as_facts, as_notes, as_table
 from scoopsci.moments import Moments
+from scoopsci.plots import plot_convergence, plot_receipt
+from scoopsci.wording import plural
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 __all__ = [
     "DoubtfulEstimateWarning",
@@ -22,6 +28,9 @@ __all__ = [
 
 #: A single sample with more than this share of the sum of squares makes the error bar doubtful.
 HEAVY_SHARE = 0.1
+
+#: A vector's table is cut after so many rows.
+MOST_ROWS = 20
 
 
 class DoubtfulEstimateWarning(UserWarning):
@@ -97,6 +106,63 @@ class Estimate:
             for name, factor in self.variance_reduction.items()
         ]
         return "\n".join([f"{text}, {self.n_samples:,} samples", *factors, *self.notes])
+
+    def _repr_html_(self) -> str:
+        level = f"{100 * self.confidence:.12g} %"
+        columns = np.atleast_1d(self.value, self.half_width, *self.interval)
+        rows = [
+            [format_with_error(value, half_width), f"{low:.6g} to {high:.6g}"]
+            for value, half_width, low, high in zip(*columns, strict=True)
+        ]
+        if len(rows) > MOST_ROWS:
+            rows = [*rows[:MOST_ROWS], [f"and {len(rows) - MOST_ROWS:,} more", ""]]
+        all_at_once = ", all at once" if len(rows) > 1 else ""
+        facts = {
+            "samples": f"{self.n_samples:,} in {plural(self.n_blocks, 'block')}",
+            "seed": str(self.seed),
+            "engine": f"{self.engine}, {plural(self.n_workers, 'worker')}, {self.elapsed_s:.2f} s",
+        }
+        for name, factor in self.variance_reduction.items():
+            facts[f"variance reduced by {name}"] = f"{factor:.3g} times"
+        header = ["estimate", f"interval ({level}{all_at_once})"]
+        return as_table(header, rows, n_words=2) + as_facts(facts) + as_notes(self.notes)
+
+    def plot(
+        self,
+        kind: Literal["convergence", "workers", "hosts", "times"] = "convergence",
+        *,
+        truth: float | None = None,
+        ax: Axes | None = None,
+    ) -> Axes:
+        """Draw the estimate, or the run that it comes from.
+
+        Parameters
+        ----------
+        kind : str
+            "convergence", how it closes in; "workers", when each was busy; "hosts", how much each
+            computed in a second; or "times", where the time went.
+        truth : float, optional
+            The true value, drawn with the convergence.
+        ax : Axes, optional
+            Where to draw; by default into a figure of its own.
+
+        Returns
+        -------
+        Axes
+            See `scoopsci.plots`.
+
+        Raises
+        ------
+        ValueError
+            If there is no such plot.
+        ExtraMissingError
+            If Matplotlib is not installed.
+        """
+        if kind == "convergence":
+            return plot_convergence(self.convergence, truth=truth, ax=ax)
+        if truth is not None:
+            raise ValueError(f"truth is drawn with the convergence, got kind {kind!r}")
+        return plot_receipt(kind, self.receipt, ax=ax)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias, runtime_checkable
 
@@ -13,7 +12,6 @@ __all__ = [
     "ProgressCallback",
     "ProgressOption",
     "check_progress",
-    "open_progress",
 ]
 
 
@@ -123,63 +121,10 @@ ProgressOption: TypeAlias = bool | ProgressCallback | Bar | type[Any] | None
 
 
 def check_progress(progress: ProgressOption) -> None:
-    """Raise a `TypeError` for what `open_progress` cannot use."""
+    """Raise a `TypeError` for what `scoopsci.bars.open_progress` cannot use."""
     if progress is None or isinstance(progress, (bool, Bar)) or callable(progress):
         return
     raise TypeError(
         "progress must be True, a callable, or a bar such as tqdm's, with total and update(n); got "
         f"{progress!r}"
     )
-
-
-@contextlib.contextmanager
-def open_progress(progress: ProgressOption) -> Iterator[ProgressCallback | None]:
-    """Yield what is to be called with the state of a run.
-
-    Parameters
-    ----------
-    progress : bool, callable, bar, class or None
-        True draws a bar in a notebook, or on stderr where that is a terminal, and nothing
-        elsewhere. A callable gets each `Progress`. A bar such as ``tqdm.tqdm()`` is moved on, and
-        stays its owner's to close; a class such as ``tqdm.tqdm`` is called for one.
-
-    Yields
-    ------
-    callable or None
-        None where nobody looks.
-
-    Raises
-    ------
-    TypeError
-        If it is something else.
-    """
-    check_progress(progress)
-    if progress is True:
-        from scoopsci.bars import open_bar
-
-        with open_bar() as draw:
-            yield draw
-    elif progress is None or progress is False:
-        yield None
-    elif isinstance(progress, type) and hasattr(progress, "update"):
-        with contextlib.closing(progress()) as bar:
-            yield _Mover(bar)
-    elif isinstance(progress, Bar) and not isinstance(progress, type):
-        yield _Mover(progress)
-    else:
-        assert callable(progress)
-        yield progress
-
-
-class _Mover:
-    """Moves a bar of another library on."""
-
-    def __init__(self, bar: Any) -> None:
-        self._bar = bar
-        self._n_told = 0
-
-    def __call__(self, state: Progress) -> None:
-        if state.n_blocks is not None:
-            self._bar.total = state.n_blocks
-        self._bar.update(state.n_done - self._n_told)
-        self._n_told = state.n_done

@@ -8,6 +8,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any, Generic, TypeVar, cast
 
+from scoopsci.bars import open_progress
 from scoopsci.blocks import Fold, Range
 from scoopsci.chunks import CallEach, FoldBlocks, ListBlocks, RunBlocks
 from scoopsci.dispatch import Dispatch
@@ -19,7 +20,7 @@ from scoopsci.errors import TaskError
 from scoopsci.ledger import open_ledger
 from scoopsci.options import WHERE, RunOptions, split_options
 from scoopsci.receipts import as_plain
-from scoopsci.reporting import Progress, ProgressCallback, open_progress
+from scoopsci.reporting import Progress, ProgressCallback
 from scoopsci.stopping import Supply
 
 __all__ = ["Run", "fold_run", "hold_engine", "merging", "run_list"]
@@ -98,6 +99,7 @@ class Run(Generic[P]):
                     self._options,
                     ledger=ledger,
                     tell=lambda state: self._tell(state, progress, engine),
+                    zero_s=start_s,
                     **self._more,
                 )
                 walk = dispatch.in_order() if in_order else iter(dispatch)

@@ -30,8 +30,8 @@ __all__ = [
     "as_seed",
     "find_where",
     "open_where",
-    "plural",
     "print_found",
+    "report",
     "wants_progress",
 ]
 
@@ -56,6 +56,7 @@ def add_output_options(parser: argparse.ArgumentParser) -> None:
     """Add what says where its result goes."""
     add = parser.add_argument
     add("--output", type=as_new_file, metavar="FILE", help="write the receipt or the figures there")
+    add("--report", type=as_report, metavar="FILE", help="write a page of all about the run there")
     add("--json", action="store_true", help="print one JSON object instead of text")
     add("--quiet", action="store_true", help="print neither progress nor a warning of an open pool")
 
@@ -113,6 +114,14 @@ def as_new_file(text: str) -> Path:
     return path
 
 
+def as_report(text: str) -> Path:
+    """Return the path of a report that can be made and written."""
+    from scoopsci.report import check_extras
+
+    check_extras()
+    return as_new_file(text)
+
+
 def as_function(text: str) -> Callable[..., Any]:
     """Return the function MODULE:FUNCTION."""
     try:
@@ -129,6 +138,16 @@ def find_where(options: argparse.Namespace) -> dict[str, Any]:
         "hostfile": options.hostfile,
         "mixed": options.mixed,
     }
+
+
+def report(result: Any, options: argparse.Namespace, seed: int | None = None) -> None:
+    """Write the report of a result, if one is wanted."""
+    if options.report is None:
+        return
+    from scoopsci.report import write_report
+
+    seeded = "" if seed is None or options.seed is not None else f" --seed {seed}"
+    write_report(result, options.report, command=f"{options.command_line}{seeded}")
 
 
 def wants_progress(options: argparse.Namespace) -> bool:
@@ -167,8 +186,3 @@ def print_found(text: str, found: dict[str, Any], options: argparse.Namespace) -
         write_receipt(as_plain(found), options.output)
     print(json.dumps(as_plain(found), allow_nan=False) if options.json else text)
     sys.stdout.flush()
-
-
-def plural(number: int, noun: str) -> str:
-    """Write a number with its noun."""
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"

@@ -45,6 +45,7 @@ from scoopsci.errors import (
     ScoopsciError,
     WorkerLostError,
 )
+from scoopsci.extras import import_extra
 from scoopsci.reporting import ProgressCallback
 
 if TYPE_CHECKING:
@@ -239,7 +240,7 @@ class Engine(Executor):
 
         Raises
         ------
-        EngineUnavailableError
+        ExtraMissingError
             If the package is missing that serves it.
         RuntimeError
             If the engine has been shut down.
@@ -248,14 +249,7 @@ class Engine(Executor):
         """
         if not self._open:
             raise RuntimeError(f"engine {self.name!r} has been shut down, and has nothing to show")
-        try:
-            from scoopsci.dashboard import Dashboard
-        except ImportError as error:
-            raise EngineUnavailableError(
-                f"the live page needs a package that is missing ({error}); pip install "
-                "'scoopsci[dashboard]'"
-            ) from error
-        board = Dashboard(self, port)
+        board: Dashboard = import_extra("scoopsci.dashboard", "dashboard").Dashboard(self, port)
         self._boards.add(board)
         return board
 

@@ -17,6 +17,7 @@ from scoopsci.engines.payload import pack, unpack
 from scoopsci.engines.threads import VARIABLES
 from scoopsci.errors import EngineError, TaskError
 from scoopsci.hosts import Host, read_hostfile
+from scoopsci.markup import as_table
 from scoopsci.pool.broadcast import Broadcast
 from scoopsci.pool.config import make_config
 from scoopsci.pool.driver import PoolDriver
@@ -167,6 +168,20 @@ class Pool(_PoolEngine):
     def hosts(self) -> list[dict[str, Any]]:
         """Each host's ``name``, ``connected``, ``n_wanted`` and ``workers``, the pids of these."""
         return self._driver.hosts
+
+    def _repr_html_(self) -> str:
+        rows = [
+            [
+                host["name"],
+                "connected" if host["connected"] else "not connected",
+                f"{len(host['workers'])} of {host['n_wanted']}",
+                host["facts"].get("python", ""),
+                host["facts"].get("numpy", ""),
+            ]
+            for host in self.hosts
+        ]
+        header = ["host", "state", "workers", "Python", "NumPy"]
+        return as_table(header, rows, n_words=2)
 
     def for_runs(self) -> Engine:
         """Return the engine that reports a lost task rather than send it again."""

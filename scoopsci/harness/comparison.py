@@ -5,9 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import zip_longest
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from scoopsci.harness.rounds import Figure, find_break_even, format_seconds, paired_ratio
+from scoopsci.markup import as_notes, as_table
+from scoopsci.plots import plot_speedup, plot_times
+from scoopsci.wording import plural
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 __all__ = ["BARE", "Comparison", "Row", "advise", "summarise"]
 
@@ -113,6 +119,14 @@ class Comparison:
         return {**plain.pop("facts"), **plain}
 
     def __str__(self) -> str:
+        tables = [_align(SPEEDS, *self._speeds()), _align(SECONDS, *self._times())]
+        return "\n\n".join([*tables, *self._notes()])
+
+    def _repr_html_(self) -> str:
+        tables = [as_table(SPEEDS, self._speeds()), as_table(SECONDS, self._times())]
+        return "".join([*tables, as_notes(self._notes())])
+
+    def _speeds(self) -> list[list[str]]:
         speeds = [
             _speed_line(r.engine, r.n_workers, r.elapsed_s, r.speedup, r.speedup_interval)
             for r in self.rows
@@ -121,12 +135,58 @@ class Comparison:
             line += [f"{row.share_of_limit:.2f}", "yes" if row.equal else "NO"]
         bare_s = Figure.of([taken[BARE]["elapsed_s"] for taken in self.rounds]).median
         limit = _speed_line(BARE, self.n_bare, bare_s, self.ceiling, self.ceiling_interval)
-        times = [[r.engine, *(f"{getattr(r, name):.2f}" for name in TIMES)] for r in self.rows]
-        tables = [_align(SPEEDS, *speeds, limit), _align(SECONDS, *times)]
+        return [*speeds, limit]
+
+    def _times(self) -> list[list[str]]:
+        return [[r.engine, *(f"{getattr(r, name):.2f}" for name in TIMES)] for r in self.rows]
+
+    def _notes(self) -> list[str]:
         n_rounds = len(self.rounds)
-        if n_rounds < 6:
-            tables.append(f"Of fewer than 6 rounds, here {n_rounds}, an interval spans them all.")
-        return "\n\n".join([*tables, self.advice])
+        if n_rounds >= 6:
+            return [self.advice]
+        return [
+            f"Of fewer than 6 rounds, here {n_rounds}, an interval spans them all.",
+            self.advice,
+        ]
+
+    def plot(
+        self, kind: Literal["speedup", "times"] = "speedup", *, ax: Axes | None = None
+    ) -> Axes:
+        """Draw the speed-ups with the ideal line, or where the time of each engine went.
+
+        Parameters
+        ----------
+        kind : str
+            "speedup" or "times".
+        ax : Axes, optional
+            Where to draw; by default into a figure of its own.
+
+        Returns
+        -------
+        Axes
+            See `scoopsci.plots.plot_speedup` and `scoopsci.plots.plot_times`.
+
+        Raises
+        ------
+        ValueError
+            If there is no such plot.
+        ExtraMissingError
+            If Matplotlib is not installed.
+        """
+        if kind == "times":
+            return plot_times(
+                {r.engine: {n: getattr(r, n) for n in TIMES} for r in self.rows}, ax=ax
+            )
+        if kind != "speedup":
+            raise ValueError(f"kind must be 'speedup' or 'times', got {kind!r}")
+        return plot_speedup(
+            [row.engine for row in self.rows],
+            [row.speedup for row in self.rows],
+            [row.speedup_interval for row in self.rows],
+            ideal=max(row.n_workers for row in self.rows),
+            limit=self.ceiling,
+            ax=ax,
+        )
 
 
 SPEEDS = ["engine", "workers", "seconds", "speed-up", "95 % interval", "efficiency"]
@@ -284,7 +344,7 @@ def advise(rows: Sequence[Row], *, task_s: float, unit: str, n_bare: int, n_roun
         return f"{warning}run it serially: there is no other engine with the same results"
     low, high = best.speedup_interval
     span = f"95 % {low:.2f} to {high:.2f}" if n_rounds >= 6 else f"{low:.2f} to {high:.2f}"
-    rounds = f"{n_rounds} round{'' if n_rounds == 1 else 's'}"
+    rounds = plural(n_rounds, "round")
     found = f"{best.speedup:.2f} times as fast as serial ({span} in {rounds})"
     if low > 1.0:
         return (

@@ -6,17 +6,23 @@ import operator
 import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
-from typing import Unpack
+from typing import TYPE_CHECKING, Any, Literal, Unpack
 
 from scoopsci.arguments import check_count, check_seconds
 from scoopsci.engines.base import Engine, inside_scoop
 from scoopsci.harness.startup import start_workers
 from scoopsci.mapreduce import map as map_items
 from scoopsci.mapreduce import map_as_completed, map_reduce
+from scoopsci.markup import as_notes, as_table
 from scoopsci.options import RunOptions, refuse_ledger
+from scoopsci.plots import plot_receipt, plot_speedup
 from scoopsci.runs import hold_engine
+from scoopsci.wording import plural
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 __all__ = ["MapComparison", "MethodRow", "compare_methods", "sum_list"]
 
@@ -66,6 +72,8 @@ class MapComparison:
         Number of workers.
     start_up_s : float
         Seconds until its workers had started; in none of the rows.
+    receipt : dict
+        Of `map` on the engine; see `scoopsci.receipts`.
     """
 
     result: int
@@ -75,22 +83,65 @@ class MapComparison:
     engine: str
     n_workers: int
     start_up_s: float
+    receipt: dict[str, Any] = field(default_factory=dict, repr=False)
 
     def __str__(self) -> str:
         width = max(len(row.method) for row in self.rows)
         lines = [f"{'method':{width}}  {'seconds':>8}  {'speed-up':>8}  {'efficiency':>10}  equal"]
-        for row in self.rows:
-            equal = "yes" if row.equal else "NO"
-            lines.append(
-                f"{row.method:{width}}  {row.elapsed_s:8.2f}  {row.speedup:8.2f}  "
-                f"{row.efficiency:10.2f}  {equal}"
-            )
-        lines.append(
+        for method, *numbers, equal in self._cells():
+            elapsed, speedup, efficiency = numbers
+            lines.append(f"{method:{width}}  {elapsed:>8}  {speedup:>8}  {efficiency:>10}  {equal}")
+        return "\n".join([*lines, self._note()])
+
+    def _repr_html_(self) -> str:
+        header = ["method", "seconds", "speed-up", "efficiency", "equal"]
+        return as_table(header, self._cells()) + as_notes([self._note()])
+
+    def _cells(self) -> list[list[str]]:
+        return [
+            [
+                row.method,
+                *(f"{x:.2f}" for x in (row.elapsed_s, row.speedup, row.efficiency)),
+                "yes" if row.equal else "NO",
+            ]
+            for row in self.rows
+        ]
+
+    def _note(self) -> str:
+        return (
             f"result {self.result}; {self.n_tasks:,} tasks of {1000 * self.task_s:g} ms; engine "
-            f"{self.engine}, {self.n_workers} worker{'' if self.n_workers == 1 else 's'}, started "
+            f"{self.engine}, {plural(self.n_workers, 'worker')}, started "
             f"in {self.start_up_s:.2f} s"
         )
-        return "\n".join(lines)
+
+    def plot(
+        self, kind: Literal["speedup", "times", "workers", "hosts"] = "speedup", *,
+        ax: Axes | None = None,
+    ) -> Axes:  # fmt: skip
+        """Draw the speed-ups with the ideal line, or the run of `map`.
+
+        Parameters
+        ----------
+        kind : str
+            "speedup", or a plot of `scoopsci.plots.plot_receipt`.
+        ax : Axes, optional
+            Where to draw; by default into a figure of its own.
+
+        Returns
+        -------
+        Axes
+            The axes.
+        """
+        if kind != "speedup":
+            return plot_receipt(kind, self.receipt, ax=ax)
+        speedups = [row.speedup for row in self.rows]
+        return plot_speedup(
+            [row.method for row in self.rows],
+            speedups,
+            [(x, x) for x in speedups],
+            ideal=self.n_workers,
+            ax=ax,
+        )
 
 
 def sum_list(task_s: float, length: int) -> int:
@@ -151,10 +202,11 @@ def compare_methods(
         n_workers = start_workers(engine)
         start_up_s = time.perf_counter() - start_s
         serial = _measure("serial: sum of map", lambda: sum(map(fn, tasks)))
+        receipts: list[dict[str, Any]] = []
         measured = [
             (serial, 1),
             *((done, n_of_scoop or n_workers) for done in by_scoop),
-            *((done, n_workers) for done in _measure_ours(fn, tasks, options)),
+            *((done, n_workers) for done in _measure_ours(fn, tasks, options, receipts)),
         ]
     rows = [
         MethodRow(
@@ -174,6 +226,7 @@ def compare_methods(
         engine=engine.name,
         n_workers=n_workers,
         start_up_s=start_up_s,
+        receipt=receipts[0],
     )
 
 
@@ -198,9 +251,14 @@ def _measure_scoop(fn: Callable[[int], int], tasks: range) -> Iterator[tuple[str
 
 
 def _measure_ours(
-    fn: Callable[[int], int], tasks: range, options: RunOptions
+    fn: Callable[[int], int],
+    tasks: range,
+    options: RunOptions,
+    receipts: list[dict[str, Any]],
 ) -> Iterator[tuple[str, float, int]]:
-    yield _measure("scoopsci: map", lambda: sum(map_items(fn, tasks, **options)))
+    yield _measure(
+        "scoopsci: map", lambda: sum(map_items(fn, tasks, receipt=receipts.append, **options))
+    )
     yield _measure(
         "scoopsci: map_as_completed", lambda: sum(map_as_completed(fn, tasks, **options))
     )

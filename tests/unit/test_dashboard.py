@@ -23,7 +23,7 @@ import numpy as np
 import pytest
 
 import scoopsci
-from scoopsci import EngineUnavailableError, open_engine
+from scoopsci import ExtraMissingError, open_engine
 from scoopsci.commands.options import add_run_options, open_where
 from scoopsci.dashboard import Dashboard, pulse
 from scoopsci.dashboard.feed import MOST_RUNS, Feed
@@ -417,8 +417,8 @@ class TestItsLife:
             monkeypatch.delitem(sys.modules, name)
         monkeypatch.setitem(sys.modules, "tornado", None)
         with open_engine("serial") as engine:
-            remedy = r"needs a package .*tornado.*pip install 'scoopsci\[dashboard\]'"
-            with pytest.raises(EngineUnavailableError, match=remedy):
+            remedy = r"tornado cannot be imported .*pip install 'scoopsci\[dashboard\]'"
+            with pytest.raises(ExtraMissingError, match=remedy):
                 engine.dashboard()
 
     def test_a_notebook_shows_a_link(self, board: Dashboard) -> None:

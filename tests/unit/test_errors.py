@@ -16,6 +16,7 @@ from scoopsci import errors
 from scoopsci.chunks import FoldBlocks
 from scoopsci.dispatch import Dispatch
 from scoopsci.engines.payload import pack, run_payload, unpack
+from scoopsci.extras import import_extra
 from scoopsci.hosts import read_hostfile
 from scoopsci.ledger import Ledger
 from scoopsci.options import DispatchOptions
@@ -79,6 +80,7 @@ CALLS: dict[type[errors.ScoopsciError], Callable[[], object]] = {
     errors.TaskError: lambda: walk(fail),
     errors.PoisonTaskError: lambda: walk(end_process, "processes", poison_after=1),
     errors.HostfileError: lambda: open_hostfile("node1\n\n$(reboot)\n"),
+    errors.ExtraMissingError: lambda: import_extra("nonesuch", "plot"),
     errors.InstallError: lambda: pack_wheel("nonesuch", Path()),
     errors.LedgerError: open_another_run_s_ledger,
     errors.NotConvergedError: lambda: scoopsci.pi(
@@ -101,6 +103,7 @@ REMEDIES = {
     errors.TaskError: r"block 0 failed on host .* \(running\): LookupError.*the user's own",
     errors.PoisonTaskError: r"block \d+ ended its worker",
     errors.HostfileError: r"hostfile, line 3: .*\$\(reboot\)",
+    errors.ExtraMissingError: r"nonesuch cannot be imported \(.*\); pip install 'scoopsci\[plot\]'",
     errors.InstallError: r"nonesuch must be installed here; try",
     errors.LedgerError: r"run\.ledger .*another run: seed is 1 there and 2 here; .*another file",
     errors.NotConvergedError: r"0\.01 is not reached: max_samples = 5,000 .*5,000 samples give",

@@ -11,8 +11,8 @@ import pytest
 from tqdm import tqdm
 
 import scoopsci
-from scoopsci.bars import describe
-from scoopsci.reporting import Progress, open_progress
+from scoopsci.bars import describe, open_progress
+from scoopsci.reporting import Progress
 
 tqdm.monitor_interval = 0  # its thread would outlive the test
 

@@ -1,0 +1,44 @@
+"""Packages that not everybody needs: imported when they are, or named with their remedy."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+from scoopsci.errors import ExtraMissingError
+
+__all__ = ["import_extra"]
+
+
+def import_extra(module: str, extra: str) -> Any:
+    """Import a module of an extra.
+
+    Parameters
+    ----------
+    module : str
+        Its name.
+    extra : str
+        The extra of scoopsci that brings it.
+
+    Returns
+    -------
+    module
+        The module.
+
+    Raises
+    ------
+    ExtraMissingError
+        If it cannot be imported.
+
+    Examples
+    --------
+    >>> import_extra("fractions", "plot").Fraction(1, 2) * 2
+    Fraction(1, 1)
+    """
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        package = (error.name or module).partition(".")[0]
+        raise ExtraMissingError(
+            f"{package} cannot be imported ({error}); pip install 'scoopsci[{extra}]'"
+        ) from None

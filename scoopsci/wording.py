@@ -1,0 +1,48 @@
+"""Numbers in words, for people."""
+
+from __future__ import annotations
+
+__all__ = ["format_duration", "plural", "shorten"]
+
+
+def plural(number: int, noun: str) -> str:
+    """Write a number with its noun.
+
+    Examples
+    --------
+    >>> plural(1, "block"), plural(1_000, "block")
+    ('1 block', '1,000 blocks')
+    """
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def shorten(number: float) -> str:
+    """Write three digits of a number, and a blank.
+
+    Examples
+    --------
+    >>> [shorten(number) + "points" for number in (12.0, 1_234.0, 5.6e9)]
+    ['12 points', '1.23 k points', '5.6 G points']
+    """
+    for size, sign in ((1e9, "G "), (1e6, "M "), (1e3, "k ")):
+        if number >= size:
+            return f"{number / size:.3g} {sign}"
+    return f"{number:.3g} "
+
+
+def format_duration(seconds: float) -> str:
+    """Write a time.
+
+    Examples
+    --------
+    >>> [format_duration(seconds) for seconds in (0.4, 75, 4000, 200_000)]
+    ['0 s', '1:15 min', '1:06 h', '2.3 days']
+    """
+    whole = round(min(seconds, 1e15))
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60}:{whole % 60:02} min"
+    if whole < 86_400:
+        return f"{whole // 3600}:{whole % 3600 // 60:02} h"
+    return f"{whole / 86_400:.1f} days"
