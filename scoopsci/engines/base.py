@@ -249,7 +249,10 @@ class Engine(Executor):
         """
         if not self._open:
             raise RuntimeError(f"engine {self.name!r} has been shut down, and has nothing to show")
-        board: Dashboard = import_extra("scoopsci.dashboard", "dashboard").Dashboard(self, port)
+        import_extra("tornado.web", "dashboard")
+        from scoopsci.dashboard import Dashboard
+
+        board = Dashboard(self, port)
         self._boards.add(board)
         return board
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import base64
 import gc
 import hashlib
+import json
 import logging
 import os
 import re
+import signal
 import socket
 import subprocess
 import sys
@@ -16,6 +18,8 @@ import time
 from argparse import ArgumentParser
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from http.client import HTTPConnection
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -29,7 +33,7 @@ from scoopsci.dashboard import Dashboard, pulse
 from scoopsci.dashboard.feed import MOST_RUNS, Feed
 from scoopsci.dashboard.record import MOST_POINTS, MOST_VALUES, History
 from scoopsci.dashboard.server import MOST_CONNECTIONS, make_page
-from tests.conftest import becomes
+from tests.conftest import becomes, wait_for_end
 from tests.pages import HOSTILE, StatedEngine, ask, listen, look, make_progress, make_status
 
 
@@ -469,6 +473,34 @@ class TestRuns:
         command = [sys.executable, "-W", "error", "-c", FORGETFUL]
         done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
         assert (done.stdout, done.stderr) == ("[0, 1]\n", "")
+
+    @pytest.mark.parametrize("sign", [None, signal.SIGINT])
+    @pytest.mark.parametrize("engine", ["serial", "pool"])
+    def test_a_command_serves_it_while_it_runs(
+        self, engine: str, sign: signal.Signals | None
+    ) -> None:
+        goal = ["--points", "100000"] if sign is None else ["--half-width", "1e-7"]
+        command = [sys.executable, "-m", "scoopsci", "pi", *goal, "--engine", engine, "--workers"]
+        with subprocess.Popen(
+            [*command, "2" if engine == "pool" else "1", "--dashboard", "--seed", "7", "--json"],
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
+        ) as process:  # fmt: skip
+            assert process.stderr is not None
+            address = re.fullmatch(r"live page: (http://\S+)\n", process.stderr.readline())
+            assert address is not None
+            if sign is not None:
+                url = urlsplit(address[1])
+                with closing(HTTPConnection(url.netloc, timeout=60)) as connection:
+                    connection.request("GET", f"/?{url.query}")
+                    assert connection.getresponse().status == 200
+                process.send_signal(sign)
+            out, err = process.communicate(timeout=60)
+        if sign is None:
+            assert (process.returncode, err) == (0, "")
+            assert json.loads(out)["n_points"] == 100_000
+        else:
+            assert (process.returncode, out, err) == (130, "", "scoopsci pi: interrupted\n")
+        wait_for_end(process.pid)
 
     def test_a_command_opens_it(self, capsys: pytest.CaptureFixture[str]) -> None:
         parser = ArgumentParser()
