@@ -57,7 +57,7 @@ class SortResult:
         How the sort was carried out; see `scoopsci.receipts`.
     """
 
-    values: Any
+    values: Any = field(repr=False)
     engine: str
     n_workers: int
     elapsed_s: float

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from itertools import zip_longest
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -110,8 +110,8 @@ class Comparison:
     task_s: float
     unit: str
     advice: str
-    facts: dict[str, Any]
-    rounds: list[dict[str, Any]]
+    facts: dict[str, Any] = field(repr=False)
+    rounds: list[dict[str, Any]] = field(repr=False)
 
     def as_dict(self) -> dict[str, Any]:
         """Return all of it as plain values, ready for JSON."""

@@ -96,6 +96,7 @@ def test_comparison_of_engines() -> None:
     words = read(found)
     assert {"serial", "processes", "bare processes", found.advice} <= set(words)
     assert f"{found.rows[1].speedup:.2f}" in words
+    assert __file__.split("/tests/")[0] not in repr(found), "notebooks store it beside the table"
 
 
 def test_comparison_of_methods() -> None:
@@ -111,6 +112,7 @@ def test_sorts() -> None:
     result = sort_and_describe(list(range(100)), engine="serial")
     assert str(result).startswith("100 items sorted in ")
     assert {str(result), *CAUSES.values()} <= set(read(result))
+    assert "values" not in repr(result), "notebooks store it beside the table"
 
 
 def test_pool() -> None:
