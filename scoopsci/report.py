@@ -70,10 +70,10 @@ def write_report(
 
     Examples
     --------
-    >>> import scoopsci
+    >>> import scoopsci, tempfile
     >>> from scoopsci.report import write_report
-    >>> path = getfixture("tmp_path") / "run.html"
-    >>> write_report(scoopsci.pi(1_000_000, seed=7, engine="serial"), path)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     write_report(scoopsci.pi(1_000_000, seed=7, engine="serial"), f"{folder}/pi.html")
     """
     check_extras()
     jinja2 = import_extra("jinja2", "plot")
