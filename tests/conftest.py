@@ -77,6 +77,14 @@ def once_for_each_process() -> None:
         raise RuntimeError
 
 
+@pytest.fixture
+def pictures(tmp_path: Path) -> Path:
+    """A folder for pictures of pages, which SCOOPSCI_ARTEFACTS keeps."""
+    folder = Path(os.environ.get("SCOOPSCI_ARTEFACTS") or tmp_path)
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
 @pytest.fixture(scope="module")
 def fonts() -> None:
     """Let Matplotlib open the fonts that it keeps open."""

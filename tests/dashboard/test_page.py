@@ -24,8 +24,8 @@ import scoopsci
 from scoopsci import Estimate, Pool
 from scoopsci.dashboard import Dashboard
 from scoopsci.estimates import format_with_error
+from tests.browser import Tab, missing_browser, run_in_browser, take_pictures
 from tests.conftest import REPOSITORY, require
-from tests.dashboard.browser import Tab, missing_browser, run_in_browser
 from tests.pages import HOSTILE, StatedEngine, make_status
 
 cloudpickle.register_pickle_by_value(sys.modules[__name__])
@@ -50,13 +50,6 @@ def browser_is_there() -> None:
 
 
 @pytest.fixture
-def pictures(tmp_path: Path) -> Path:
-    folder = Path(os.environ.get("SCOOPSCI_ARTEFACTS") or tmp_path)
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
-
-
-@pytest.fixture
 def pool() -> Iterator[Pool]:
     with Pool(N_WORKERS) as pool:
         yield pool
@@ -72,18 +65,6 @@ def run_for(seconds: float, pool: Pool) -> Estimate:
     return scoopsci.estimate(
         draw_slowly, n_blocks * BLOCK_SIZE, seed=5, block_size=BLOCK_SIZE, engine=pool
     )
-
-
-async def take_pictures(tab: Tab, folder: Path, name: str) -> None:
-    """Look at the page in both widths and colours: nothing may stick out at its side."""
-    for width in (1280, 400):
-        for dark in (False, True):
-            await tab.resize(width, dark=dark)
-            widths = await tab.find("[document.documentElement.scrollWidth, innerWidth]")
-            assert widths[0] <= widths[1] == width
-            path = folder / f"{name}-{width}-{'dark' if dark else 'light'}.png"
-            await tab.shoot(path)
-            assert path.stat().st_size > 10_000
 
 
 def check_no_other_origin(tab: Tab, board: Dashboard) -> None:

@@ -15,6 +15,7 @@ import pytest
 
 import scoopsci
 from scoopsci import errors
+from tests.browser import Tab, missing_browser, run_in_browser, take_pictures
 from tests.conftest import REPOSITORY, require
 from tests.docs.pages import PAGES
 
@@ -23,6 +24,9 @@ LOADS = {"script": "src", "img": "src", "link": "href", "iframe": "src", "source
 
 #: Of `<link>`, what is not loaded.
 NOT_LOADED = {"canonical", "index", "search", "next", "prev"}
+
+#: Pages of which pictures are kept.
+SHOWN = ("index", "tutorial", "watching")
 
 IN_CSS = re.compile(r"@import\s+(?:url\()?[\"']?([^\"')\s]+)|url\(\s*[\"']?([^\"')\s]+)")
 
@@ -140,6 +144,34 @@ def test_the_help_of_every_command_is_in_the_page(pages: dict[Path, Page], folde
 def test_every_public_name_is_in_the_reference(pages: dict[Path, Page], folder: Path) -> None:
     anchors = pages[folder / "library.html"].anchors
     assert {f"scoopsci.{name}" for name in scoopsci.__all__} <= anchors
+
+
+async def open_page(tab: Tab, page: Path) -> None:
+    await tab.open(page.as_uri())
+    await tab.becomes(f"document.readyState == 'complete' && location == {page.as_uri()!r}")
+
+
+def test_pages_in_a_browser(folder: Path, pictures: Path) -> None:
+    """They ask nobody for anything, and none sticks out of its window."""
+    require(missing_browser())
+    names = sorted(page for page in folder.glob("*.html") if page.stem != "genindex")
+    assert len(names) > 20
+
+    async def look(tab: Tab) -> None:
+        for width in (1280, 400):
+            await tab.resize(width)
+            for page in names:
+                await open_page(tab, page)
+                over = await tab.find("document.documentElement.scrollWidth - innerWidth")
+                assert over <= 0, f"{page.stem} sticks out at {width}: {over} pixels"
+        for name in SHOWN:
+            await open_page(tab, folder / f"{name}.html")
+            await take_pictures(tab, pictures, f"docs-{name}")
+        assert {urlsplit(url).scheme for url in tab.requests} <= {"file", "data"}
+        assert all(folder.as_uri() in url for url in tab.requests if url.startswith("file"))
+        assert tab.complaints == []
+
+    run_in_browser(look)
 
 
 def test_every_error_has_its_remedy() -> None:

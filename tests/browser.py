@@ -191,3 +191,15 @@ def run_in_browser(act: Callable[[Tab], Any]) -> Any:
 
     with Browser() as browser:
         return asyncio.run(run(browser))
+
+
+async def take_pictures(tab: Tab, folder: Path, name: str) -> None:
+    """Look at the page in both widths and colours: nothing may stick out at its side."""
+    for width in (1280, 400):
+        for dark in (False, True):
+            await tab.resize(width, dark=dark)
+            widths = await tab.find("[document.documentElement.scrollWidth, innerWidth]")
+            assert widths[0] <= widths[1] == width, f"{name} at {width}: {widths}"
+            path = folder / f"{name}-{width}-{'dark' if dark else 'light'}.png"
+            await tab.shoot(path)
+            assert path.stat().st_size > 10_000
