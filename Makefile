@@ -1,6 +1,7 @@
 # make pi     sets up and runs the main job on this machine
 # make test   sets up and runs all tests but the slow ones
 # make lint   ruff, mypy, import-linter
+# make docs   builds the documentation into docs/_build/html
 # make notebooks  runs the notebooks, and stores them with their outputs
 # make bench  measures, writes benchmarks/results/ and the tables of the README; with QUICK=1, for
 #             2 minutes and into a scratch folder
@@ -14,7 +15,7 @@ PYTEST_ARGS ?= -m "not slow"
 PARALLEL := tests/unit tests/property tests/statistics
 SERIAL := $(filter-out $(PARALLEL) %__pycache__,$(patsubst %/,%,$(wildcard tests/*/)))
 
-.PHONY: pi test lint notebooks bench clean
+.PHONY: pi test lint docs notebooks bench clean
 
 pi: $(VENV)/installed
 	$(BIN)/python -m scoop --quiet --hostfile hostfile scoopsci/montecarlo.py --points $(POINTS)
@@ -28,6 +29,9 @@ lint: $(VENV)/installed-test
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --config setup.cfg
+
+docs: $(VENV)/installed-test
+	$(BIN)/python -m sphinx -W --keep-going -n -q -E docs docs/_build/html
 
 notebooks: $(VENV)/installed-test
 	$(BIN)/python -m tests.notebooks.execute
@@ -47,4 +51,4 @@ $(VENV)/installed-test: setup.cfg pyproject.toml | $(BIN)/python
 	touch $@ $(VENV)/installed
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) build dist docs/_build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -5,21 +5,45 @@ from __future__ import annotations
 import argparse
 import io
 import os
+import shlex
 import sys
 import warnings
-from collections.abc import Callable, Sequence
-from typing import NoReturn
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NoReturn
 
 import scoopsci
 from scoopsci.commands import add_commands
 from scoopsci.engines.base import inside_plain_scoop
 from scoopsci.engines.scoop import KNOWN_TO_BE_OPEN
-from scoopsci.errors import EngineNotStartedError, EngineUnavailableError, ScoopsciError
+from scoopsci.errors import (
+    EngineNotStartedError,
+    EngineUnavailableError,
+    ExtraMissingError,
+    ScoopsciError,
+)
 from scoopsci.estimates import DoubtfulEstimateWarning
+from scoopsci.extras import import_extra
 
 __all__ = ["main", "run_script"]
 
 WRONG_USE, FAILED, INTERRUPTED = 2, 1, 130
+
+#: Errors of who gave the command.
+WRONG = (
+    ValueError,
+    TypeError,
+    EngineNotStartedError,
+    EngineUnavailableError,
+    ExtraMissingError,
+)
+
+EXAMPLES = """examples:
+  scoopsci pi --half-width 1e-4 --seed 3
+  scoopsci integrate mymodule:f --dim 3 --report run.html
+  scoopsci compare mymodule:simulate --tasks 200
+  scoopsci hosts hostfile --install
+  scoopsci pi --hostfile hostfile --dashboard
+"""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -40,8 +64,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         options = _make_parser().parse_args(arguments)
     except SystemExit as end:  # argparse ends the process, which a script under SCOOP cannot afford
         return end.code if isinstance(end.code, int) else WRONG_USE
+    except ExtraMissingError as error:
+        print(f"scoopsci: {error}", file=sys.stderr)
+        return WRONG_USE
     if getattr(options, "quiet", False):
         os.environ[KNOWN_TO_BE_OPEN] = "1"
+    words = sys.argv[1:] if arguments is None else arguments
+    options.command_line = shlex.join(["scoopsci", *words])
     command: Callable[[argparse.Namespace], int | None] = options.run
     try:
         with warnings.catch_warnings():
@@ -50,7 +79,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return command(options) or 0
     except KeyboardInterrupt:
         return _complain(options, "interrupted", INTERRUPTED)
-    except (ValueError, TypeError, EngineNotStartedError, EngineUnavailableError) as error:
+    except WRONG as error:
         return _complain(options, str(error), WRONG_USE)
     except (ScoopsciError, OSError) as error:
         for note in getattr(error, "__notes__", ()):  # the worker's traceback, say
@@ -96,8 +125,40 @@ class _Parser(argparse.ArgumentParser):
         self.exit(WRONG_USE, f"{self.prog}: {message}; see {self.prog} --help\n")
 
 
+class _PrintCompletion(argparse.Action):
+    """Prints what completes commands, options and files in a shell, and ends."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *rest: Any) -> NoReturn:
+        shtab = import_extra("shtab", "completion")
+        for action in _walk_actions(parser):
+            if action.metavar in ("F", "FILE", "HOSTFILE", "INPUT", "OUTPUT", "SCRIPT"):
+                action.complete = shtab.FILE  # type: ignore[attr-defined]
+        print(shtab.complete(parser, rest[1]))
+        parser.exit()
+
+
+def _walk_actions(parser: argparse.ArgumentParser) -> Iterator[argparse.Action]:
+    for action in parser._actions:
+        yield action
+        if isinstance(action, argparse._SubParsersAction):
+            for child in dict.fromkeys(action.choices.values()):
+                yield from _walk_actions(child)
+
+
 def _make_parser() -> argparse.ArgumentParser:
-    parser = _Parser(prog="scoopsci", description=scoopsci.__doc__)
+    parser = _Parser(
+        prog="scoopsci",
+        description=scoopsci.__doc__,
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument("--version", action="version", version=f"scoopsci {scoopsci.__version__}")
+    parser.add_argument(
+        "--print-completion",
+        action=_PrintCompletion,
+        choices=("bash", "zsh", "tcsh"),
+        metavar="SHELL",
+        help="print a script for bash, zsh or tcsh that completes commands, options and files",
+    )
     add_commands(parser.add_subparsers(dest="command", required=True, metavar="COMMAND"))
     return parser

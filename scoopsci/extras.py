@@ -38,7 +38,7 @@ def import_extra(module: str, extra: str) -> Any:
     try:
         return importlib.import_module(module)
     except ImportError as error:
-        package = module.partition(".")[0]
+        package = (error.name or module).partition(".")[0]
         raise ExtraMissingError(
             f"{package} cannot be imported ({error}); pip install 'scoopsci[{extra}]'"
         ) from None

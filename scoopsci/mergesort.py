@@ -9,15 +9,17 @@ import contextlib
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Unpack, cast
+from typing import TYPE_CHECKING, Any, Literal, Unpack, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
+from scoopsci.codehash import hash_code
 from scoopsci.engines.base import Engine
 from scoopsci.markup import as_notes, as_table
 from scoopsci.options import RunOptions, refuse_ledger
-from scoopsci.plots import CAUSES, plot_times
+from scoopsci.plots import CAUSES, plot_receipt
+from scoopsci.receipts import make_receipt
 from scoopsci.runs import hold_engine
 from scoopsci.sorting.phases import Phases, sort_array, sort_items
 from scoopsci.wording import plural
@@ -51,6 +53,8 @@ class SortResult:
         ``computing_s``, ``returning_s``, and the rest, ``waiting_s``, with what the driver did.
     in_shared_memory : bool
         Whether workers found all values in shared memory, so that none had to be sent.
+    receipt : dict
+        How the sort was carried out; see `scoopsci.receipts`.
     """
 
     values: Any = field(repr=False)
@@ -62,6 +66,7 @@ class SortResult:
     returned_bytes: int
     times: dict[str, float]
     in_shared_memory: bool
+    receipt: dict[str, Any] = field(repr=False)
 
     def __str__(self) -> str:
         memory = "in shared memory" if self.in_shared_memory else f"{self.sent_bytes:,} bytes sent"
@@ -75,9 +80,11 @@ class SortResult:
         times = [[CAUSES[cause], f"{self.times[cause]:.3f}"] for cause in CAUSES]
         return as_notes([str(self)]) + as_table(["time for", "seconds"], times)
 
-    def plot(self, *, ax: Axes | None = None) -> Axes:
-        """Draw where the time went; see `scoopsci.plots.plot_times`."""
-        return plot_times({self.engine: self.times}, ax=ax)
+    def plot(
+        self, kind: Literal["times", "workers", "hosts"] = "times", *, ax: Axes | None = None
+    ) -> Axes:
+        """Draw where the time went, or what the workers did; see `scoopsci.plots.plot_receipt`."""
+        return plot_receipt(kind, self.receipt, ax=ax)
 
 
 def merge_sort(
@@ -193,13 +200,22 @@ def sort_and_describe(
         else:
             found, largest_share = sort_array(array, reverse, phases)
             found = found if array is items else found.tolist()
+        done = {"engine": engine.name, **phases.describe(time.monotonic() - start_s)}
+        receipt = make_receipt(
+            workload="sort",
+            options={"n_items": len(found), "reverse": reverse},
+            stream="",
+            code="scoopsci.merge_sort" if key is None else hash_code(key),
+            result={"largest_share": largest_share},
+            **done,
+        )
+        told = ("engine", "n_workers", "elapsed_s", "sent_bytes", "returned_bytes", "times")
         return SortResult(
             values=found,
-            engine=engine.name,
-            n_workers=phases.n_workers,
             largest_share=largest_share,
             in_shared_memory=array is not None and not phases.n_sent,
-            **phases.describe(time.monotonic() - start_s),
+            receipt=receipt,
+            **{name: done[name] for name in told},
         )
 
 

@@ -81,7 +81,7 @@ class DispatchOptions:
         than 4 s a fortieth of the time so far, up to 0.5.
     progress : bool, callable or bar, optional
         True draws a bar in a terminal or notebook; a callable gets a `scoopsci.reporting.Progress`
-        whenever a task ends; and a bar like tqdm's, or its class, is moved on.
+        whenever a task ends, and when the run has; a bar like tqdm's, or its class, is moved on.
 
     Raises
     ------

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import io
 import os
 import signal
 import subprocess
@@ -74,6 +75,25 @@ def once_for_each_process() -> None:
     with contextlib.suppress(RuntimeError), open_engine("processes", n_workers=1) as engine:
         engine.submit(int).result(60)
         raise RuntimeError
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> Path:
+    """A folder for pictures of pages, which SCOOPSCI_ARTEFACTS keeps."""
+    folder = Path(os.environ.get("SCOOPSCI_ARTEFACTS") or tmp_path)
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def fonts() -> None:
+    """Let Matplotlib open the fonts that it keeps open."""
+    from matplotlib.figure import Figure
+
+    figure = Figure()
+    figure.subplots().set(title="$π$ ± σ", xscale="log", xlim=(1, 1e9))
+    for kind in ("png", "svg"):
+        figure.savefig(io.BytesIO(), format=kind)
 
 
 @pytest.fixture(autouse=True)

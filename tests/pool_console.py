@@ -117,6 +117,13 @@ class Console:
     def hosts(self) -> Any:
         return self.pool.hosts
 
+    def status(self) -> Any:
+        return self.pool.status()
+
+    def dashboard(self) -> Any:
+        """Open the live page, and return its address."""
+        return self.pool.dashboard().url
+
     def bits(self) -> Any:
         return find_bits(self.pool)
 

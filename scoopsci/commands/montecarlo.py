@@ -17,7 +17,8 @@ from scoopsci.commands.options import (
     as_function,
     as_positive,
     as_seed,
-    find_where,
+    open_where,
+    report,
     wants_progress,
 )
 from scoopsci.errors import NotConvergedError
@@ -112,9 +113,11 @@ def _add_sampling_options(parser: argparse.ArgumentParser, *, default_points: in
 
 
 def _run_pi(options: argparse.Namespace) -> None:
-    result, shortfall = _try(partial(scoopsci.pi, **_sampling(options, "points")))
+    with open_where(options) as where:
+        result, shortfall = _try(partial(scoopsci.pi, **_sampling(options, "points"), **where))
     assert isinstance(result, scoopsci.PiEstimate)
     _print_estimate("π ≈ ", result, {"n_inside": result.n_inside}, options)
+    report(result, options, result.seed)
     if shortfall is not None:
         raise shortfall
 
@@ -138,7 +141,6 @@ def _sampling(options: argparse.Namespace, unit: str) -> dict[str, Any]:
         "seed": options.seed,
         "confidence": options.confidence,
         "progress": wants_progress(options),
-        **find_where(options),
     }
 
 
@@ -152,8 +154,10 @@ def _run_integrate(options: argparse.Namespace) -> None:
         method=options.method,
         **_sampling(options, "samples"),
     )
-    result, shortfall = _try(sample)
+    with open_where(options) as where:
+        result, shortfall = _try(partial(sample, **where))
     _print_estimate("", result, {}, options)
+    report(result, options, result.seed)
     if shortfall is not None:
         raise shortfall
 

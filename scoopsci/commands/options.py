@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 from scoopsci.arguments import check_count, check_fraction, check_positive, check_seconds
+from scoopsci.engines.base import open_engine
 from scoopsci.harness.workloads import import_function
 from scoopsci.receipts import as_plain, write_receipt
 from scoopsci.streams import check_seed
@@ -27,7 +29,9 @@ __all__ = [
     "as_seconds",
     "as_seed",
     "find_where",
+    "open_where",
     "print_found",
+    "report",
     "wants_progress",
 ]
 
@@ -39,6 +43,12 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
     add("--workers", type=as_count, metavar="N", help="number of workers")
     add("--hostfile", metavar="F", help="file that names the hosts")
     add("--mixed", action="store_true", help="go on where hosts differ in the last bit")
+    add(
+        "--dashboard",
+        action="store_true",
+        help="serve a live page of the run to browsers on this machine; its address is told on "
+        "stderr",
+    )
     add_output_options(parser)
 
 
@@ -46,6 +56,7 @@ def add_output_options(parser: argparse.ArgumentParser) -> None:
     """Add what says where its result goes."""
     add = parser.add_argument
     add("--output", type=as_new_file, metavar="FILE", help="write the receipt or the figures there")
+    add("--report", type=as_report, metavar="FILE", help="write a page of all about the run there")
     add("--json", action="store_true", help="print one JSON object instead of text")
     add("--quiet", action="store_true", help="print neither progress nor a warning of an open pool")
 
@@ -103,6 +114,14 @@ def as_new_file(text: str) -> Path:
     return path
 
 
+def as_report(text: str) -> Path:
+    """Return the path of a report that can be made and written."""
+    from scoopsci.report import check_extras
+
+    check_extras()
+    return as_new_file(text)
+
+
 def as_function(text: str) -> Callable[..., Any]:
     """Return the function MODULE:FUNCTION."""
     try:
@@ -121,9 +140,44 @@ def find_where(options: argparse.Namespace) -> dict[str, Any]:
     }
 
 
+def report(result: Any, options: argparse.Namespace, seed: int | None = None) -> None:
+    """Write the report of a result, if one is wanted."""
+    if options.report is None:
+        return
+    from scoopsci.report import write_report
+
+    seeded = "" if seed is None or options.seed is not None else f" --seed {seed}"
+    write_report(result, options.report, command=f"{options.command_line}{seeded}")
+
+
 def wants_progress(options: argparse.Namespace) -> bool:
     """Tell whether a bar may be drawn."""
     return not (options.quiet or options.json)
+
+
+@contextlib.contextmanager
+def open_where(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
+    """Yield the options that choose an engine, which is open already where its page is wanted.
+
+    Parameters
+    ----------
+    options : argparse.Namespace
+        Of `add_run_options`.
+
+    Yields
+    ------
+    dict
+        Arguments of a run. With ``--dashboard`` its ``engine`` is one that is open, and ends with
+        its page when the context is left.
+    """
+    where = find_where(options)
+    if not options.dashboard:
+        yield where
+        return
+    mixed = where.pop("mixed")
+    with open_engine(**where) as engine, engine.dashboard() as page:
+        print(f"live page: {page.url}", file=sys.stderr, flush=True)
+        yield {"engine": engine, "mixed": mixed}
 
 
 def print_found(text: str, found: dict[str, Any], options: argparse.Namespace) -> None:

@@ -12,8 +12,9 @@ from scoopsci.commands.options import (
     as_count,
     as_seconds,
     as_seed,
-    find_where,
+    open_where,
     print_found,
+    report,
     wants_progress,
 )
 from scoopsci.harness.methods import compare_methods
@@ -96,18 +97,19 @@ def add_compare(commands: Any) -> None:
 
 
 def _run_mapreduce(options: argparse.Namespace) -> None:
-    found = compare_methods(
-        options.tasks,
-        options.task_seconds,
-        progress=wants_progress(options),
-        **find_where(options),
-    )
+    with open_where(options) as where:
+        found = compare_methods(
+            options.tasks, options.task_seconds, progress=wants_progress(options), **where
+        )
     print_found(str(found), dataclasses.asdict(found), options)
+    report(found, options)
 
 
 def _run_sort(options: argparse.Namespace) -> None:
-    found = measure_sort(options.items, seed=options.seed, **find_where(options))
+    with open_where(options) as where:
+        found = measure_sort(options.items, seed=options.seed, **where)
     print_found(str(found), dataclasses.asdict(found), options)
+    report(found, options, found.seed)
 
 
 def _run_compare(options: argparse.Namespace) -> None:
@@ -127,3 +129,4 @@ def _run_compare(options: argparse.Namespace) -> None:
         progress=wants_progress(options),
     )
     print_found(str(found), found.as_dict(), options)
+    report(found, options, found.facts["options"].get("seed"))

@@ -24,7 +24,8 @@ from functools import cache
 from importlib.metadata import EntryPoints, entry_points, metadata
 from threading import Lock
 from types import TracebackType
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
+from weakref import WeakSet
 
 from scoopsci.arguments import check_count
 from scoopsci.engines.byvalue import users_modules
@@ -44,7 +45,11 @@ from scoopsci.errors import (
     ScoopsciError,
     WorkerLostError,
 )
+from scoopsci.extras import import_extra
 from scoopsci.reporting import ProgressCallback
+
+if TYPE_CHECKING:
+    from scoopsci.dashboard import Dashboard
 
 __all__ = [
     "Engine",
@@ -183,7 +188,6 @@ class Engine(Executor):
     ) -> None:
         self.name = name
         self.mixed = mixed
-        self.watchers: list[ProgressCallback] = []
         self._plain = plain
         self._carrier = carrier
         self._modules = contextlib.nullcontext() if in_process else users_modules
@@ -192,6 +196,8 @@ class Engine(Executor):
         self._open = True
         self._lock = Lock()
         self._in_flight: set[TaskFuture] = set()
+        self.watchers: list[ProgressCallback] = []
+        self._boards: WeakSet[Dashboard] = WeakSet()
 
     def __repr__(self) -> str:
         return f"<Engine {self.name!r}, {self.n_workers} workers>"
@@ -200,6 +206,55 @@ class Engine(Executor):
     def n_workers(self) -> int:
         """Number of workers; 0 where the engine cannot tell."""
         return self._n_workers
+
+    def status(self) -> dict[str, Any] | None:
+        """Return what the engine can tell of its hosts, workers and tasks, if anything.
+
+        Returns
+        -------
+        dict or None
+            See `scoopsci.Pool.status`; None where only runs tell anything.
+
+        Raises
+        ------
+        EngineError, RuntimeError
+            If the engine does not answer, has failed, or has been shut down.
+        """
+        # An executor of another library may use the name for something else.
+        ask = None if self._plain else getattr(self._executor, "status", None)
+        found: dict[str, Any] | None = None if ask is None else ask()
+        return found
+
+    def dashboard(self, port: int = 0) -> Dashboard:
+        """Open a page that shows what the engine does, in a browser on this machine.
+
+        Parameters
+        ----------
+        port : int
+            Of 127.0.0.1; by default any that is free.
+
+        Returns
+        -------
+        Dashboard
+            With its address as ``url``. It is closed with the engine, or by its ``close``.
+
+        Raises
+        ------
+        ExtraMissingError
+            If the package is missing that serves it.
+        RuntimeError
+            If the engine has been shut down.
+        OSError
+            If the port is taken.
+        """
+        if not self._open:
+            raise RuntimeError(f"engine {self.name!r} has been shut down, and has nothing to show")
+        import_extra("tornado.web", "dashboard")
+        from scoopsci.dashboard import Dashboard
+
+        board = Dashboard(self, port)
+        self._boards.add(board)
+        return board
 
     def for_runs(self) -> Engine:
         """Return the engine in the form that `scoopsci.dispatch` asks for."""
@@ -305,6 +360,8 @@ class Engine(Executor):
                 self._carrier.__exit__(kind, error, None)
         finally:
             self._modules.__exit__(None, None, None)
+            for board in list(self._boards):
+                board.close()
 
 
 def open_engine(

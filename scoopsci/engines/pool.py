@@ -39,13 +39,35 @@ class _PoolEngine(Engine):
         """Number of workers."""
         return self._driver.n_workers
 
+    def status(self) -> dict[str, Any]:
+        """Return how the hosts, workers and tasks are, also while the pool is busy.
+
+        Returns
+        -------
+        dict
+            ``hosts``: of each its ``label``, its own ``name``, ``connected``, ``n_wanted``, by its
+            agent's last heartbeat ``load``, ``n_cores``, ``memory_bytes`` and ``available_bytes``,
+            and ``workers``, each with ``pid``, ``state`` ("starting", "idle", "running", "stopped"
+            or "ending"), ``memory_bytes`` and ``n_done``. ``tasks``: how many are ``waiting``,
+            ``running``, ``done``, ``lost``, and ``repeated`` by the pool itself. ``losses``: the
+            last ones, each with ``at_s`` (Unix time), ``host``, ``pid`` and ``why``.
+
+        Raises
+        ------
+        EngineError, RuntimeError
+            If the pool does not answer, has failed, or has been shut down.
+        """
+        return self._driver.status()
+
 
 class _RunsEngine(_PoolEngine):
     """The engine for runs, which send lost blocks again by themselves."""
 
-    def __init__(self, driver: PoolDriver, *, mixed: bool) -> None:
-        self._driver = driver
-        super().__init__("pool", contextlib.nullcontext((driver, driver.n_workers)), mixed=mixed)
+    def __init__(self, pool: Pool) -> None:
+        self._driver = driver = pool._driver
+        carrier = contextlib.nullcontext((driver, driver.n_workers))
+        super().__init__("pool", carrier, mixed=pool.mixed)
+        self.watchers = pool.watchers
 
 
 class Pool(_PoolEngine):
@@ -167,9 +189,7 @@ class Pool(_PoolEngine):
 
     def for_runs(self) -> Engine:
         """Return the engine that reports a lost task rather than send it again."""
-        engine = _RunsEngine(self._driver, mixed=self.mixed)
-        engine.watchers = self.watchers
-        return engine
+        return _RunsEngine(self)
 
     def submit_within(
         self, timeout: float, fn: Callable[..., Any], /, *args: Any, **kwargs: Any

@@ -6,9 +6,9 @@ import operator
 import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Unpack
+from typing import TYPE_CHECKING, Any, Literal, Unpack
 
 from scoopsci.arguments import check_count, check_seconds
 from scoopsci.engines.base import Engine, inside_scoop
@@ -17,7 +17,7 @@ from scoopsci.mapreduce import map as map_items
 from scoopsci.mapreduce import map_as_completed, map_reduce
 from scoopsci.markup import as_notes, as_table
 from scoopsci.options import RunOptions, refuse_ledger
-from scoopsci.plots import plot_speedup
+from scoopsci.plots import plot_receipt, plot_speedup
 from scoopsci.runs import hold_engine
 from scoopsci.wording import plural
 
@@ -72,6 +72,8 @@ class MapComparison:
         Number of workers.
     start_up_s : float
         Seconds until its workers had started; in none of the rows.
+    receipt : dict
+        Of `map` on the engine; see `scoopsci.receipts`.
     """
 
     result: int
@@ -81,6 +83,7 @@ class MapComparison:
     engine: str
     n_workers: int
     start_up_s: float
+    receipt: dict[str, Any] = field(default_factory=dict, repr=False)
 
     def __str__(self) -> str:
         width = max(len(row.method) for row in self.rows)
@@ -111,8 +114,26 @@ class MapComparison:
             f"in {self.start_up_s:.2f} s"
         )
 
-    def plot(self, *, ax: Axes | None = None) -> Axes:
-        """Draw the speed-ups with the ideal line; see `scoopsci.plots.plot_speedup`."""
+    def plot(
+        self, kind: Literal["speedup", "times", "workers", "hosts"] = "speedup", *,
+        ax: Axes | None = None,
+    ) -> Axes:  # fmt: skip
+        """Draw the speed-ups with the ideal line, or the run of `map`.
+
+        Parameters
+        ----------
+        kind : str
+            "speedup", or a plot of `scoopsci.plots.plot_receipt`.
+        ax : Axes, optional
+            Where to draw; by default into a figure of its own.
+
+        Returns
+        -------
+        Axes
+            The axes.
+        """
+        if kind != "speedup":
+            return plot_receipt(kind, self.receipt, ax=ax)
         speedups = [row.speedup for row in self.rows]
         return plot_speedup(
             [row.method for row in self.rows],
@@ -181,10 +202,11 @@ def compare_methods(
         n_workers = start_workers(engine)
         start_up_s = time.perf_counter() - start_s
         serial = _measure("serial: sum of map", lambda: sum(map(fn, tasks)))
+        receipts: list[dict[str, Any]] = []
         measured = [
             (serial, 1),
             *((done, n_of_scoop or n_workers) for done in by_scoop),
-            *((done, n_workers) for done in _measure_ours(fn, tasks, options)),
+            *((done, n_workers) for done in _measure_ours(fn, tasks, options, receipts)),
         ]
     rows = [
         MethodRow(
@@ -204,6 +226,7 @@ def compare_methods(
         engine=engine.name,
         n_workers=n_workers,
         start_up_s=start_up_s,
+        receipt=receipts[0],
     )
 
 
@@ -228,9 +251,14 @@ def _measure_scoop(fn: Callable[[int], int], tasks: range) -> Iterator[tuple[str
 
 
 def _measure_ours(
-    fn: Callable[[int], int], tasks: range, options: RunOptions
+    fn: Callable[[int], int],
+    tasks: range,
+    options: RunOptions,
+    receipts: list[dict[str, Any]],
 ) -> Iterator[tuple[str, float, int]]:
-    yield _measure("scoopsci: map", lambda: sum(map_items(fn, tasks, **options)))
+    yield _measure(
+        "scoopsci: map", lambda: sum(map_items(fn, tasks, receipt=receipts.append, **options))
+    )
     yield _measure(
         "scoopsci: map_as_completed", lambda: sum(map_as_completed(fn, tasks, **options))
     )

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import operator
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from statistics import median
-from typing import Unpack, cast
+from typing import TYPE_CHECKING, Any, Literal, Unpack, cast
 
 import numpy as np
 
@@ -17,9 +17,13 @@ from scoopsci.harness.startup import start_workers
 from scoopsci.markup import as_notes, as_table
 from scoopsci.mergesort import SortResult, sort_and_describe
 from scoopsci.options import RunOptions, refuse_ledger
+from scoopsci.plots import plot_receipt, plot_speedup
 from scoopsci.runs import hold_engine
 from scoopsci.streams import check_seed
 from scoopsci.wording import plural
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 __all__ = ["SortComparison", "advise", "measure_sort"]
 
@@ -57,6 +61,8 @@ class SortComparison:
         Its seconds in which a mean worker did not compute: to convert, send, wait and return.
     advice : str
         Whether to distribute such a sort.
+    receipt : dict
+        Of the sort on the engine; see `scoopsci.receipts`.
     """
 
     n_items: int
@@ -75,16 +81,44 @@ class SortComparison:
     moving_s: float
     in_shared_memory: bool
     advice: str
+    receipt: dict[str, Any] = field(default_factory=dict, repr=False)
 
-    def _repr_html_(self) -> str:
-        ways = {
+    def plot(
+        self, kind: Literal["speedup", "times", "workers", "hosts"] = "speedup", *,
+        ax: Axes | None = None,
+    ) -> Axes:  # fmt: skip
+        """Draw the speed-ups with the ideal line, or the run on the engine.
+
+        Parameters
+        ----------
+        kind : str
+            "speedup", or a plot of `scoopsci.plots.plot_receipt`.
+        ax : Axes, optional
+            Where to draw; by default into a figure of its own.
+
+        Returns
+        -------
+        Axes
+            The axes.
+        """
+        if kind != "speedup":
+            return plot_receipt(kind, self.receipt, ax=ax)
+        names, seconds = zip(*self._ways().items(), strict=True)
+        speedups = [self.serial_elapsed_s / elapsed_s for elapsed_s in seconds]
+        spans = [(x, x) for x in speedups]
+        return plot_speedup(names, speedups, spans, ideal=self.n_workers, ax=ax)
+
+    def _ways(self) -> dict[str, float]:
+        return {
             "Python's sorted": self.serial_elapsed_s,
             "merge_sort on one core": self.one_core_elapsed_s,
             f"merge_sort, {self.engine}, {plural(self.n_workers, 'worker')}": self.elapsed_s,
         }
+
+    def _repr_html_(self) -> str:
         rows = [
             [way, f"{elapsed_s:.3f}", f"{self.serial_elapsed_s / elapsed_s:.2f}"]
-            for way, elapsed_s in ways.items()
+            for way, elapsed_s in self._ways().items()
         ]
         first, *_, last = str(self).splitlines()
         return as_table(["way", "seconds", "speed-up"], rows) + as_notes([first, last])
@@ -210,6 +244,7 @@ def measure_sort(
         moving_s=max(0.0, middle.elapsed_s - middle.times["computing_s"]),
         in_shared_memory=middle.in_shared_memory,
         advice=advise(*times_s, middle.n_workers),
+        receipt={**middle.receipt, "options": {**middle.receipt["options"], "seed": seed}},
     )
 
 

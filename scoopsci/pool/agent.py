@@ -36,11 +36,16 @@ PR_SET_PDEATHSIG = 1
 FROM_OUTSIDE = (signal.SIGKILL, signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGQUIT)
 
 
+#: Workers told of in one line, which must fit into what a pipe takes whole.
+N_IN_LINE = 50
+
+
 @dataclass
 class _Child:
     name: str
     pid: int
     pidfd: int
+    n_bytes: int = 0
     stopped: bool = False
     ended_for: str | None = None
 
@@ -70,7 +75,7 @@ class Agent:
         self._unread = b""
         self._connected = True
         self._heard_s = time.monotonic()
-        self._told_s = 0.0
+        self._beaten_s = 0.0
         sys.path += [entry for entry in config["path"] if entry not in sys.path]
         # Workers are forked: what is loaded here, they have from the start.
         self._work, *self._tools = map(_import, config["work"])
@@ -106,10 +111,19 @@ class Agent:
             self._connected = False
             if self._config["hangs_up"]:
                 self._hang_up()
-        if now - self._told_s >= self._config["heartbeat_s"]:
-            self._tell(alive=True)
         for child in self._children.values():
             self._look_at(child)
+        if now - self._beaten_s >= self._config["heartbeat_s"]:
+            self._beaten_s = now
+            self._beat()
+
+    def _beat(self) -> None:
+        """Let the broker know that we live, and how the host and the workers are."""
+        vitals = _read_vitals()
+        children = list(self._children.values())
+        for start in range(0, max(1, len(children)), N_IN_LINE):
+            some = children[start : start + N_IN_LINE]
+            self._tell(vitals=vitals, workers={child.name: child.n_bytes for child in some})
 
     def _hang_up(self) -> None:
         """End our connection's sshd, which may not notice for hours that its link is cut."""
@@ -119,7 +133,6 @@ class Agent:
                 os.kill(self._parent, signal.SIGTERM)
 
     def _tell(self, **facts: Any) -> None:
-        self._told_s = time.monotonic()
         try:
             os.write(1, f"{MARK}{json.dumps(facts)}\n".encode())
         except OSError:  # closed, or full: nobody has read for long
@@ -202,14 +215,14 @@ class Agent:
     def _look_at(self, child: _Child) -> None:
         """Notice a worker that has been stopped, or that takes more memory than it may."""
         try:
-            state, n_bytes = _read_process(child.pid)
+            state, child.n_bytes = _read_process(child.pid)
         except OSError:
             return  # it has just ended
         if (state == "T") != child.stopped:
             child.stopped = not child.stopped
             self._tell(stopped=child.name, now=child.stopped)
         limit = self._config["memory_bytes"]
-        if limit is not None and n_bytes > limit:
+        if limit is not None and child.n_bytes > limit:
             child.ended_for = "memory"
             self._kill(child)
 
@@ -224,6 +237,18 @@ def _read_process(pid: int) -> tuple[str, int]:
     stat = Path(f"/proc/{pid}/stat").read_text("ascii", "replace")
     fields = stat[stat.rindex(")") + 2 :].split()
     return fields[0], int(fields[21]) * os.sysconf("SC_PAGESIZE")
+
+
+def _read_vitals() -> dict[str, Any]:
+    """Return the load of this machine over a minute, its cores and its memory."""
+    lines = [line.split() for line in Path("/proc/meminfo").read_text("ascii").splitlines()]
+    n_kilobytes = {words[0]: int(words[1]) for words in lines}
+    return {
+        "load": os.getloadavg()[0],
+        "n_cores": len(os.sched_getaffinity(0)),
+        "memory_bytes": 1024 * n_kilobytes["MemTotal:"],
+        "available_bytes": 1024 * n_kilobytes["MemAvailable:"],
+    }
 
 
 def main() -> None:

@@ -26,6 +26,7 @@ from scoop.broker.brokerzmq import Broker
 from scoopsci.pool import messages as kind
 from scoopsci.pool.broadcast import find_data
 from scoopsci.pool.members import Worker
+from scoopsci.pool.status import count_tasks
 from scoopsci.pool.supervisor import Supervisor
 
 __all__ = ["PoolBroker", "main"]
@@ -79,6 +80,7 @@ class PoolBroker(Broker):  # type: ignore[misc]
         self._supervisor = Supervisor(self, config, self._socket_path, self._poller)
         self._workers, self._readers = self._supervisor.workers, self._supervisor.readers
         self._untold: list[list[Any]] = []
+        self._n_done = self._n_lost = 0
         self._variables: dict[bytes, tuple[bytes, list[Any]]] = {}
         self._alone_since_s = time.monotonic()
         self._next_tick_s = 0.0
@@ -95,6 +97,7 @@ class PoolBroker(Broker):  # type: ignore[misc]
             kind.SET: self._on_set,
             kind.OUTPUT: self._on_output,
             kind.RUNS: self._on_runs,
+            kind.STATUS: self._on_status,
         }
 
     def run(self) -> None:
@@ -249,6 +252,8 @@ class PoolBroker(Broker):  # type: ignore[misc]
         key, n_answers = rest[: kind.KEY_BYTES], rest[kind.KEY_BYTES :]
         worker.tasks.discard(key)
         worker.running = None
+        worker.n_done += 1
+        self._n_done += 1
         self._deadly.discard(key)
         task = self._tasks.get(key)
         if task is not None and task.worker == peer:  # or it is late, and has been given up
@@ -310,18 +315,29 @@ class PoolBroker(Broker):  # type: ignore[misc]
     def _on_ping(self, peer: bytes, rest: bytes, frames: list[Any]) -> None:
         self._send(peer, kind.PONG)
 
-    def lose_tasks(self, worker: Worker, why: str, *, blame: bool) -> None:
+    def _on_status(self, peer: bytes, number: bytes, frames: list[Any]) -> None:
+        if peer != self._driver:
+            return
+        found = self._supervisor.describe()
+        counts = count_tasks(self._workers.values(), self._tasks, len(self._tasks))
+        found["tasks"] = {**counts, "done": self._n_done, "lost": self._n_lost}
+        self._send(peer, kind.STATUS + number + json.dumps(found).encode())
+
+    def lose_tasks(self, worker: Worker, why: str, *, blame: bool) -> int:
         """Tell the senders that the tasks of a worker are lost, and whether these ended it."""
+        n_before = self._n_lost
         for key in list(worker.tasks):
             task = self._tasks.get(key)
             if task is not None and task.worker == worker.name:
                 del self._tasks[key]
+                self._n_lost += 1
                 place = {"host": worker.host.label, "pid": worker.pid}
                 ran = len(worker.tasks) == 1 or key == worker.running
                 if blame and ran:
                     self._deadly.add(key)
                 facts = json.dumps({**place, "why": why, "blame": blame and ran})
                 self._answer(task.sender, kind.LOST + task.number + facts.encode())
+        return self._n_lost - n_before
 
     def forget_sender(self, worker: Worker) -> None:
         """Drop the tasks that a worker which has ended has sent."""

@@ -123,6 +123,8 @@ class PoolDriver(Executor):
         self._check_setup = check_setup
         self._hear = hear
         self._answers: dict[bytes, threading.Event] = {}
+        self._asked: dict[bytes, Future[dict[str, Any]]] = {}
+        self._n_repeated = 0
         self._numbers = itertools.count()
         # Taken directly where Ctrl-C may strike: a condition can be left locked by it.
         self._lock = threading.RLock()
@@ -159,6 +161,46 @@ class PoolDriver(Executor):
     def n_workers(self) -> int:
         """Number of workers wanted."""
         return sum(host["n_wanted"] or 0 for host in self.hosts)
+
+    def status(self, timeout_s: float = 2.0) -> dict[str, Any]:
+        """Ask the broker how the pool is, from any thread but the driver's own.
+
+        Parameters
+        ----------
+        timeout_s : float
+            Seconds to wait for the answer.
+
+        Returns
+        -------
+        dict
+            See `scoopsci.Pool.status`.
+
+        Raises
+        ------
+        EngineTimeoutError
+            If the broker does not answer in time.
+        EngineError, RuntimeError
+            If the pool has failed, or has been shut down.
+        """
+        if threading.current_thread() is self._thread:
+            raise RuntimeError("a callback of a pool's future cannot wait for the pool's status")
+        number = next(self._numbers).to_bytes(kind.NUMBER_BYTES, "big")
+        answer: Future[dict[str, Any]] = Future()
+        with self._lock:
+            self.check_open()
+            self._asked[number] = answer
+            self._post(kind.STATUS + number)
+        try:
+            found = answer.result(timeout_s)
+        except TimeoutError:
+            raise EngineTimeoutError(
+                f"the broker of the pool has not answered within {timeout_s:g} s; ask again"
+            ) from None
+        finally:
+            self._asked.pop(number, None)
+        found["tasks"]["waiting"] += len(self._waiting)
+        found["tasks"]["repeated"] = self._n_repeated
+        return found
 
     def wait_until_ready(self, timeout_s: float) -> None:
         """Wait for all workers.
@@ -330,6 +372,10 @@ class PoolDriver(Executor):
         self._fail_all(self._failure or EngineError("the pool has been shut down"))
         for answer in self._answers.values():
             answer.set()
+        with self._lock:
+            for asked in self._asked.values():
+                asked.set_exception(self._failure or RuntimeError("the pool has been shut down"))
+            self._asked.clear()
 
     def _fail_all(self, error: EngineError) -> None:
         with self._lock:
@@ -401,6 +447,9 @@ class PoolDriver(Executor):
                 self.hosts = json.loads(rest)
                 self._most_sent = N_AHEAD * max(1, self.n_workers)
                 self._changed.notify_all()
+        elif message == kind.STATUS:
+            if (asked := self._asked.pop(number, None)) is not None:
+                asked.set_result(json.loads(details))
         elif message == kind.INITIALIZED:
             self._check_setup([frame.buffer for frame in frames[1:]])
         elif message == kind.FAILED:
@@ -435,6 +484,7 @@ class PoolDriver(Executor):
             return
         with self._lock:
             del self._sent[number]
+            self._n_repeated += 1
             self._waiting = {number: call, **self._waiting}
 
 

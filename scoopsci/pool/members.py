@@ -42,6 +42,10 @@ class Worker:
         Keys of the tasks that it has.
     running : bytes or None
         Of several ones, the task that runs: the newest, unless it has told that another does.
+    n_done : int
+        Tasks whose outcome it has sent.
+    memory_bytes : int or None
+        Memory that it takes, by its agent's last word.
     """
 
     name: bytes
@@ -55,11 +59,17 @@ class Worker:
     n_answers: int = 0
     tasks: set[bytes] = field(default_factory=set)
     running: bytes | None = None
+    n_done: int = 0
+    memory_bytes: int | None = None
 
 
 @dataclass(eq=False)
 class Host:
-    """A host, and its agent while there is one."""
+    """A host, and its agent while there is one.
+
+    Its ``vitals`` are what the agent tells of it with each heartbeat: ``load`` over a minute,
+    ``n_cores``, ``memory_bytes`` in all and ``available_bytes``.
+    """
 
     label: str
     place: Place
@@ -69,6 +79,7 @@ class Host:
     stale: list[str] = field(default_factory=list)
     socket: str | None = None
     facts: dict[str, Any] = field(default_factory=dict)
+    vitals: dict[str, Any] = field(default_factory=dict)
     workers: dict[bytes, Worker] = field(default_factory=dict)
     n_bad_starts: int = 0
     retry_s: float = FIRST_RETRY_S

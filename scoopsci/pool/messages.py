@@ -39,13 +39,17 @@ Between the driver and the broker alone::
     INITIALIZE, *frames          for every worker
     INITIALIZED, *frames         its outcome
     RESIZE counts                workers wanted on each host
+    STATUS number                asks how the pool is
+    STATUS number status         the answer: ``hosts``, each with its workers, ``tasks``, and the
+                                 log of ``losses``; see `scoopsci.pool.status`
     HOSTS hosts                  what has become of them
     LONELY                       there has been no worker for too long
     FAILED reason                the pool cannot go on
     PING, PONG                   the broker lives
     OUTPUT stream, text          of a worker's program
 
-Facts, counts and hosts are JSON. The broker reads heads alone: frames pass through it as they are.
+Facts, counts, hosts and status are JSON. The broker reads heads alone: frames pass through it as
+they are.
 """
 
 from __future__ import annotations
@@ -75,6 +79,7 @@ __all__ = [
     "RESIZE",
     "RUNS",
     "SET",
+    "STATUS",
     "TASK",
     "VARIABLE",
 ]
@@ -89,7 +94,7 @@ LOST, LONELY, FAILED = b"LS", b"LO", b"FA"
 RESIZE, HOSTS = b"RS", b"HO"
 PING, PONG = b"PI", b"PO"
 SET, VARIABLE, OUTPUT = b"SE", b"VA", b"OU"
-RUNS = b"RU"
+RUNS, STATUS = b"RU", b"ST"
 
 #: In place of a number of answers: takes no other task now.
 BUSY = b"-1"

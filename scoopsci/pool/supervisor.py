@@ -24,6 +24,7 @@ from scoopsci.errors import EngineError
 from scoopsci.pool import messages as kind
 from scoopsci.pool.launcher import AgentProcess, Place
 from scoopsci.pool.members import FIRST_RETRY_S, Host, Worker
+from scoopsci.pool.status import LossLog, describe_hosts
 from scoopsci.receipts import software_versions
 from scoopsci.workers import Workers
 
@@ -34,6 +35,9 @@ LAST_RETRY_S = 10.0
 
 #: Workers that end so often before they take a task will not start at all.
 N_STARTS = 3
+
+#: Why a worker is ended that there is one too many of; no loss.
+SURPLUS = "no longer wanted"
 
 #: Pieces of the hosts' error output that wait to be shown; more are dropped.
 MOST_SHOWN = 1_000
@@ -48,8 +52,8 @@ class Owner(Protocol):
     def tell_driver(self, message: bytes) -> None:
         """Send a message to the driver."""
 
-    def lose_tasks(self, worker: Worker, why: str, *, blame: bool) -> None:
-        """Give up the tasks of a worker."""
+    def lose_tasks(self, worker: Worker, why: str, *, blame: bool) -> int:
+        """Give up the tasks of a worker, and return their number."""
 
     def forget_sender(self, worker: Worker) -> None:
         """Drop the tasks that a worker has sent."""
@@ -94,6 +98,7 @@ class Supervisor:
             for host in config["hosts"]
         ]
         self._numerics = Workers(mixed=config["mixed"])
+        self._losses = LossLog()
         # The driver's stderr may be a terminal that is held, or a pipe that nobody reads.
         self._shown: SimpleQueue[bytes] = SimpleQueue()
         threading.Thread(target=self._write_shown, daemon=True).start()
@@ -121,13 +126,17 @@ class Supervisor:
         """End a worker once it has no task."""
         worker.retires = True
         if not worker.tasks:
-            self.doom(worker, "no longer wanted")
+            self.doom(worker, SURPLUS)
 
     def doom(self, worker: Worker, why: str) -> None:
         """End a worker on purpose."""
         worker.doomed = why
         if worker.host.agent is not None:
             worker.host.agent.tell(kill=worker.name.decode(), why=why)
+
+    def describe(self) -> dict[str, Any]:
+        """Return ``hosts`` and ``losses``, for the status of the pool."""
+        return {"hosts": describe_hosts(self._hosts), "losses": list(self._losses)}
 
     def look_around(self) -> None:
         """Keep in touch with the agents, and notice those that have fallen silent."""
@@ -143,8 +152,11 @@ class Supervisor:
             if now - host.agent.last_life_s() > self._config[patience]:
                 self._lose_host(host, f"it was silent for {self._config[patience]:g} s")
         for worker in list(self.workers.values()):
-            if worker.stopped_s and now - worker.stopped_s > self._config["host_timeout_s"]:
-                self._owner.lose_tasks(worker, "was stopped", blame=False)
+            patience_s = self._config["host_timeout_s"]
+            if worker.stopped_s and now - worker.stopped_s > patience_s:
+                why = "was stopped"
+                if self._owner.lose_tasks(worker, why, blame=False):
+                    self._losses.add(worker.host, worker.pid, why)
 
     def part(self) -> None:
         """End all agents, and wait for that."""
@@ -240,6 +252,8 @@ class Supervisor:
                 self._note_stopped(host, told["stopped"].encode(), now=told["now"])
             elif "ended" in told:
                 self._note_ended(host, told)
+            elif "vitals" in told:
+                self._note_vitals(host, told)
         if agent.ended:
             self._lose_host(host, "its agent ended")
 
@@ -328,6 +342,13 @@ class Supervisor:
         if not now:
             self._owner.note_continued(worker)
 
+    def _note_vitals(self, host: Host, told: dict[str, Any]) -> None:
+        host.vitals = told["vitals"]
+        for name, n_bytes in told["workers"].items():
+            worker = host.workers.get(name.encode())
+            if worker is not None:
+                worker.memory_bytes = n_bytes
+
     def _note_ended(self, host: Host, told: dict[str, Any]) -> None:
         worker = host.workers.pop(told["ended"].encode(), None)
         if worker is None:
@@ -340,6 +361,8 @@ class Supervisor:
             why, blame = f"was ended ({worker.doomed})", False
         else:
             why, blame = f"ended with {told['how']}", told["own_doing"]
+        if worker.doomed != SURPLUS:
+            self._losses.add(host, worker.pid, why)
         self._owner.lose_tasks(worker, why, blame=blame)
         self._owner.forget_sender(worker)
         if not worker.ready and not worker.doomed:
@@ -355,6 +378,7 @@ class Supervisor:
         if agent is None:
             return
         words = "" if host.ever_ready else agent.last_words()
+        self._losses.add(host, None, f"the host was lost: {why}")
         self._drop_agent(host)
         if not host.ever_ready:
             self._give_up(
@@ -378,14 +402,16 @@ class Supervisor:
         host.agent, host.socket, host.forwarding = None, None, None
         if host.folder and host.place.destination is not None:
             host.stale = [host.folder]
-        host.facts, host.folder = {}, None
+        host.facts, host.vitals, host.folder = {}, {}, None
         for descriptor in (agent.lines, agent.errors):
             self._poller.unregister(descriptor)
             del self.readers[descriptor]
         agent.end(0.0)
         for worker in list(host.workers.values()):
             del self.workers[worker.name]
-            self._owner.lose_tasks(worker, "was lost with its host", blame=False)
+            why = "was lost with its host"
+            self._losses.add(host, worker.pid, why)
+            self._owner.lose_tasks(worker, why, blame=False)
             self._owner.forget_sender(worker)
         host.workers.clear()
 

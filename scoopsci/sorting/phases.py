@@ -62,8 +62,11 @@ class Phases:
         self.n_sent = 0
         self._options: dict[str, Any] = {**options, "engine": engine}
         self._start_s = time.monotonic()
+        self._start_up_s = start_up_s
         self._times, self._bytes = Counter[str](), Counter[str]()
         self._times.update({"start_up_s": start_up_s})
+        self._workers: dict[tuple[str, int], dict[str, Any]] = {}
+        self._losses: list[dict[str, Any]] = []
 
     def run(self, fn: Callable[[Any], Any], inputs: list[Any]) -> list[Any]:
         """Call a function on each input, and return the results in their order.
@@ -77,6 +80,7 @@ class Phases:
         if timeout is not None:
             left_s = timeout - (time.monotonic() - self._start_s)
             options = {**options, "timeout": max(1e-9, left_s)}
+        shift_s = self._start_up_s + time.monotonic() - self._start_s
         try:
             results, done = run_list(fn, inputs, cast(RunOptions, options), identity={})
         except EngineTimeoutError as error:
@@ -86,13 +90,37 @@ class Phases:
         self.n_workers = done["n_workers"]
         self._times.update(done["times"])
         self._bytes.update({name: done[name] for name in ("sent_bytes", "returned_bytes")})
+        for worker in done["workers"]:
+            self._add_worker(worker, shift_s)
+        self._losses += ({**loss, "at_s": loss["at_s"] + shift_s} for loss in done["losses"])
         return results
 
+    def _add_worker(self, worker: dict[str, Any], shift_s: float) -> None:
+        empty = {**worker, "n_blocks": 0, "elapsed_s": 0.0, "spans": []}
+        whole = self._workers.setdefault((worker["host"], worker["pid"]), empty)
+        for name in ("n_blocks", "elapsed_s"):
+            whole[name] += worker[name]
+        whole["spans"] += ((start + shift_s, stop + shift_s) for start, stop in worker["spans"])
+
     def describe(self, elapsed_s: float) -> dict[str, Any]:
-        """Return what the phases took: ``times``, of which the rest is waiting, and bytes."""
+        """Return what the phases took, as `Run` describes a run; the rest of the time is waiting.
+
+        Returns
+        -------
+        dict
+            ``n_workers``, ``elapsed_s``, ``times``, ``sent_bytes``, ``returned_bytes``,
+            ``workers`` and ``losses``.
+        """
         times: dict[str, float] = {**self._times, "waiting_s": 0.0}
         times["waiting_s"] = max(0.0, elapsed_s - sum(times.values()))
-        return {"elapsed_s": elapsed_s, "times": times, **self._bytes}
+        return {
+            "n_workers": self.n_workers,
+            "elapsed_s": elapsed_s,
+            "times": times,
+            **self._bytes,
+            "workers": list(self._workers.values()),
+            "losses": self._losses,
+        }
 
 
 def sort_array(values: Array, reverse: bool, phases: Phases) -> tuple[Array, float]:

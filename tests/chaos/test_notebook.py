@@ -6,8 +6,11 @@ import signal
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import closing
+from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import psutil
 import pytest
@@ -116,6 +119,24 @@ def test_an_interrupt_ends_the_cell_and_not_the_pool(notebook: Notebook, tmp_pat
     thread.join()
     assert outputs[-1]["ename"] == "KeyboardInterrupt"
     assert notebook.run("list(pool.map(abs, [-1, -2]))") == "[1, 2]"
+
+
+def test_its_live_page_is_a_link_and_ends_with_the_pool(notebook: Notebook) -> None:
+    notebook.run("import scoopsci; pool = scoopsci.Pool(1)")
+    (shown,) = notebook.show("page = pool.dashboard(); page")
+    url = notebook.run("print(page.url)")
+    assert f'href="{url}"' in shown["data"]["text/html"]
+    parts = urlsplit(url)
+    with closing(HTTPConnection(parts.netloc, timeout=60)) as connection:
+        connection.request("GET", f"/?{parts.query}")
+        assert connection.getresponse().status == 200
+    assert notebook.run("scoopsci.pi(100_000, seed=7, engine=pool).value") == repr(
+        pi(100_000, seed=7, engine="serial").value
+    )
+    notebook.run("pool.shutdown()")
+    with pytest.raises(ConnectionRefusedError):
+        HTTPConnection(parts.netloc, timeout=60).connect()
+    assert "closed" in notebook.run("page")
 
 
 def test_a_restart_in_mid_run_leaves_nothing(notebook: Notebook) -> None:

@@ -205,6 +205,11 @@ class TestEnvironment:
             lan, f"{PYTHON} -c 'import sys; print(sys.path)'", "node1"
         )
 
+    def test_has_the_live_page_which_is_no_module(self, lan: Lan) -> None:
+        make = "from scoopsci.dashboard.server import make_page; print(make_page()[0])"
+        shown = lan.run([PYTHON, "-c", make], host="node1", check=True).stdout
+        assert shown.startswith("<!DOCTYPE html>")
+
     def test_can_change_without_the_others(self, lan: Lan) -> None:
         site = f"{ENVIRONMENT}/lib/python3.{sys.version_info.minor}/site-packages"
         output(lan, f"echo x = 1 >{site}/only_node1.py; rm -r {site}/psutil", "node1")

@@ -14,7 +14,22 @@ from collections.abc import Iterator
 import zmq
 
 SCOOP_KINDS = (b"I", b"RQ", b"T", b"RP", b"S", b"V", b"B", b"SR", b"SA", b"SD", b"SU", b"C")
-OWN_KINDS = (b"X", b"XD", b"IN", b"ID", b"FE", b"FD", b"L", b"LO", b"F", b"RS", b"H", b"PI", b"PO")
+OWN_KINDS = (
+    b"X",
+    b"XD",
+    b"IN",
+    b"ID",
+    b"FE",
+    b"FD",
+    b"L",
+    b"LO",
+    b"F",
+    b"RS",
+    b"H",
+    b"PI",
+    b"PO",
+    b"ST",
+)
 IDENTITIES = (None, b"1", b"driver", b"broker", b"127.0.0.1:1", b"0" * 32, b"f" * 32, b"\xff" * 255)
 OVERSIZED_BYTES = 200_000_000
 N_RANDOM = 300

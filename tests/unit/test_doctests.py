@@ -8,6 +8,8 @@ import pytest
 
 import scoopsci
 
+pytestmark = pytest.mark.usefixtures("fonts")
+
 MODULES = [
     "scoopsci",
     *(

@@ -861,7 +861,7 @@ WRONG: list[tuple[dict[str, Any], type[Exception], str]] = [
     ({"poison_after": 0}, ValueError, "poison_after must be at least 1"),
     ({"chunk_target_s": -0.1}, ValueError, "chunk_target_s must be a positive number"),
     ({"mixed": 1}, TypeError, "mixed must be True or False"),
-    ({"progress": 3}, TypeError, "progress must be callable"),
+    ({"progress": 3}, TypeError, "progress must be True, a callable, or a bar"),
     ({"receipt": 3}, TypeError, "receipt must be callable, got 3"),
     ({"unpack": True}, TypeError, "unpack"),
     ({"workload": "x"}, TypeError, "workload"),

@@ -616,7 +616,7 @@ class TestMeasureSort:
         assert set(asdict(found)) == {
             *("n_items", "seed", "elapsed_s", "serial_elapsed_s", "one_core_elapsed_s"),
             *("start_up_s", "sorted", "same_multiset", "engine", "n_workers", "largest_share"),
-            *("sent_bytes", "returned_bytes", "moving_s", "in_shared_memory", "advice"),
+            *("sent_bytes", "returned_bytes", "moving_s", "in_shared_memory", "advice", "receipt"),
         }
 
     def test_starts_an_engine_of_its_own(self) -> None:

@@ -13,6 +13,7 @@ import pytest
 from scoopsci import EngineError, EngineUnavailableError, open_engine
 from scoopsci.harness.methods import MapComparison, MethodRow, compare_methods, sum_list
 from scoopsci.receipts import as_plain
+from scoopsci.reporting import Progress
 
 SERIAL: Any = {"engine": "serial"}
 PROCESSES: Any = {"engine": "processes", "n_workers": 2}
@@ -71,17 +72,19 @@ def test_on_an_engine_that_is_open() -> None:
 
 
 def test_progress_is_told_for_each_way() -> None:
-    told: list[int] = []
-    compare_methods(100, 0.0, progress=lambda state: told.append(state.n_done), **PROCESSES)
-    assert told.count(100) == 3
-    assert sum(later < earlier for earlier, later in itertools.pairwise(told)) == 2
+    told: list[Progress] = []
+    compare_methods(100, 0.0, progress=told.append, **PROCESSES)
+    assert [state.n_done for state in told if state.ended] == [100] * 3
+    n_done = [state.n_done for state in told]
+    assert sum(later < earlier for earlier, later in itertools.pairwise(n_done)) == 2
 
 
 def test_as_json() -> None:
     found = compare_methods(10, 0.0, **SERIAL)
     plain = json.loads(json.dumps(as_plain(dataclasses.asdict(found))))
     assert set(plain) == {
-        "result", "rows", "n_tasks", "task_s", "engine", "n_workers", "start_up_s"
+        "result", "rows", "n_tasks", "task_s", "engine", "n_workers", "start_up_s",
+        "receipt",
     }  # fmt: skip
     assert set(plain["rows"][0]) == {"method", "elapsed_s", "speedup", "efficiency", "equal"}
 

@@ -21,20 +21,13 @@ from scoopsci.compare import compare
 
 mpl.use("Agg")
 plots: Any = scoopsci.plots
+pytestmark = pytest.mark.usefixtures("fonts")
 
 
 @pytest.fixture(autouse=True)
 def close_figures() -> Iterator[None]:
     yield
     plt.close("all")
-
-
-@pytest.fixture(scope="module", autouse=True)
-def fonts() -> None:
-    """Let Matplotlib open what it keeps open."""
-    ax: Any = plt.figure().subplots()
-    ax.set(title="π ± σ", xscale="log", xlim=(1, 1e9))
-    plt.gcf().canvas.draw()
 
 
 @pytest.fixture(scope="module")

@@ -23,7 +23,7 @@ def test_clocks_that_differ() -> None:
     assert timeline.spans("three") == []
 
 
-@given(st.lists(st.tuples(st.floats(0.001, 2.0), st.floats(0.0, 2.0)), min_size=1, max_size=50))
+@given(st.lists(st.tuples(st.floats(0.001, 2.0), st.floats(0.001, 2.0)), min_size=1, max_size=50))
 def test_spans_of_a_worker_do_not_overlap(tasks: list[tuple[float, float]]) -> None:
     timeline, now = Timeline(0.0), 0.0
     for elapsed_s, idle_s in tasks:

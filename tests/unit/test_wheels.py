@@ -66,6 +66,7 @@ def test_our_wheel_can_be_installed(tmp_path: Path) -> None:
     subprocess.run(install, check=True, capture_output=True, timeout=60)
     ours = Path(scoopsci.__file__).parent
     kept = {path.relative_to(ours) for path in ours.rglob("*.py")} | {Path("py.typed")}
+    kept |= {Path("report.html"), *(Path("dashboard", f"page.{k}") for k in ("html", "css", "js"))}
     (theirs,) = target.glob("scoopsci")
     assert {path.relative_to(theirs) for path in theirs.rglob("*") if path.is_file()} == kept
     assert (target / "bin" / "scoopsci").exists()

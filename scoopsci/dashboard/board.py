@@ -1,0 +1,196 @@
+"""The live page as its user holds it: an address, and a way to close it."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import os
+import secrets
+import socket
+import threading
+import weakref
+from contextlib import suppress
+from html import escape
+from types import TracebackType
+from typing import Any, Protocol, Self
+
+from scoopsci.arguments import check_count
+from scoopsci.dashboard.feed import Feed
+from scoopsci.dashboard.pulse import Pulse
+from scoopsci.dashboard.server import PageServer
+from scoopsci.reporting import ProgressCallback
+
+__all__ = ["Dashboard"]
+
+#: The token's random bytes.
+TOKEN_BYTES = 24
+
+#: Those who watch get so long to take the last state.
+PARTING_S = 1.0
+
+#: In a child of the program, the page is not its own; see `_forget_all`.
+_open: weakref.WeakSet[Dashboard] = weakref.WeakSet()
+
+
+class Watched(Protocol):
+    """What a page asks of an engine."""
+
+    name: str
+    watchers: list[ProgressCallback]
+
+    @property
+    def n_workers(self) -> int:
+        """Number of workers; 0 where the engine cannot tell."""
+
+    def status(self) -> dict[str, Any] | None:
+        """Return how hosts, workers and tasks are, or None."""
+
+
+class Dashboard:
+    """A page that shows the runs of an engine while they run, on this machine alone.
+
+    It ends with its engine at the latest. Use it as a context manager, or call `close`.
+
+    Parameters
+    ----------
+    engine : Engine
+        What to show.
+    port : int
+        Of 127.0.0.1; by default any that is free.
+
+    Attributes
+    ----------
+    url : str
+        Its address. Who knows it may look, and can change nothing; the token in it is its key.
+
+    Raises
+    ------
+    OSError
+        If the port is taken.
+    ValueError, TypeError
+        If it is no port.
+
+    Examples
+    --------
+    >>> import scoopsci
+    >>> with scoopsci.open_engine("serial") as engine, engine.dashboard() as page:
+    ...     page.url.partition("token=")[0].startswith("http://127.0.0.1:")
+    True
+    """
+
+    def __init__(self, engine: Watched, port: int = 0) -> None:
+        self._socket = _listen(port)
+        self._port = self._socket.getsockname()[1]
+        self._token = secrets.token_urlsafe(TOKEN_BYTES)
+        self.url = f"http://127.0.0.1:{self._port}/?token={self._token}"
+        self._pid = os.getpid()
+        self._lock = threading.Lock()
+        self._closed = False
+        # A page must not keep alive what it shows: an engine that is forgotten ends.
+        watched = weakref.ref(engine)
+        self._feed = Feed(engine.name, lambda: _ask(watched), lambda: _count(watched))
+        self._watchers = engine.watchers
+        self._watchers.append(self._feed.note)
+        started = threading.Event()
+        name = f"live-page-{self._port}"
+        self._thread = threading.Thread(
+            target=lambda: asyncio.run(self._serve(started)), daemon=True, name=name
+        )
+        self._thread.start()
+        started.wait()
+        _open.add(self)
+        self._finalizer = weakref.finalize(engine, self.close)
+
+    def __repr__(self) -> str:
+        return f"<Dashboard {self.url}{', closed' if self._closed else ''}>"
+
+    def _repr_html_(self) -> str:
+        if self._closed:
+            return "live page, closed"
+        link = f'<a href="{escape(self.url)}" target="_blank" rel="noopener noreferrer">'
+        return f"{link}live page</a>"
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc_value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Tell the page that this was all, and end it."""
+        if os.getpid() != self._pid:
+            return
+        with self._lock:
+            if self._closed:
+                return
+            self._closed = True
+        self._finalizer.detach()
+        with suppress(ValueError):
+            self._watchers.remove(self._feed.note)
+        self._loop.call_soon_threadsafe(self._stop.set)
+        # An engine that is forgotten may be so in the page's own thread.
+        if threading.current_thread() is not self._thread:
+            self._thread.join()
+
+    # --- the thread
+
+    async def _serve(self, started: threading.Event) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._stop = asyncio.Event()
+        self._pulse = Pulse(self._feed.take)
+        self._server = PageServer(self._pulse, self._port, self._token)
+        self._server.add_socket(self._socket)
+        taking = asyncio.create_task(self._pulse.run())
+        started.set()
+        await self._stop.wait()
+        self._server.stop()
+        taking.cancel()
+        self._feed.end()
+        self._pulse.end()
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._pulse.wait_until_left(), PARTING_S)
+        await self._server.close_all_connections()
+
+    def _forget(self) -> None:
+        """Close what a child of the program has inherited, so that the port ends with us."""
+        self._socket.close()
+        for connection in self._server._connections:
+            connection.stream.socket.close()
+
+
+def _listen(port: int) -> socket.socket:
+    if check_count("port", port, least=0) > 65535:
+        raise ValueError(f"port must be at most 65535, got {port}")
+    try:
+        listening = socket.create_server(("127.0.0.1", port))
+    except OSError as error:
+        if error.errno != errno.EADDRINUSE:
+            raise
+        raise OSError(
+            error.errno, f"port {port} of this machine is taken; name another, or 0 for any"
+        ) from None
+    listening.setblocking(False)
+    return listening
+
+
+def _ask(watched: weakref.ref[Watched]) -> dict[str, Any] | None:
+    engine = watched()
+    return None if engine is None else engine.status()
+
+
+def _count(watched: weakref.ref[Watched]) -> int:
+    engine = watched()
+    return 0 if engine is None else engine.n_workers
+
+
+def _forget_all() -> None:
+    for board in list(_open):
+        board._forget()
+
+
+os.register_at_fork(after_in_child=_forget_all)

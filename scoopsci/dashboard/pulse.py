@@ -1,0 +1,117 @@
+"""News for those who watch the page: a look twice a second, sent where something has changed."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import Callable
+from typing import Any
+
+from scoopsci.receipts import as_plain
+
+__all__ = ["Listener", "Pulse"]
+
+PAUSE_S = 0.5
+
+#: Where nothing changes, so often a sign of life; the page waits for 2.5 times as long.
+BEAT_S = 8.0
+
+
+class Listener:
+    """One who watches."""
+
+    def __init__(self) -> None:
+        self._news = asyncio.Event()
+        self.gone = False
+
+    def wake(self) -> None:
+        """Let it look for news."""
+        self._news.set()
+
+    def leave(self) -> None:
+        """Wake it for the last time."""
+        self.gone = True
+        self._news.set()
+
+    async def wait(self) -> bool:
+        """Wait for news, but not for ever; tell whether there were any."""
+        try:
+            await asyncio.wait_for(self._news.wait(), BEAT_S)
+        except TimeoutError:
+            return False
+        self._news.clear()
+        return True
+
+
+class Pulse:
+    """Takes snapshots while anybody watches, and wakes all who do where one is new.
+
+    Parameters
+    ----------
+    take : callable
+        Returns the snapshot, as JSON can hold it.
+    """
+
+    def __init__(self, take: Callable[[], dict[str, Any]]) -> None:
+        self._take = take
+        self._text = ""
+        self._listeners: set[Listener] = set()
+        self._watched, self._left = asyncio.Event(), asyncio.Event()
+        self._left.set()
+        self.ended = False
+
+    def join(self) -> Listener:
+        """Return a new listener, who gets the state at once."""
+        listener = Listener()
+        self._listeners.add(listener)
+        self._watched.set()
+        self._left.clear()
+        if self._text:
+            listener.wake()
+        return listener
+
+    def part(self, listener: Listener) -> None:
+        """Forget a listener."""
+        self._listeners.discard(listener)
+        if not self._listeners:
+            self._watched.clear()
+            self._left.set()
+            self._text = ""  # it will be old when somebody comes
+
+    async def wait_until_left(self) -> None:
+        """Wait until nobody watches."""
+        await self._left.wait()
+
+    def drop(self) -> None:
+        """End all streams, as a broken link does."""
+        for listener in self._listeners:
+            listener.leave()
+
+    async def run(self) -> None:
+        """Take snapshots until the task is cancelled."""
+        while True:
+            await self._watched.wait()
+            self._look()
+            await asyncio.sleep(PAUSE_S)
+
+    def end(self) -> None:
+        """Tell everybody the last state."""
+        self.ended = True
+        self._look()
+
+    def _look(self) -> None:
+        try:
+            state = as_plain(self._take())
+        except Exception as error:  # the page is to say so, rather than to stand still
+            state = {"failure": repr(error)}
+        text = json.dumps(state, allow_nan=False)
+        if text != self._text:
+            self._text = text
+            for listener in self._listeners:
+                listener.wake()
+
+    def write_event(self, *, is_new: bool) -> str:
+        """Return what is to be sent: the state, or a sign of life; each with the time of now."""
+        state = f', "state": {self._text}' if is_new else ""
+        return f'data: {{"now_s": {time.time()}{state}}}\n\n'

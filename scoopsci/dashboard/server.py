@@ -1,0 +1,196 @@
+"""The server of the page: who may see it, and what is sent.
+
+Every answer is refused unless it was asked for by the page's own address and token. Addresses are
+compared with the name that the browser asked for, since a foreign name may be made to lead here.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import secrets
+from importlib.resources import files
+from typing import Any
+
+from tornado.httpserver import HTTPServer
+from tornado.iostream import IOStream, StreamClosedError
+from tornado.web import Application, HTTPError, RequestHandler
+
+from scoopsci.dashboard.pulse import Listener, Pulse
+
+__all__ = ["PageServer", "make_page"]
+
+#: Connections that are held at once; a stranger may not use up the program's descriptors.
+MOST_CONNECTIONS = 64
+
+#: A connection that asks for nothing is closed.
+PATIENCE_S = 20.0
+
+#: Milliseconds after which a browser tries again.
+RETRY_MS = 1000
+
+HEADERS = {
+    "Cache-Control": "no-store",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+}
+
+
+def make_page() -> tuple[str, str]:
+    """Return the page, and the policy that lets a browser use nothing else.
+
+    Returns
+    -------
+    tuple of str
+        HTML with its style and script in it, and the header ``Content-Security-Policy``.
+    """
+    folder = files("scoopsci.dashboard")
+    style, script = (folder.joinpath(f"page.{kind}").read_text("utf-8") for kind in ("css", "js"))
+    html = folder.joinpath("page.html").read_text("utf-8")
+    page = html.replace("/* page.css */", style).replace("/* page.js */", script)
+    policy = (
+        f"default-src 'none'; script-src {_hash(script)}; style-src {_hash(style)}; "
+        "connect-src 'self'; img-src data:; base-uri 'none'; form-action 'none'; "
+        "frame-ancestors 'none'"
+    )
+    return page, policy
+
+
+def _hash(source: str) -> str:
+    digest = base64.b64encode(hashlib.sha256(source.encode()).digest()).decode()
+    return f"'sha256-{digest}'"
+
+
+class _Guarded(RequestHandler):
+    """Answers who knows the token, and refuses everybody else in the same few words."""
+
+    def initialize(self, port: int, token: bytes) -> None:
+        self._names = {f"{name}:{port}" for name in ("127.0.0.1", "localhost")}
+        self._token = token
+
+    def set_default_headers(self) -> None:
+        self.clear_header("Server")
+        for name, value in HEADERS.items():
+            self.set_header(name, value)
+
+    def prepare(self) -> None:
+        # By the header: where there is none, tornado assumes that it is meant.
+        if self.request.headers.get("Host") not in self._names:
+            raise HTTPError(403)
+        if self.request.method not in ("GET", "HEAD"):
+            raise HTTPError(405)
+        given = self.request.query_arguments.get("token", [b""])
+        if not secrets.compare_digest(given[-1], self._token):
+            raise HTTPError(403)
+
+    def write_error(self, status_code: int, **_: Any) -> None:
+        self.set_header("Content-Type", "text/plain; charset=utf-8")
+        if status_code == 405:
+            self.set_header("Allow", "GET, HEAD")
+        self.finish("" if self.request.method == "HEAD" else f"{status_code}\n")
+
+    def log_exception(self, *_: Any) -> None:
+        """Write no address to a log: there is a token in it."""
+
+    def compute_etag(self) -> None:
+        return None
+
+
+class _Page(_Guarded):
+    def initialize(self, page: str, policy: str, **guard: Any) -> None:  # type: ignore[override]
+        super().initialize(**guard)
+        self._page, self._policy = page, policy
+
+    def get(self) -> None:
+        self.set_header("Content-Security-Policy", self._policy)
+        self.set_header("Content-Type", "text/html; charset=utf-8")
+        self.finish("" if self.request.method == "HEAD" else self._page)
+
+    head = get
+
+
+class _Events(_Guarded):
+    _listener: Listener | None = None
+
+    def initialize(self, pulse: Pulse, **guard: Any) -> None:  # type: ignore[override]
+        super().initialize(**guard)
+        self._pulse = pulse
+
+    async def get(self) -> None:
+        self.set_header("Content-Type", "text/event-stream; charset=utf-8")
+        self._listener = listener = self._pulse.join()
+        try:
+            self.write(f"retry: {RETRY_MS}\n\n")
+            await self.flush()
+            while not listener.gone:
+                is_new = await listener.wait()
+                if listener.gone:
+                    break
+                self.write(self._pulse.write_event(is_new=is_new))
+                await self.flush()
+                if self._pulse.ended:
+                    break
+        except StreamClosedError:
+            pass
+        finally:
+            self._pulse.part(listener)
+
+    def head(self) -> None:
+        self.set_header("Content-Type", "text/event-stream; charset=utf-8")
+        self.finish()
+
+    def on_connection_close(self) -> None:
+        if self._listener is not None:
+            self._listener.leave()
+
+
+class _Nothing(_Guarded):
+    def get(self) -> None:
+        raise HTTPError(404)
+
+    head = get
+
+
+class PageServer(HTTPServer):
+    """Serves the page and its events.
+
+    Parameters
+    ----------
+    pulse : Pulse
+        Where the news come from.
+    port : int
+        That of the socket which it will be given.
+    token : str
+        What every address must have.
+    """
+
+    def initialize(self, pulse: Pulse, port: int, token: str) -> None:  # type: ignore[override]
+        """Do what ``__init__`` does elsewhere: such is the custom of this base class."""
+        page, policy = make_page()
+        guard = {"port": port, "token": token.encode()}
+        application = Application(
+            [
+                ("/", _Page, {**guard, "page": page, "policy": policy}),
+                ("/events", _Events, {**guard, "pulse": pulse}),
+            ],
+            default_handler_class=_Nothing,
+            default_handler_args=guard,
+            log_function=lambda handler: None,
+        )
+        super().initialize(
+            application,
+            idle_connection_timeout=PATIENCE_S,
+            body_timeout=PATIENCE_S,
+            max_header_size=1 << 14,
+            max_body_size=1 << 14,
+        )
+
+    def handle_stream(self, stream: IOStream, address: Any) -> None:
+        """Serve a connection, unless there are too many."""
+        if len(self._connections) >= MOST_CONNECTIONS:
+            stream.close()
+            return
+        super().handle_stream(stream, address)

@@ -1,0 +1,183 @@
+"""Reports: a result, and the run that it comes from, on one page that needs nothing else."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import json
+import os
+from base64 import b64encode
+from collections.abc import Iterator, Mapping
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, Protocol
+
+from scoopsci.estimates import Estimate
+from scoopsci.extras import import_extra
+from scoopsci.markup import as_facts, as_table
+from scoopsci.mergesort import SortResult
+from scoopsci.receipts import as_plain
+from scoopsci.wording import plural
+
+__all__ = ["check_extras", "write_report"]
+
+#: What a plot shows, under it.
+CAPTIONS = {
+    "convergence": "How the estimate closes in: the value and its band over the samples.",
+    "speedup": "Speed-up against serial, with the ideal line.",
+    "workers": "When each worker was busy.",
+    "hosts": "What each host has computed in a second.",
+    "times": "Where the time went, as a mean worker saw it.",
+}
+
+
+class Result(Protocol):
+    """What can be reported: an estimate, or what a comparison or a sort has found."""
+
+    def plot(self, kind: Any, /, *, ax: Any) -> Any:
+        """Draw one of its kinds of plots."""
+
+    def _repr_html_(self) -> str:
+        """Return its tables."""
+
+
+def check_extras() -> None:
+    """Raise an `ExtraMissingError` where a package is missing that reports need."""
+    import_extra("jinja2", "plot")
+    import_extra("matplotlib.figure", "plot")
+
+
+def write_report(
+    result: Result, path: str | os.PathLike[str], *, command: str | None = None
+) -> None:
+    """Write a report of a result.
+
+    Parameters
+    ----------
+    result : Estimate, Comparison, SortResult, or what a comparison of methods or sorts found
+        The result.
+    path : path-like
+        The page; an older one is replaced.
+    command : str, optional
+        The command line that repeats it.
+
+    Raises
+    ------
+    ExtraMissingError
+        If Matplotlib or Jinja2 is not installed.
+    OSError
+        If the file cannot be written.
+
+    Examples
+    --------
+    >>> import scoopsci, tempfile
+    >>> from scoopsci.report import write_report
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     write_report(scoopsci.pi(1_000_000, seed=7, engine="serial"), f"{folder}/pi.html")
+    """
+    check_extras()
+    jinja2 = import_extra("jinja2", "plot")
+    template = files("scoopsci").joinpath("report.html").read_text("utf-8")
+    page = jinja2.Environment(autoescape=True, trim_blocks=True).from_string(template)
+    Path(path).write_text(page.render(_describe(result, command)), "utf-8")
+
+
+def _describe(result: Result, command: str | None) -> dict[str, Any]:
+    """Return what the template asks for; tables are markup already."""
+    markup = import_extra("markupsafe", "plot").Markup
+    receipt: Mapping[str, Any] | None = getattr(result, "receipt", None)
+    facts: Mapping[str, Any] = getattr(result, "facts", {}) if receipt is None else receipt
+    workload = getattr(result, "workload", None) if receipt is None else receipt["workload"]
+    choices = {**facts["options"], **{k: facts[k] for k in ("stream", "code") if facts.get(k)}}
+    commands = [] if command is None else [command]
+    return {
+        "title": f"scoopsci: {workload}",
+        "subtitle": _tell_run(facts),
+        "result": markup(result._repr_html_()),
+        "plots": list(_draw_all(result, receipt)),
+        "workers": None if receipt is None else markup(_tabulate_workers(receipt["run"])),
+        "losses": None if receipt is None else markup(_tabulate_losses(receipt["run"])),
+        "versions": markup(as_facts(facts["versions"])),
+        "commands": [*commands, *facts.get("commands", {}).values()],
+        "options": markup(as_facts({name: _as_text(choice) for name, choice in choices.items()})),
+        "figures": json.dumps(_find_figures(result), indent=1, ensure_ascii=False),
+    }
+
+
+def _tell_run(facts: Mapping[str, Any]) -> str:
+    run = facts.get("run")
+    if run is None:  # of a comparison, in which each run is a program of its own
+        return f"{plural(facts['n_rounds'], 'round')}, {plural(facts['n_processors'], 'processor')}"
+    hosts = {worker["host"] for worker in run["workers"]}
+    return (
+        f"Engine {run['engine']}, {plural(run['n_workers'], 'worker')} on "
+        f"{plural(len(hosts), 'host')}, {run['elapsed_s']:.2f} s; written {facts['written']}."
+    )
+
+
+def _draw_all(result: Result, receipt: Mapping[str, Any] | None) -> Iterator[dict[str, str]]:
+    """Draw what there is, as pictures that need no other file."""
+    first = "convergence" if isinstance(result, Estimate) else "speedup"
+    kinds = [first] if not isinstance(result, SortResult) else []
+    kinds += ["times"] if receipt is None else ["workers", "hosts", "times"]
+    for kind in kinds:
+        # No figure of pyplot's: those are the user's, and need a display of some kind.
+        figure = import_extra("matplotlib.figure", "plot").Figure((7.0, 3.2), layout="constrained")
+        ax = figure.subplots()
+        result.plot(kind, ax=ax)
+        if kind != "convergence":  # which has no line for each engine or worker
+            n_lines = max(len(ax.get_yticks()), len(ax.collections) / 2)
+            figure.set_figheight(min(8.0, 1.2 + 0.4 * n_lines))
+        picture = io.BytesIO()
+        figure.savefig(picture, format="svg", metadata={"Date": None})
+        yield {"caption": CAPTIONS[kind], "data": b64encode(picture.getvalue()).decode()}
+
+
+def _tabulate_workers(run: Mapping[str, Any]) -> str:
+    header = ["host", "process", "blocks", "busy, s", "Python", "NumPy", "numerics"]
+    return as_table(
+        header,
+        (
+            [
+                worker["host"],
+                str(worker["pid"]),
+                f"{worker['n_blocks']:,}",
+                f"{worker['elapsed_s']:.2f}",
+                worker["python"],
+                worker["numpy"],
+                worker["battery"],
+            ]
+            for worker in run["workers"]
+        ),
+        n_words=2,
+    )
+
+
+def _tabulate_losses(run: Mapping[str, Any]) -> str:
+    counts = {
+        "lost with their workers, and sent again": run.get("n_lost_tasks", len(run["losses"])),
+        "raised, and tried again": run.get("n_retried_tasks", 0),
+        "blocks taken from a ledger": run.get("n_recalled_blocks", 0),
+    }
+    table = as_facts({name: f"{number:,}" for name, number in counts.items()})
+    if not run["losses"]:
+        return table
+    rows = (
+        [f"{loss['at_s']:.1f}", loss["host"], f"{loss['n_blocks']:,}", loss["why"]]
+        for loss in run["losses"]
+    )
+    return table + as_table(["after, s", "host", "blocks", "why"], rows, n_words=4)
+
+
+def _as_text(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _find_figures(result: Result) -> Any:
+    if isinstance(result, Estimate):
+        return result.receipt
+    assert dataclasses.is_dataclass(result)
+    fields = {f.name: getattr(result, f.name) for f in dataclasses.fields(result)}
+    fields.pop("values", None)  # of a sort, there may be many
+    rows = [dataclasses.asdict(row) for row in fields.pop("rows", ())]
+    return as_plain({"rows": rows, **fields} if rows else fields)
