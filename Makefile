@@ -11,9 +11,11 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 POINTS ?= 100000000
 PYTEST_ARGS ?= -m "not slow"
-# These tests may run beside each other; the others start servers, and strike at what runs.
+# These tests may run beside each other, the second ones by modules, which share what they start;
+# the others strike at what runs.
 PARALLEL := tests/unit tests/property tests/statistics
-SERIAL := $(filter-out $(PARALLEL) %__pycache__,$(patsubst %/,%,$(wildcard tests/*/)))
+MODULES := $(patsubst %,tests/%,dashboard docs engines examples notebooks programs security terminal)
+SERIAL := $(filter-out $(PARALLEL) $(MODULES) %__pycache__,$(patsubst %/,%,$(wildcard tests/*/)))
 
 .PHONY: pi test lint docs notebooks bench clean
 
@@ -22,6 +24,7 @@ pi: $(VENV)/installed
 
 test: $(VENV)/installed-test lint
 	$(BIN)/python -m pytest $(PYTEST_ARGS) -n 2 $(PARALLEL)
+	$(BIN)/python -m pytest $(PYTEST_ARGS) -n 2 --dist loadscope $(MODULES)
 	$(BIN)/python -m pytest $(PYTEST_ARGS) $(SERIAL)
 
 lint: $(VENV)/installed-test

@@ -47,6 +47,7 @@ from scoopsci.errors import (
 )
 from scoopsci.extras import import_extra
 from scoopsci.reporting import ProgressCallback
+from scoopsci.wording import plural
 
 if TYPE_CHECKING:
     from scoopsci.dashboard import Dashboard
@@ -200,7 +201,7 @@ class Engine(Executor):
         self._boards: WeakSet[Dashboard] = WeakSet()
 
     def __repr__(self) -> str:
-        return f"<Engine {self.name!r}, {self.n_workers} workers>"
+        return f"<Engine {self.name!r}, {plural(self.n_workers, 'worker')}>"
 
     @property
     def n_workers(self) -> int:
