@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import html
+import os
 import sys
 import time
 from collections.abc import Iterator
+from functools import partial
 from typing import TYPE_CHECKING, Any
+from weakref import WeakSet
 
 import numpy as np
 
@@ -94,8 +98,9 @@ def open_progress(progress: ProgressOption) -> Iterator[ProgressCallback | None]
             yield draw
     elif progress is None or progress is False:
         yield None
-    elif isinstance(progress, type) and hasattr(progress, "update"):
-        with contextlib.closing(progress()) as bar:
+    elif _makes_bars(progress):
+        make: Any = progress
+        with contextlib.closing(make()) as bar:
             yield _Mover(bar)
     elif isinstance(progress, Bar) and not isinstance(progress, type):
         yield _Mover(progress)
@@ -112,23 +117,49 @@ def _open_bar() -> Iterator[ProgressCallback | None]:
         try:
             yield bar
         finally:
-            bar.draw()
+            bar.end()
     elif sys.stderr is not None and sys.stderr.isatty():
         from rich.console import Console
         from rich.live import Live
 
         line = _TerminalBar()
-        with Live(
+        live = Live(
             line,
             console=Console(stderr=True),
             transient=True,
             refresh_per_second=1 / REFRESH_S,
             # What tasks print goes above the bar, but stays on stdout where that leads elsewhere.
-            redirect_stdout=sys.stdout is not None and sys.stdout.isatty(),
-        ):
+            redirect_stdout=_is_one_terminal(),
+        )
+        _OPEN.add(live)
+        with live:
             yield line
     else:
         yield None
+
+
+#: Bars that are drawn.
+_OPEN: WeakSet[Any] = WeakSet()
+
+
+@atexit.register
+def _end_bars() -> None:
+    """Give the terminal its cursor back where an iteration was left in the middle."""
+    for live in list(_OPEN):
+        live.stop()
+
+
+def _makes_bars(progress: object) -> bool:
+    kind = progress.func if isinstance(progress, partial) else progress
+    return isinstance(kind, type) and hasattr(kind, "update")
+
+
+def _is_one_terminal() -> bool:
+    try:
+        devices = [os.fstat(stream.fileno()).st_rdev for stream in (sys.stdout, sys.stderr)]
+        return sys.stdout.isatty() and devices[0] == devices[1]
+    except (AttributeError, OSError, ValueError):  # closed, or in place of a file
+        return False
 
 
 def _in_notebook() -> bool:
@@ -189,10 +220,16 @@ class _NotebookBar:
         if time.monotonic() - self._drawn_s >= REFRESH_S:
             self.draw()
 
+    def end(self) -> None:
+        """Show the last state."""
+        if self._state is None:
+            self._handle.update({"text/plain": "ended before any task had"}, raw=True)
+        else:
+            self.draw()
+
     def draw(self) -> None:
         """Show the state of the run."""
-        if self._state is None:
-            return
+        assert self._state is not None
         self._drawn_s = time.monotonic()
         words = " · ".join(describe(self._state))
         value = "" if self._state.share is None else f" value={self._state.share:.4f}"
@@ -211,7 +248,11 @@ class _Mover:
         self._n_told = 0
 
     def __call__(self, state: Progress) -> None:
-        if state.n_blocks is not None:
+        if state.n_blocks is not None and self._bar.total != state.n_blocks:
+            if not self._n_told and hasattr(self._bar, "reset"):
+                self._bar.reset(total=state.n_blocks)  # in a notebook, its width follows this alone
             self._bar.total = state.n_blocks
         self._bar.update(state.n_done - self._n_told)
         self._n_told = state.n_done
+        if state.ended and hasattr(self._bar, "refresh"):
+            self._bar.refresh()

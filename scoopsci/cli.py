@@ -69,13 +69,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return WRONG_USE
     if getattr(options, "quiet", False):
         os.environ[KNOWN_TO_BE_OPEN] = "1"
-    words = sys.argv[1:] if arguments is None else arguments
-    options.command_line = shlex.join(["scoopsci", *words])
+    options.command_line = _find_command_line(sys.argv[1:] if arguments is None else arguments)
     command: Callable[[argparse.Namespace], int | None] = options.run
     try:
         with warnings.catch_warnings():
             # The result's own text tells of them.
             warnings.simplefilter("ignore", DoubtfulEstimateWarning)
+            _check_files(options)
             return command(options) or 0
     except KeyboardInterrupt:
         return _complain(options, "interrupted", INTERRUPTED)
@@ -85,6 +85,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for note in getattr(error, "__notes__", ()):  # the worker's traceback, say
             print(note, file=sys.stderr)
         return _complain(options, str(error), FAILED)
+
+
+def _find_command_line(words: Sequence[str]) -> str:
+    """Return what repeats a run, without a page that would be served or written again."""
+    kept: list[str] = []
+    for word, before in zip(words, ["", *words], strict=False):
+        if not (word == "--dashboard" or word.startswith("--report") or before == "--report"):
+            kept.append(word)
+    return shlex.join(["scoopsci", *kept])
+
+
+def _check_files(options: argparse.Namespace) -> None:
+    report = getattr(options, "report", None)
+    if report is not None and report == options.output:
+        raise ValueError(f"--report and --output must differ, got {os.fspath(report)} twice")
 
 
 def _mend_streams() -> None:

@@ -66,7 +66,8 @@ class Estimate:
         Seconds that the run took.
     convergence : dict
         How it came about: the ``value`` and ``half_width`` of the first ``n_samples``, at powers of
-        two of the blocks and at the end, each an array of shape (m,) or (m, k).
+        two of the blocks and at the end, each an array of shape (m,) or (m, k). Of scrambled
+        points, only where all scrambles have as many.
     variance_reduction : dict
         For each method of `scoopsci.variance` that was used, by its name, how many times fewer
         evaluations the same error took than without it.

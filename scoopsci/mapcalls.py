@@ -129,7 +129,9 @@ class MapCall:
             options["ledger"] = options["progress"] = None  # those were for the first sweep
             with contextlib.closing(_find_prefixes(up, merge)) as before:
                 scan = ListBlocks(CallEach(_ScanRange(merge), unpack=True))
-                down: Run[list[Any]] = Run(scan, before, options, identity={})
+                down: Run[list[Any]] = Run(
+                    scan, before, options, identity={"workload": "map_scan, second sweep"}
+                )
                 with contextlib.closing(down.partials(in_order=True)) as partials:
                     for _, scanned in partials:
                         yield from scanned

@@ -78,6 +78,8 @@ def plot_convergence(
         name = "estimate" if values.shape[1] == 1 else f"estimate {i + 1}"
         centre, half = values[:, i], half_widths[:, i]
         known = np.isfinite(half) & np.isfinite(centre)
+        if not known.any():
+            continue
         ax.plot(n_samples[known], centre[known], "osD^vP"[i] + "-", color=COLOURS[i], label=name,
                 markersize=4)  # fmt: skip
         ax.fill_between(
@@ -86,8 +88,8 @@ def plot_convergence(
         )  # fmt: skip
     if truth is not None:
         ax.axhline(truth, color=INK, linestyle="--", linewidth=1, label="true value")
-    ax.set_xscale("log")
-    return _label(ax, "samples", "estimate", legend=True)
+    ax.set(xscale="log", xlim=(n_samples[0] / 1.2, n_samples[-1] * 1.2))
+    return _label(ax, "samples", "estimate", legend=bool(ax.get_legend_handles_labels()[1]))
 
 
 def plot_speedup(
@@ -209,6 +211,8 @@ def plot_times(times: Mapping[str, Any], *, ax: Axes | None = None) -> Axes:
 def plot_workers(receipt: Mapping[str, Any], *, ax: Axes | None = None) -> Axes:
     """Draw a Gantt chart: when each worker was busy, and where workers were lost.
 
+    Of a run of very many tasks, spans stand for several: they are as high as they are busy.
+
     Parameters
     ----------
     receipt : mapping
@@ -228,10 +232,13 @@ def plot_workers(receipt: Mapping[str, Any], *, ax: Axes | None = None) -> Axes:
         ax = _open_axes(height=min(8.0, 1.2 + 0.25 * max(1, len(workers))))
     for line, worker in enumerate(workers):
         i = hosts.index(worker["host"]) % len(COLOURS)
-        spans = [(start, stop - start) for start, stop in worker["spans"]]
-        ax.broken_barh(spans, (line - 0.4, 0.8), facecolor=COLOURS[i], hatch=HATCHES[i],
-                       edgecolor="white", linewidth=0.3)  # fmt: skip
-    for i, loss in enumerate(run["losses"]):
+        look: dict[str, Any] = {"facecolor": COLOURS[i], "hatch": HATCHES[i]}
+        for height, spans in _group_by_height(worker.get("spans", ())).items():
+            ax.broken_barh(
+                spans, (line - height / 2, height), edgecolor="white", linewidth=0.3, **look
+            )
+    losses = run.get("losses", ())
+    for i, loss in enumerate(losses):
         ax.axvline(loss["at_s"], color=INK, linestyle=":", linewidth=1,
                    label=None if i else "tasks lost")  # fmt: skip
     if len(workers) <= MOST_NAMES:
@@ -241,7 +248,19 @@ def plot_workers(receipt: Mapping[str, Any], *, ax: Axes | None = None) -> Axes:
         ax.set_yticks([float(np.mean(of_host)) for of_host in lines], hosts)
     ax.invert_yaxis()
     ax.set_xlim(0, max(run["elapsed_s"], 1e-9))
-    return _label(ax, "seconds since the start", "", legend=bool(run["losses"]))
+    return _label(ax, "seconds since the start", "", legend=bool(losses))
+
+
+def _group_by_height(
+    spans: Sequence[tuple[float, float, float]],
+) -> dict[float, list[tuple[float, float]]]:
+    """Return where bars begin and how long they are, by their height: the share of busy time."""
+    groups: dict[float, list[tuple[float, float]]] = {}
+    for start, stop, busy_s in spans:
+        share = min(1.0, busy_s / max(stop - start, 1e-9))
+        height = 0.8 * max(0.05, round(20 * share) / 20)
+        groups.setdefault(height, []).append((start, stop - start))
+    return groups
 
 
 def plot_hosts(receipt: Mapping[str, Any], *, ax: Axes | None = None) -> Axes:
@@ -273,7 +292,7 @@ def plot_hosts(receipt: Mapping[str, Any], *, ax: Axes | None = None) -> Axes:
     )  # fmt: skip
     short = import_extra("matplotlib.ticker", "plot").EngFormatter()
     ax.xaxis.set_major_formatter(short)
-    ax.bar_label(bars, [f" {short(float(f'{rate:.3g}'))}" for rate in rates])
+    ax.bar_label(bars, [f" {short(float(f'{rate:.3g}'))}" for rate in rates], color=INK)
     ax.margins(x=0.15)
     ax.invert_yaxis()
     unit = "items" if block_size == 1 else "samples"

@@ -120,17 +120,25 @@ def _draw_all(result: Result, receipt: Mapping[str, Any] | None) -> Iterator[dic
     first = "convergence" if isinstance(result, Estimate) else "speedup"
     kinds = [first] if not isinstance(result, SortResult) else []
     kinds += ["times"] if receipt is None else ["workers", "hosts", "times"]
+    matplotlib = import_extra("matplotlib", "plot")
+    plain = {k: v for k, v in matplotlib.rcParamsDefault.items() if not k.startswith("backend")}
     for kind in kinds:
-        # No figure of pyplot's: those are the user's, and need a display of some kind.
-        figure = import_extra("matplotlib.figure", "plot").Figure((7.0, 3.2), layout="constrained")
-        ax = figure.subplots()
-        result.plot(kind, ax=ax)
-        if kind != "convergence":  # which has no line for each engine or worker
-            n_lines = max(len(ax.get_yticks()), len(ax.collections) / 2)
-            figure.set_figheight(min(8.0, 1.2 + 0.4 * n_lines))
-        picture = io.BytesIO()
-        figure.savefig(picture, format="svg", metadata={"Date": None})
-        yield {"caption": CAPTIONS[kind], "data": b64encode(picture.getvalue()).decode()}
+        with matplotlib.rc_context(plain):  # not in the user's style, which may need LaTeX
+            picture = _draw(result, kind)
+        yield {"caption": CAPTIONS[kind], "data": b64encode(picture).decode()}
+
+
+def _draw(result: Result, kind: str) -> bytes:
+    # No figure of pyplot's: those are the user's, and need a display of some kind.
+    figure = import_extra("matplotlib.figure", "plot").Figure((7.0, 3.2), layout="constrained")
+    ax = figure.subplots()
+    result.plot(kind, ax=ax)
+    if kind != "convergence":  # which has no line for each engine or worker
+        low, high = sorted(ax.get_ylim())
+        figure.set_figheight(min(8.0, 1.2 + 0.4 * max(1.0, high - low)))
+    picture = io.BytesIO()
+    figure.savefig(picture, format="svg", metadata={"Date": None})
+    return picture.getvalue()
 
 
 def _tabulate_workers(run: Mapping[str, Any]) -> str:
@@ -155,11 +163,11 @@ def _tabulate_workers(run: Mapping[str, Any]) -> str:
 
 def _tabulate_losses(run: Mapping[str, Any]) -> str:
     counts = {
-        "lost with their workers, and sent again": run.get("n_lost_tasks", len(run["losses"])),
-        "raised, and tried again": run.get("n_retried_tasks", 0),
-        "blocks taken from a ledger": run.get("n_recalled_blocks", 0),
+        "lost with their workers, and sent again": run["n_lost_tasks"],
+        "raised, and tried again": run["n_retried_tasks"],
+        "blocks taken from a ledger": run.get("n_recalled_blocks"),  # a sort has none
     }
-    table = as_facts({name: f"{number:,}" for name, number in counts.items()})
+    table = as_facts({name: f"{n:,}" for name, n in counts.items() if n is not None})
     if not run["losses"]:
         return table
     rows = (

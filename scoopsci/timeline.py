@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Hashable
+from typing import TypeAlias
 
 __all__ = ["Timeline"]
 
 #: Spans kept for all workers together; beyond, those with the shortest gaps between are joined.
 MOST_SPANS = 2_000
+
+#: Start, end, and busy seconds in between.
+Span: TypeAlias = tuple[float, float, float]
 
 
 class Timeline:
@@ -30,13 +34,13 @@ class Timeline:
     >>> timeline.add("one", ended_s=7.0, elapsed_s=1.0, arrived_s=103.0)
     >>> timeline.add("one", ended_s=9.0, elapsed_s=1.5, arrived_s=105.5)
     >>> timeline.spans("one")
-    [(2.0, 3.0), (3.5, 5.0)]
+    [(2.0, 3.0, 1.0), (3.5, 5.0, 1.5)]
     """
 
     def __init__(self, start_s: float) -> None:
         self._start_s = start_s
         self._offset_s: dict[Hashable, float] = {}
-        self._spans: dict[Hashable, list[tuple[float, float]]] = {}
+        self._spans: dict[Hashable, list[Span]] = {}
         self._n_spans = 0
         self._least_gap_s = 0.0
 
@@ -55,34 +59,45 @@ class Timeline:
         offset_s = arrived_s - ended_s
         self._offset_s[worker] = min(offset_s, self._offset_s.get(worker, offset_s))
         spans = self._spans.setdefault(worker, [])
-        self._n_spans += 1 - _join(spans, (ended_s - elapsed_s, ended_s), self._least_gap_s)
+        span = ended_s - elapsed_s, ended_s, elapsed_s
+        self._n_spans += 1 - _join(spans, span, self._least_gap_s)
         while self._n_spans > max(MOST_SPANS, 2 * len(self._spans)):
             self._thin()
 
     def _thin(self) -> None:
         self._least_gap_s = max(1e-4, 2 * self._least_gap_s)
         for worker, spans in self._spans.items():
-            fewer: list[tuple[float, float]] = []
+            fewer: list[Span] = []
             for span in spans:
                 _join(fewer, span, self._least_gap_s)
             self._spans[worker] = fewer
         self._n_spans = sum(map(len, self._spans.values()))
 
-    def spans(self, worker: Hashable) -> list[tuple[float, float]]:
-        """Return when a worker was busy, in seconds since the start."""
+    def spans(self, worker: Hashable) -> list[Span]:
+        """Return when a worker was busy, in seconds since the start.
+
+        Returns
+        -------
+        list of tuple of float
+            Start, end, and the seconds in between in which it was busy: of spans that have been
+            joined, less than all. Two processes of one name would have clocks that do not agree:
+            what seems to lie before the start is left out.
+        """
         shift_s = self._offset_s.get(worker, 0.0) - self._start_s
-        return [
-            (round(start + shift_s, 4), round(stop + shift_s, 4))
-            for start, stop in self._spans.get(worker, [])
+        shifted = [
+            (max(0.0, round(start + shift_s, 4)), round(stop + shift_s, 4), round(busy_s, 4))
+            for start, stop, busy_s in self._spans.get(worker, [])
         ]
+        return [span for span in shifted if span[1] >= span[0]]
 
 
-def _join(spans: list[tuple[float, float]], span: tuple[float, float], gap_s: float) -> bool:
+def _join(spans: list[Span], span: Span, gap_s: float) -> bool:
     """Append a span, or join it with the last one where these lie close; tell which."""
     # Results of one worker may be taken out of turn: a span before the last is joined as well.
     if spans and span[0] - spans[-1][1] < gap_s:
         last = spans.pop()
-        spans.append((min(last[0], span[0]), max(last[1], span[1])))
+        busy_s = last[2] + span[2]
+        spans.append((min(last[0], span[0]), max(last[1], span[1]), busy_s))
         return True
     spans.append(span)
     return False

@@ -49,7 +49,7 @@ class Workers:
         Returns
         -------
         list of dict
-            Spans are pairs of seconds since the start; see `scoopsci.timeline`.
+            See `scoopsci.timeline.Timeline.spans`.
         """
         return [
             {**facts, "spans": self._timeline.spans(worker)}

@@ -119,7 +119,10 @@ def as_report(text: str) -> Path:
     from scoopsci.report import check_extras
 
     check_extras()
-    return as_new_file(text)
+    path = as_new_file(text)
+    if path.exists() and not path.is_file():
+        raise argparse.ArgumentTypeError(f"must name a file, and no device, got {text!r}")
+    return path
 
 
 def as_function(text: str) -> Callable[..., Any]:

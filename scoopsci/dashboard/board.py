@@ -28,6 +28,9 @@ TOKEN_BYTES = 24
 #: Those who watch get so long to take the last state.
 PARTING_S = 1.0
 
+#: A page that has more to do than to end is left to itself after this.
+CLOSING_S = 10.0
+
 #: In a child of the program, the page is not its own; see `_forget_all`.
 _open: weakref.WeakSet[Dashboard] = weakref.WeakSet()
 
@@ -93,11 +96,14 @@ class Dashboard:
         self._watchers.append(self._feed.note)
         started = threading.Event()
         name = f"live-page-{self._port}"
-        self._thread = threading.Thread(
-            target=lambda: asyncio.run(self._serve(started)), daemon=True, name=name
-        )
+        self._failure: BaseException | None = None
+        self._thread = threading.Thread(target=lambda: self._run(started), daemon=True, name=name)
         self._thread.start()
         started.wait()
+        if self._failure is not None:
+            self._watchers.remove(self._feed.note)
+            self._socket.close()
+            raise self._failure
         _open.add(self)
         self._finalizer = weakref.finalize(engine, self.close)
 
@@ -135,9 +141,17 @@ class Dashboard:
         self._loop.call_soon_threadsafe(self._stop.set)
         # An engine that is forgotten may be so in the page's own thread.
         if threading.current_thread() is not self._thread:
-            self._thread.join()
+            self._thread.join(CLOSING_S)
 
     # --- the thread
+
+    def _run(self, started: threading.Event) -> None:
+        try:
+            asyncio.run(self._serve(started))
+        except BaseException as failure:
+            self._failure = failure
+        finally:
+            started.set()
 
     async def _serve(self, started: threading.Event) -> None:
         self._loop = asyncio.get_running_loop()
@@ -154,13 +168,16 @@ class Dashboard:
         self._pulse.end()
         with suppress(TimeoutError):
             await asyncio.wait_for(self._pulse.wait_until_left(), PARTING_S)
+        for connection in list(self._server._connections):
+            connection.stream.close()  # whatever it has still to ask
         await self._server.close_all_connections()
 
     def _forget(self) -> None:
         """Close what a child of the program has inherited, so that the port ends with us."""
         self._socket.close()
-        for connection in self._server._connections:
-            connection.stream.socket.close()
+        for connection in list(self._server._connections):
+            if (inherited := connection.stream.socket) is not None:  # or it has been closed
+                inherited.close()
 
 
 def _listen(port: int) -> socket.socket:

@@ -54,8 +54,8 @@ class Feed:
             if run is not None:  # one that does not tell when it has started
                 self._forget(name_run(progress))
             self._runs[name_run(progress)] = RunRecord(progress)
-            while len(self._runs) > MOST_RUNS:
-                self._forget(next(iter(self._runs)))
+            while len(self._runs) > MOST_RUNS:  # the oldest, of those that have ended if there are
+                self._forget(min(self._runs, key=lambda name: not self._runs[name].progress.ended))
 
     def _forget(self, name: tuple[str, float]) -> None:
         self._n_repeated_before += self._runs.pop(name).n_repeated

@@ -123,7 +123,7 @@ class RunRecord:
             "unit": told.unit,
             "rate": told.rate,
             "estimate": _write_estimates(told),
-            "n_values": len(_as_floats(told.estimate)),
+            "n_values": int(np.size(told.estimate)) if _as_floats(told.estimate) else 0,
             "history": [*self._history],
         }
 
@@ -132,7 +132,8 @@ def _as_floats(estimate: Any) -> list[float]:
     if estimate is None:
         return []
     try:
-        return [float(value) for value in np.asarray(estimate, dtype=float).ravel()]
+        some = np.asarray(estimate).ravel()[:MOST_VALUES]
+        return [float(value) for value in some]
     except (TypeError, ValueError, OverflowError):
         return []  # of a user's own kind
 
@@ -140,6 +141,6 @@ def _as_floats(estimate: Any) -> list[float]:
 def _write_estimates(told: Progress) -> list[str]:
     values, half_widths = _as_floats(told.estimate), _as_floats(told.half_width)
     if len(half_widths) != len(values):
-        return [f"{value:.10g}" for value in values[:MOST_VALUES]]
-    pairs = zip(values[:MOST_VALUES], half_widths, strict=False)
+        return [f"{value:.10g}" for value in values]
+    pairs = zip(values, half_widths, strict=True)
     return [format_with_error(value, half_width) for value, half_width in pairs]

@@ -182,6 +182,7 @@ class PageServer(HTTPServer):
         )
         super().initialize(
             application,
+            no_keep_alive=True,
             idle_connection_timeout=PATIENCE_S,
             body_timeout=PATIENCE_S,
             max_header_size=1 << 14,

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import fcntl
 import importlib
 import json
 import os
@@ -18,6 +19,7 @@ import shutil
 import signal
 import sys
 import tempfile
+import termios
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -38,6 +40,9 @@ FROM_OUTSIDE = (signal.SIGKILL, signal.SIGTERM, signal.SIGHUP, signal.SIGINT, si
 
 #: Workers told of in one line, which must fit into what a pipe takes whole.
 N_IN_LINE = 50
+
+#: Lines of a beat: half of the pages that a pipe has.
+MOST_LINES = 8
 
 
 @dataclass
@@ -75,7 +80,7 @@ class Agent:
         self._unread = b""
         self._connected = True
         self._heard_s = time.monotonic()
-        self._beaten_s = 0.0
+        self._beaten_s, self._n_beats = 0.0, 0
         sys.path += [entry for entry in config["path"] if entry not in sys.path]
         # Workers are forked: what is loaded here, they have from the start.
         self._work, *self._tools = map(_import, config["work"])
@@ -119,8 +124,14 @@ class Agent:
 
     def _beat(self) -> None:
         """Let the broker know that we live, and how the host and the workers are."""
+        if _count_unread() > 0:
+            return  # nobody reads: beats must not fill the pipe, which would look like its end
         vitals = _read_vitals()
         children = list(self._children.values())
+        # Of very many workers, others come with each beat: the pipe has to hold it whole.
+        self._n_beats += 1
+        shift = self._n_beats * N_IN_LINE * MOST_LINES % max(1, len(children))
+        children = (children[shift:] + children[:shift])[: N_IN_LINE * MOST_LINES]
         for start in range(0, max(1, len(children)), N_IN_LINE):
             some = children[start : start + N_IN_LINE]
             self._tell(vitals=vitals, workers={child.name: child.n_bytes for child in some})
@@ -230,6 +241,13 @@ class Agent:
 def _import(name: str) -> Any:
     module, _, attribute = name.partition(":")
     return getattr(importlib.import_module(module), attribute)
+
+
+def _count_unread() -> int:
+    """Return how many bytes wait in the pipe to the broker, or to its sshd."""
+    told = bytearray(4)
+    fcntl.ioctl(1, termios.FIONREAD, told)
+    return int.from_bytes(told, sys.byteorder)
 
 
 def _read_process(pid: int) -> tuple[str, int]:

@@ -373,9 +373,11 @@ class PoolDriver(Executor):
         for answer in self._answers.values():
             answer.set()
         with self._lock:
-            for asked in self._asked.values():
-                asked.set_exception(self._failure or RuntimeError("the pool has been shut down"))
-            self._asked.clear()
+            asked, self._asked = self._asked, {}
+        for answer_to_come in asked.values():
+            answer_to_come.set_exception(
+                self._failure or RuntimeError("the pool has been shut down")
+            )
 
     def _fail_all(self, error: EngineError) -> None:
         with self._lock:

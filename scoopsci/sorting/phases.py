@@ -67,6 +67,8 @@ class Phases:
         self._times.update({"start_up_s": start_up_s})
         self._workers: dict[tuple[str, int], dict[str, Any]] = {}
         self._losses: list[dict[str, Any]] = []
+        self._n_phases = 0
+        self._counts = Counter[str]({"n_lost_tasks": 0, "n_retried_tasks": 0})
 
     def run(self, fn: Callable[[Any], Any], inputs: list[Any]) -> list[Any]:
         """Call a function on each input, and return the results in their order.
@@ -82,7 +84,9 @@ class Phases:
             options = {**options, "timeout": max(1e-9, left_s)}
         shift_s = self._start_up_s + time.monotonic() - self._start_s
         try:
-            results, done = run_list(fn, inputs, cast(RunOptions, options), identity={})
+            self._n_phases += 1
+            identity = {"workload": f"sort, phase {self._n_phases}"}
+            results, done = run_list(fn, inputs, cast(RunOptions, options), identity=identity)
         except EngineTimeoutError as error:
             raise EngineTimeoutError(
                 f"timeout of {timeout:g} s passed before all was sorted; allow more time"
@@ -90,6 +94,7 @@ class Phases:
         self.n_workers = done["n_workers"]
         self._times.update(done["times"])
         self._bytes.update({name: done[name] for name in ("sent_bytes", "returned_bytes")})
+        self._counts.update({name: done[name] for name in self._counts})
         for worker in done["workers"]:
             self._add_worker(worker, shift_s)
         self._losses += ({**loss, "at_s": loss["at_s"] + shift_s} for loss in done["losses"])
@@ -100,7 +105,8 @@ class Phases:
         whole = self._workers.setdefault((worker["host"], worker["pid"]), empty)
         for name in ("n_blocks", "elapsed_s"):
             whole[name] += worker[name]
-        whole["spans"] += ((start + shift_s, stop + shift_s) for start, stop in worker["spans"])
+        spans = worker["spans"]
+        whole["spans"] += ((start + shift_s, stop + shift_s, busy) for start, stop, busy in spans)
 
     def describe(self, elapsed_s: float) -> dict[str, Any]:
         """Return what the phases took, as `Run` describes a run; the rest of the time is waiting.
@@ -109,7 +115,7 @@ class Phases:
         -------
         dict
             ``n_workers``, ``elapsed_s``, ``times``, ``sent_bytes``, ``returned_bytes``,
-            ``workers`` and ``losses``.
+            ``n_lost_tasks``, ``n_retried_tasks``, ``workers`` and ``losses``.
         """
         times: dict[str, float] = {**self._times, "waiting_s": 0.0}
         times["waiting_s"] = max(0.0, elapsed_s - sum(times.values()))
@@ -118,6 +124,7 @@ class Phases:
             "elapsed_s": elapsed_s,
             "times": times,
             **self._bytes,
+            **self._counts,
             "workers": list(self._workers.values()),
             "losses": self._losses,
         }

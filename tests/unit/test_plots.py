@@ -38,7 +38,7 @@ def found() -> Any:
 def receipt(n_workers: int = 4, *, n_hosts: int = 2, **run: Any) -> dict[str, Any]:
     workers = [
         {"host": f"node{1 + i % n_hosts}", "pid": 100 + i, "n_blocks": 10 * (i + 1),
-         "spans": [(0.5 * i, 0.5 * i + 1.0), (5.0, 6.0 + i / n_workers)]}
+         "spans": [(0.5 * i, 0.5 * i + 1.0, 1.0), (5.0, 6.0 + i / n_workers, 1.0 + i / n_workers)]}
         for i in range(n_workers)
     ]  # fmt: skip
     times = {cause: float(i) for i, cause in enumerate(plots.CAUSES)}
@@ -75,6 +75,12 @@ class TestConvergence:
         assert [line.get_ydata()[-1] for line in ax.lines] == vector.value.tolist()
         assert len({line.get_marker() for line in ax.lines}) == 3
         assert len({line.get_color() for line in ax.lines}) == 3
+
+    def test_without_a_finite_point_it_is_empty(self) -> None:
+        columns = {"n_samples": [1, 2], "value": [np.nan, np.inf], "half_width": [np.nan] * 2}
+        ax = plots.plot_convergence(columns)
+        ax.figure.canvas.draw()
+        assert len(ax.lines) == 0
 
     def test_points_without_an_error_are_left_out(self) -> None:
         columns = {"n_samples": [1, 2, 4], "value": [1.0, np.nan, 3.0],
@@ -120,6 +126,13 @@ class TestRun:
         looks = {(tuple(c.get_facecolor()[0]), c.get_hatch()) for c in ax.collections}
         assert len(looks) == len({colour for colour, _ in looks}) == 2
         assert len({hatch for _, hatch in looks}) == 2
+
+    def test_joined_spans_are_as_high_as_they_are_busy(self) -> None:
+        told = receipt(1)
+        told["run"]["workers"][0]["spans"] = [(0.0, 4.0, 4.0), (5.0, 7.0, 1.0)]
+        ax = plots.plot_workers(told)
+        heights = [c.get_paths()[0].get_extents().height for c in ax.collections]
+        assert heights == pytest.approx([0.8, 0.4])
 
     def test_losses_are_marked(self) -> None:
         losses = [{"at_s": 3.0, "host": "node1", "n_blocks": 1, "why": "it ended"}]

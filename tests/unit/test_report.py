@@ -11,6 +11,8 @@ from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
+import matplotlib as mpl
+import numpy as np
 import pytest
 
 import scoopsci
@@ -183,12 +185,10 @@ class TestCommand:
         path = tmp_path / "my run.html"
         assert main([*command.split(), "--report", str(path), "--json"]) == 0
         first = json.loads(capsys.readouterr().out)
-        (line,) = {
-            line for line in Page(path).text.splitlines() if line.startswith("scoopsci ") and
-            "--report" in line
-        }  # fmt: skip
+        (line,) = (line for line in Page(path).text.splitlines() if line.startswith("scoopsci "))
         program, *words = shlex.split(line)
         assert program == "scoopsci"
+        assert "--report" not in words
         assert main(words) == 0
         again = json.loads(capsys.readouterr().out)
         for name in ("estimate", "n_inside", "seed", "result", "n_items"):
@@ -200,6 +200,31 @@ class TestCommand:
         assert main(["pi", "--points", "1000", "--engine", "serial", "--quiet",
                      "--report", str(tmp_path / "run.html")]) == 0  # fmt: skip
         assert "π ≈ 3." in capsys.readouterr().out
+
+    def test_estimates_that_are_not_finite(self, tmp_path: Path) -> None:
+        with pytest.warns(scoopsci.DoubtfulEstimateWarning):
+            found = scoopsci.estimate(
+                lambda rng, size: rng.random(size) * np.nan, 1_000, seed=1, engine="serial"
+            )
+        assert len(report(found, tmp_path).pictures()) == 4
+
+    def test_the_user_s_style_does_not_matter(self, tmp_path: Path) -> None:
+        found = scoopsci.pi(1_000, seed=1, engine="serial")
+        with mpl.rc_context({"text.usetex": True, "figure.subplot.left": 0.1}):
+            assert len(report(found, tmp_path).pictures()) == 4
+            assert mpl.rcParams["text.usetex"]
+
+    @pytest.mark.parametrize(
+        ("paths", "told"),
+        [(["/dev/null"], "no device"), (["x", "--output", "x"], "must differ, got x twice")],
+    )
+    def test_wrong_files(
+        self, paths: list[str], told: str, capsys: pytest.CaptureFixture[str],
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    ) -> None:  # fmt: skip
+        monkeypatch.chdir(tmp_path)
+        assert main(["pi", "--points", "1000", "--report", *paths]) == 2
+        assert told in capsys.readouterr().err
 
     def test_a_folder_that_is_not_there(self, capsys: pytest.CaptureFixture[str]) -> None:
         assert main(["pi", "--report", "/no/folder/run.html"]) == 2

@@ -18,7 +18,7 @@ def test_clocks_that_differ() -> None:
                 worker, ended_s=clock_s + ended_s, elapsed_s=1.0,
                 arrived_s=1_000.0 + ended_s + delay_s,
             )  # fmt: skip
-    expected = [(1.1, 2.1), (3.1, 4.1), (5.1, 6.1)]
+    expected = [(1.1, 2.1, 1.0), (3.1, 4.1, 1.0), (5.1, 6.1, 1.0)]
     assert timeline.spans("one") == timeline.spans("two") == expected
     assert timeline.spans("three") == []
 
@@ -31,8 +31,10 @@ def test_spans_of_a_worker_do_not_overlap(tasks: list[tuple[float, float]]) -> N
         timeline.add("one", ended_s=now, elapsed_s=elapsed_s, arrived_s=now + idle_s)
     spans = timeline.spans("one")
     assert len(spans) == len(tasks)
-    assert all(start <= stop for start, stop in spans)
-    flat = [time for span in spans for time in span]
+    assert all(0 <= start <= stop for start, stop, _ in spans)
+    total_s = sum(elapsed_s for elapsed_s, _ in tasks)
+    assert abs(sum(busy_s for *_, busy_s in spans) - total_s) < 1e-2
+    flat = [time for start, stop, _ in spans for time in (start, stop)]
     assert all(left <= right + 1e-3 for left, right in itertools.pairwise(flat))
 
 
@@ -50,8 +52,25 @@ def test_a_million_tasks_take_no_more_than_a_few() -> None:
         assert any(stop[0] - start[1] > 990.0 for start, stop in itertools.pairwise(spans))
 
 
+def test_idle_time_between_even_tasks_is_not_made_busy() -> None:
+    timeline = Timeline(0.0)
+    for task in range(100_000):
+        timeline.add(task % 4, ended_s=1.0 * task, elapsed_s=0.03, arrived_s=1.0 * task)
+    for worker in range(4):
+        spans = timeline.spans(worker)
+        busy_s = sum(busy for *_, busy in spans)
+        assert abs(busy_s - 0.03 * 25_000) < 1.0
+
+
+def test_another_process_of_the_same_name_does_not_reach_back_before_the_start() -> None:
+    timeline = Timeline(100.0)
+    timeline.add("one", ended_s=5.0, elapsed_s=1.0, arrived_s=102.0)
+    timeline.add("one", ended_s=9e6, elapsed_s=1.0, arrived_s=103.0)
+    assert all(0 <= start <= stop for start, stop, _ in timeline.spans("one"))
+
+
 def test_more_workers_than_spans_are_kept() -> None:
     timeline = Timeline(0.0)
     for worker in range(2 * MOST_SPANS):
         timeline.add(worker, ended_s=1.0, elapsed_s=0.5, arrived_s=1.0)
-    assert all(timeline.spans(worker) == [(0.5, 1.0)] for worker in range(2 * MOST_SPANS))
+    assert all(timeline.spans(worker) == [(0.5, 1.0, 0.5)] for worker in range(2 * MOST_SPANS))
