@@ -20,7 +20,7 @@ SERIAL := $(filter-out $(PARALLEL) $(MODULES) %__pycache__,$(patsubst %/,%,$(wil
 .PHONY: pi test lint docs notebooks bench clean
 
 pi: $(VENV)/installed
-	$(BIN)/python -m scoop --quiet --hostfile hostfile scoopsci/montecarlo.py --points $(POINTS)
+	$(BIN)/python -m scoop --quiet scoopsci/montecarlo.py --points $(POINTS)
 
 test: $(VENV)/installed-test lint
 	$(BIN)/python -m pytest $(PYTEST_ARGS) -n 2 $(PARALLEL)
@@ -43,7 +43,9 @@ bench: $(VENV)/installed-test
 	$(BIN)/python -m benchmarks $(if $(QUICK),--quick)
 
 $(BIN)/python:
-	$(PYTHON) -m venv $(VENV)
+	@$(PYTHON) -c "import sys; v = sys.version_info; (3, 11) <= v < (3, 14) or sys.exit( \
+	    'scoopsci needs Python 3.11 to 3.13, got %d.%d; say make PYTHON=python3.12' % v[:2])"
+	$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); exit 1; }
 
 $(VENV)/installed: setup.cfg pyproject.toml | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --editable .

@@ -22,7 +22,7 @@ from scoopsci.reporting import (
     ProgressOption,
     check_progress,
 )
-from scoopsci.wording import format_duration, plural, shorten
+from scoopsci.wording import format_duration, format_with_error, plural, shorten
 
 if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderResult
@@ -56,7 +56,7 @@ def describe(state: Progress) -> list[str]:
     """
     told = [f"{state.n_done:,} blocks" if state.share is None else f"{100 * state.share:.0f} %"]
     if isinstance(state.estimate, float):
-        told.append(f"{state.estimate:.7g} ± {state.half_width:.2g}")
+        told.append(format_with_error(state.estimate, state.half_width))
     elif state.estimate is not None:
         told.append(f"{len(state.estimate)} estimates, ± {np.max(state.half_width):.2g} at most")
     if state.remaining_s is not None:

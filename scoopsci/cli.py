@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import difflib
 import io
 import os
 import shlex
@@ -61,7 +62,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     _mend_streams()
     try:
-        options = _make_parser().parse_args(arguments)
+        options = _parse(arguments)
     except SystemExit as end:  # argparse ends the process, which a script under SCOOP cannot afford
         return end.code if isinstance(end.code, int) else WRONG_USE
     except ExtraMissingError as error:
@@ -79,12 +80,31 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return command(options) or 0
     except KeyboardInterrupt:
         return _complain(options, "interrupted", INTERRUPTED)
+    except BrokenPipeError:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())  # or Python complains of what it cannot write
+        os.close(nowhere)
+        return _complain(options, "nobody reads the output to its end", FAILED)
     except WRONG as error:
         return _complain(options, str(error), WRONG_USE)
     except (ScoopsciError, OSError) as error:
         for note in getattr(error, "__notes__", ()):  # the worker's traceback, say
             print(note, file=sys.stderr)
         return _complain(options, str(error), FAILED)
+
+
+def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """Parse, and say of what is not understood which option may be meant."""
+    parser = _make_parser()
+    options, unknown = parser.parse_known_args(arguments)
+    if unknown:
+        (commands,) = (a for a in parser._actions if isinstance(a, argparse._SubParsersAction))
+        command = commands.choices[options.command]
+        known = [name for action in _walk_actions(command) for name in action.option_strings]
+        like = difflib.get_close_matches(unknown[0].partition("=")[0], known, 1)
+        meant = f"; did you mean {like[0]}?" if like else ""
+        command.error(f"unrecognized arguments: {' '.join(unknown)}{meant}")
+    return options
 
 
 def _find_command_line(words: Sequence[str]) -> str:

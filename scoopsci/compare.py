@@ -288,8 +288,9 @@ def _read_report(way: str, child: Child, output: Path) -> dict[str, Any]:
     except FileNotFoundError:
         text = child.read_output().strip() or "nothing"
         raise EngineError(
-            f"{way}: the run left no report and ended with status {child.status}; its last words: "
-            f"{text.splitlines()[-1]}\n"
+            f"{way}: the run left no report and ended with status {child.status}; "
+            + ("on other hosts it needs scoopsci under the same path; " * (way in LAUNCHERS))
+            + f"its last words: {text.splitlines()[-1]}\n"
             f"{child.command} wrote:\n{text}"
         ) from None
     return report

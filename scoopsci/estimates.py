@@ -11,7 +11,7 @@ import numpy as np
 from scoopsci.markup import as_facts, as_notes, as_table
 from scoopsci.moments import Moments
 from scoopsci.plots import plot_convergence, plot_receipt
-from scoopsci.wording import plural
+from scoopsci.wording import format_with_error, plural
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -110,13 +110,13 @@ class Estimate:
 
     def _repr_html_(self) -> str:
         level = f"{100 * self.confidence:.12g} %"
-        columns = np.atleast_1d(self.value, self.half_width, *self.interval)
+        columns = np.atleast_1d(self.value, self.half_width, self.standard_error, *self.interval)
         rows = [
-            [format_with_error(value, half_width), f"{low:.6g} to {high:.6g}"]
-            for value, half_width, low, high in zip(*columns, strict=True)
+            [format_with_error(value, half_width), f"{error:.3g}", f"{low:.6g} to {high:.6g}"]
+            for value, half_width, error, low, high in zip(*columns, strict=True)
         ]
         if len(rows) > MOST_ROWS:
-            rows = [*rows[:MOST_ROWS], [f"and {len(rows) - MOST_ROWS:,} more", ""]]
+            rows = [*rows[:MOST_ROWS], [f"and {len(rows) - MOST_ROWS:,} more", "", ""]]
         all_at_once = ", all at once" if len(rows) > 1 else ""
         facts = {
             "samples": f"{self.n_samples:,} in {plural(self.n_blocks, 'block')}",
@@ -125,8 +125,8 @@ class Estimate:
         }
         for name, factor in self.variance_reduction.items():
             facts[f"variance reduced by {name}"] = f"{factor:.3g} times"
-        header = ["estimate", f"interval ({level}{all_at_once})"]
-        return as_table(header, rows, n_words=2) + as_facts(facts) + as_notes(self.notes)
+        header = ["estimate", "standard error", f"interval ({level}{all_at_once})"]
+        return as_table(header, rows, n_words=3) + as_facts(facts) + as_notes(self.notes)
 
     def plot(
         self,
@@ -177,31 +177,6 @@ class PiEstimate(Estimate):
     """
 
     n_inside: int
-
-
-def format_with_error(value: float, half_width: float) -> str:
-    """Format a value to the two leading digits of its error.
-
-    Parameters
-    ----------
-    value, half_width : float
-        The estimate, and its error.
-
-    Returns
-    -------
-    str
-        Both, to the same decimal place.
-
-    Examples
-    --------
-    >>> format_with_error(3.14159265, 0.000123)
-    '3.14159 ± 0.00012'
-    """
-    finite = math.isfinite(value) and math.isfinite(half_width)
-    if not finite or half_width <= 1e-15 or abs(value) >= 1e15:
-        return f"{value:.10g} ± {half_width:.2g}"
-    n_decimals = max(0, 1 - math.floor(math.log10(half_width)))
-    return f"{value:.{n_decimals}f} ± {half_width:.{n_decimals}f}"
 
 
 def student_interval(mean: Any, error: Any, n_degrees: int, confidence: float) -> dict[str, Any]:

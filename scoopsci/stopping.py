@@ -22,6 +22,9 @@ MIN_SAMPLES = 1000
 #: Equal samples show no error at all; so many times the minimum must be equal to be believed.
 EQUAL_FACTOR = 64
 
+#: Python's own sequences have no longer ones.
+MOST_BLOCKS = 1 << 62
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Goal:
@@ -208,6 +211,11 @@ class Supply:
     def __init__(
         self, block_size: int, n_samples: int | None, *, unit: int = 1, per_doubling: int = 4
     ) -> None:
+        if n_samples is not None and n_samples // block_size >= MOST_BLOCKS:
+            raise ValueError(
+                f"a run has fewer than 2**62 blocks, got {n_samples} samples in blocks of "
+                f"{block_size}; draw fewer, or take larger blocks"
+            )
         self._sizes = block_size, n_samples
         self._checks = {"unit": unit, "per_doubling": per_doubling}
         self.n_blocks = None if n_samples is None else -(-n_samples // block_size)

@@ -47,7 +47,8 @@ def find_needs(name: str, pins: Mapping[str, str]) -> set[str]:
         for line in importlib.metadata.requires(unread.pop()) or ():
             needed, _, marker = line.partition(";")
             needed = _normalize(re.split(r"[^\w.-]", needed, maxsplit=1)[0])
-            if "extra" not in marker and needed in pins and needed not in needs:
+            other = "extra" in marker or "pypy" in marker.lower()  # another interpreter's
+            if not other and needed in pins and needed not in needs:
                 needs.add(needed)
                 unread.append(needed)
     return needs
@@ -191,6 +192,6 @@ def _collect(arguments: list[str], wheels: str | os.PathLike[str] | None) -> Non
         where = "pip's index" if wheels is None else os.fspath(wheels)
         raise InstallError(
             f"{where} must have wheels of all that is needed, in the versions installed here, but: "
-            f"{found.rstrip('.')}; make what is missing by python -m pip wheel, and name its "
-            "folder by --wheels"
+            f"{found.rstrip('.')}; see that pip reaches its index, or gather them where it does, "
+            "by python -m pip wheel, and name their folder by --wheels"
         )

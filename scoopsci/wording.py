@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-__all__ = ["format_duration", "plural", "shorten"]
+import math
+
+__all__ = ["format_duration", "format_with_error", "plural", "shorten"]
 
 
 def plural(number: int, noun: str) -> str:
@@ -46,3 +48,28 @@ def format_duration(seconds: float) -> str:
     if whole < 86_400:
         return f"{whole // 3600}:{whole % 3600 // 60:02} h"
     return f"{whole / 86_400:.1f} days"
+
+
+def format_with_error(value: float, half_width: float) -> str:
+    """Format a value to the two leading digits of its error.
+
+    Parameters
+    ----------
+    value, half_width : float
+        The estimate, and its error.
+
+    Returns
+    -------
+    str
+        Both, to the same decimal place.
+
+    Examples
+    --------
+    >>> format_with_error(3.14159265, 0.000123)
+    '3.14159 ± 0.00012'
+    """
+    finite = math.isfinite(value) and math.isfinite(half_width)
+    if not finite or half_width <= 1e-15 or abs(value) >= 1e15:
+        return f"{value:.10g} ± {half_width:.2g}"
+    n_decimals = max(0, 1 - math.floor(math.log10(half_width)))
+    return f"{value:.{n_decimals}f} ± {half_width:.{n_decimals}f}"

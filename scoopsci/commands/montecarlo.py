@@ -24,7 +24,7 @@ from scoopsci.commands.options import (
 from scoopsci.errors import NotConvergedError
 from scoopsci.estimates import Estimate
 from scoopsci.receipts import write_receipt
-from scoopsci.wording import plural
+from scoopsci.wording import plural, shorten
 
 __all__ = ["add_integrate", "add_pi"]
 
@@ -178,13 +178,20 @@ def _print_estimate(
     if options.json:
         print(json.dumps({**_as_json(result), **more}, allow_nan=False))
     else:
-        rate = result.n_samples / max(result.elapsed_s, 1e-9)
-        speed = f"{rate / 1e6:,.3g} million points" if rate >= 1e6 else f"{rate:,.0f} points"
         print(
-            f"{prefix}{result}\n{result.elapsed_s:.2f} s, {speed} per second; "
+            f"{prefix}{result}\n{result.elapsed_s:.2f} s, {_describe_speed(result)}; "
             f"engine {result.engine}, {plural(result.n_workers, 'worker')}; seed {result.seed}"
         )
     sys.stdout.flush()
+
+
+def _describe_speed(result: Estimate) -> str:
+    n_recalled = result.receipt["run"]["n_recalled_blocks"]
+    if n_recalled == result.n_blocks:
+        return "all of it from the ledger"
+    n_new = result.n_samples * (1 - n_recalled / result.n_blocks)
+    speed = f"{shorten(n_new / max(result.elapsed_s, 1e-9))}points per second"
+    return f"{speed}, and {plural(n_recalled, 'block')} from the ledger" if n_recalled else speed
 
 
 def _as_json(result: Estimate) -> dict[str, Any]:

@@ -65,7 +65,7 @@ def _checked(check: Callable[[Any], Any], convert: Callable[[str], Any], text: s
     try:
         value = convert(text)
     except ValueError:
-        kind = "an integer" if convert is int else "a number"
+        kind = "an integer, such as 1_000_000" if convert is int else "a number"
         raise argparse.ArgumentTypeError(f"must be {kind}, got {text!r}") from None
     try:
         return check(value)

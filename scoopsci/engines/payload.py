@@ -48,6 +48,11 @@ __all__ = [
 
 Buffer: TypeAlias = bytes | bytearray | memoryview | pickle.PickleBuffer
 
+MODULE_REMEDY = (
+    "Modules beside the program travel if it imports them at its top; packages must be on every "
+    "host: scoopsci hosts HOSTFILE --install --requirements FILE brings them."
+)
+
 #: Smaller arrays stay within the pickle: a frame of their own would cost more than the copy.
 OUT_OF_BAND_BYTES = 1 << 16
 
@@ -109,6 +114,8 @@ class Failure:
             remote_traceback=self.traceback,
         )
         error.__cause__ = cause
+        if isinstance(cause, ModuleNotFoundError):
+            error.add_note(MODULE_REMEDY)
         return error
 
 

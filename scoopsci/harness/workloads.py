@@ -120,6 +120,12 @@ def import_function(name: str) -> Callable[[Any], Any]:
     try:
         module = importlib.import_module(module_name)
         function = getattr(module, function_name)
+    except ModuleNotFoundError as error:
+        file = f"{module_name.removesuffix('.py')}.py"
+        raise ValueError(
+            f"{name!r} cannot be imported: {error}; MODULE is one of the environment, or that of a "
+            f"file in this folder, without its .py: here {file}"
+        ) from error
     except Exception as error:
         raise ValueError(f"{name!r} cannot be imported: {error}") from error
     finally:

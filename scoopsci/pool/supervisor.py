@@ -384,7 +384,8 @@ class Supervisor:
             self._give_up(
                 host,
                 f"cannot be used, {why}: {words or 'it said nothing'}\n"
-                f"{host.place.find_remedy(words)}try by hand: {host.place.as_typed()}",
+                f"{host.place.find_remedy(words)}try by hand: {host.place.as_typed()}; "
+                "scoopsci hosts HOSTFILE examines all hosts, and says what to do",
             )
             return
         self._retry_later(host)

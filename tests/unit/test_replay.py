@@ -230,7 +230,7 @@ class TestCommand:
             (["show", "nonesuch"], 1, "there is no ledger"),
             (["replay", "FILE", "9999"], 1, "has no block 9999"),
             (["replay", "FILE", "-1"], 2, "at least 0, got -1"),
-            (["replay", "FILE", "x"], 2, "must be an integer, got 'x'"),
+            (["replay", "FILE", "x"], 2, "must be an integer, such as 1_000_000, got 'x'"),
             (["replay", "FILE"], 2, "BLOCK"),
             (["burn", "FILE"], 2, "invalid choice"),
             ([], 2, "ACTION"),

@@ -48,7 +48,7 @@ class TestDescribe:
             )
         )  # fmt: skip
         assert told == [
-            *("75 %", "3.14159 ± 0.0012", "2 s left", "2 repeated", "4 workers", "2 M points/s"),
+            *("75 %", "3.1416 ± 0.0012", "2 s left", "2 repeated", "4 workers", "2 M points/s"),
         ]
 
     def test_of_a_vector(self) -> None:
