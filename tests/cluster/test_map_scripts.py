@@ -169,8 +169,8 @@ def count_executions(marks: Path) -> dict[int, int]:
     ("call", "killed", "resumed"),
     [
         *((call, "processes", "serial") for call in CALLS),
-        *((call, "serial", "processes") for call in CALLS),
-        *((call, "processes", "scoop") for call in CALLS),
+        *(pytest.param(call, "serial", "processes", marks=pytest.mark.slow) for call in CALLS),
+        *(pytest.param(call, "processes", "scoop", marks=pytest.mark.slow) for call in CALLS),
         ("map_in_order", "serial", "scoop"),
         ("map_in_order", "scoop", "processes"),
         ("map_scan", "scoop", "serial"),
