@@ -191,7 +191,10 @@ def _describe_speed(result: Estimate) -> str:
         return "all of it from the ledger"
     n_new = result.n_samples * (1 - n_recalled / result.n_blocks)
     speed = f"{shorten(n_new / max(result.elapsed_s, 1e-9))}points per second"
-    return f"{speed}, and {plural(n_recalled, 'block')} from the ledger" if n_recalled else speed
+    n_lost = result.receipt["run"]["n_lost_tasks"]
+    if n_lost:
+        speed += f", {plural(n_lost, 'task')} lost with workers and repeated"
+    return f"{speed}, {plural(n_recalled, 'block')} from the ledger" if n_recalled else speed
 
 
 def _as_json(result: Estimate) -> dict[str, Any]:

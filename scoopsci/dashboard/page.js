@@ -338,8 +338,9 @@ function look() {
   }
 }
 
-addEventListener("resize", () => {
+// Also where a scroll bar comes, which takes its room from the chart.
+new ResizeObserver(() => {
   if (state && state.run && state.run.estimate.length) draw(state.run.history);
-});
+}).observe($("chart"));
 connect();
 setInterval(look, 500);
