@@ -11,11 +11,9 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 POINTS ?= 100000000
 PYTEST_ARGS ?= -m "not slow"
-# These tests may run beside each other, the second ones by modules, which share what they start;
-# the others strike at what runs.
-PARALLEL := tests/unit tests/property tests/statistics
-MODULES := $(patsubst %,tests/%,dashboard docs engines examples notebooks programs security terminal)
-SERIAL := $(filter-out $(PARALLEL) $(MODULES) %__pycache__,$(patsubst %/,%,$(wildcard tests/*/)))
+# These tests run beside each other one by one; the others by modules, which share what they start.
+SINGLE := tests/unit tests/property tests/statistics
+MODULES := $(filter-out $(SINGLE) %__pycache__,$(patsubst %/,%,$(wildcard tests/*/)))
 
 .PHONY: pi test lint docs notebooks bench clean
 
@@ -23,9 +21,8 @@ pi: $(VENV)/installed
 	$(BIN)/python -m scoop --quiet scoopsci/montecarlo.py --points $(POINTS)
 
 test: $(VENV)/installed-test lint
-	$(BIN)/python -m pytest $(PYTEST_ARGS) -n 2 $(PARALLEL)
+	$(BIN)/python -m pytest $(PYTEST_ARGS) -n 2 $(SINGLE)
 	$(BIN)/python -m pytest $(PYTEST_ARGS) -n 2 --dist loadscope $(MODULES)
-	$(BIN)/python -m pytest $(PYTEST_ARGS) $(SERIAL)
 
 lint: $(VENV)/installed-test
 	$(BIN)/ruff check .

@@ -75,7 +75,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-@pytest.fixture(params=[80, 200])
+@pytest.fixture(params=[80, pytest.param(200, marks=pytest.mark.slow)])
 def terminal(request: pytest.FixtureRequest, folder: Path) -> Iterator[Terminal]:
     if shutil.which("tmux") is None:
         require(["tmux"])
