@@ -11,9 +11,11 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 POINTS ?= 100000000
 PYTEST_ARGS ?= -m "not slow"
-# These tests run beside each other one by one; the others by modules, which share what they start.
+# These tests run beside each other, the second ones by modules, which share what they start; the
+# others strike at what runs.
 SINGLE := tests/unit tests/property tests/statistics
-MODULES := $(filter-out $(SINGLE) %__pycache__,$(patsubst %/,%,$(wildcard tests/*/)))
+MODULES := $(patsubst %,tests/%,dashboard docs engines examples notebooks programs security terminal)
+ALONE := $(filter-out $(SINGLE) $(MODULES) %__pycache__,$(patsubst %/,%,$(wildcard tests/*/)))
 
 .PHONY: pi test lint docs notebooks bench clean
 
@@ -23,6 +25,7 @@ pi: $(VENV)/installed
 test: $(VENV)/installed-test lint
 	$(BIN)/python -m pytest $(PYTEST_ARGS) -n 2 $(SINGLE)
 	$(BIN)/python -m pytest $(PYTEST_ARGS) -n 2 --dist loadscope $(MODULES)
+	$(BIN)/python -m pytest $(PYTEST_ARGS) $(ALONE)
 
 lint: $(VENV)/installed-test
 	$(BIN)/ruff check .

@@ -59,12 +59,15 @@ def test_same_bits_with_a_worker_killed_on_the_way(
 
     with OpenPool(lan) as pool:
         hosts = {host["name"]: host for host in pool.hear()}
-        victim = next(iter(hosts["node2"]["workers"]))
-        # Stopped, it keeps the tasks that it is given until it is killed.
-        signal_on(lan, "node2", victim, signal.SIGSTOP)
+        victim, agent = next(iter(hosts["node2"]["workers"])), hosts["node2"]["agent"]
+        # Stopped, it keeps the tasks that it is given until it is killed; and it is given some, as
+        # its agent, stopped as well, cannot tell.
+        for process in (agent, victim):
+            signal_on(lan, "node2", process, signal.SIGSTOP)
         pool.say("stop", float(half_width))
         time.sleep(1.0)
         signal_on(lan, "node2", victim, signal.SIGKILL)
+        signal_on(lan, "node2", agent, signal.SIGCONT)
         n_points, value, error, width, low, high, n_lost = pool.hear(timeout)
     check_nothing_left(lan)
     assert n_lost >= 1
