@@ -25,6 +25,7 @@ __all__ = [
     "plot_scaling",
     "plot_speedup",
     "plot_times",
+    "plot_ways",
     "plot_workers",
 ]
 
@@ -325,6 +326,45 @@ def plot_receipt(kind: str, receipt: Mapping[str, Any], *, ax: Axes | None = Non
     if kind not in plots:
         raise ValueError(f"a run can be drawn as {', '.join(plots)}; got {kind!r}")
     return plots[kind](receipt, ax=ax)
+
+
+def plot_ways(
+    kind: str,
+    speedups: Mapping[str, float],
+    n_workers: int,
+    receipt: Mapping[str, Any],
+    *,
+    ax: Axes | None = None,
+) -> Axes:
+    """Draw what several ways to do the same have gained, or the run of one of them.
+
+    Parameters
+    ----------
+    kind : {"speedup", "workers", "hosts", "times"}
+        The first draws all ways, by `plot_speedup`; for the others see `plot_receipt`.
+    speedups : mapping
+        By the name of each way; measured once, so without an interval.
+    n_workers : int
+        The ideal speed-up.
+    receipt : mapping
+        Of the run.
+    ax : Axes, optional
+        Where to draw; by default into a figure of its own.
+
+    Returns
+    -------
+    Axes
+        The axes.
+
+    Raises
+    ------
+    ValueError
+        If there is no such plot.
+    """
+    if kind != "speedup":
+        return plot_receipt(kind, receipt, ax=ax)
+    values = list(speedups.values())
+    return plot_speedup(list(speedups), values, [(x, x) for x in values], ideal=n_workers, ax=ax)
 
 
 def _open_axes(height: float = 3.6) -> Axes:

@@ -184,8 +184,9 @@ def _as_text(value: Any) -> str:
 def _find_figures(result: Result) -> Any:
     if isinstance(result, Estimate):
         return result.receipt
+    if isinstance(result, SortResult):
+        result = dataclasses.replace(result, values=None)  # there may be many
     assert dataclasses.is_dataclass(result)
-    fields = {f.name: getattr(result, f.name) for f in dataclasses.fields(result)}
-    fields.pop("values", None)  # of a sort, there may be many
-    rows = [dataclasses.asdict(row) for row in fields.pop("rows", ())]
-    return as_plain({"rows": rows, **fields} if rows else fields)
+    figures = dataclasses.asdict(result)
+    figures.pop("values", None)
+    return as_plain(figures)

@@ -17,7 +17,7 @@ from scoopsci.mapreduce import map as map_items
 from scoopsci.mapreduce import map_as_completed, map_reduce
 from scoopsci.markup import as_notes, as_table
 from scoopsci.options import RunOptions, refuse_ledger
-from scoopsci.plots import plot_receipt, plot_speedup
+from scoopsci.plots import plot_ways
 from scoopsci.runs import hold_engine
 from scoopsci.wording import plural
 
@@ -120,28 +120,10 @@ class MapComparison:
     ) -> Axes:  # fmt: skip
         """Draw the speed-ups with the ideal line, or the run of `map`.
 
-        Parameters
-        ----------
-        kind : str
-            "speedup", or a plot of `scoopsci.plots.plot_receipt`.
-        ax : Axes, optional
-            Where to draw; by default into a figure of its own.
-
-        Returns
-        -------
-        Axes
-            The axes.
+        See `scoopsci.plots.plot_ways`.
         """
-        if kind != "speedup":
-            return plot_receipt(kind, self.receipt, ax=ax)
-        speedups = [row.speedup for row in self.rows]
-        return plot_speedup(
-            [row.method for row in self.rows],
-            speedups,
-            [(x, x) for x in speedups],
-            ideal=self.n_workers,
-            ax=ax,
-        )
+        speedups = {row.method: row.speedup for row in self.rows}
+        return plot_ways(kind, speedups, self.n_workers, self.receipt, ax=ax)
 
 
 def sum_list(task_s: float, length: int) -> int:

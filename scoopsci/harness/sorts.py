@@ -17,7 +17,7 @@ from scoopsci.harness.startup import start_workers
 from scoopsci.markup import as_notes, as_table
 from scoopsci.mergesort import SortResult, sort_and_describe
 from scoopsci.options import RunOptions, refuse_ledger
-from scoopsci.plots import plot_receipt, plot_speedup
+from scoopsci.plots import plot_ways
 from scoopsci.runs import hold_engine
 from scoopsci.streams import check_seed
 from scoopsci.wording import plural
@@ -89,24 +89,10 @@ class SortComparison:
     ) -> Axes:  # fmt: skip
         """Draw the speed-ups with the ideal line, or the run on the engine.
 
-        Parameters
-        ----------
-        kind : str
-            "speedup", or a plot of `scoopsci.plots.plot_receipt`.
-        ax : Axes, optional
-            Where to draw; by default into a figure of its own.
-
-        Returns
-        -------
-        Axes
-            The axes.
+        See `scoopsci.plots.plot_ways`.
         """
-        if kind != "speedup":
-            return plot_receipt(kind, self.receipt, ax=ax)
-        names, seconds = zip(*self._ways().items(), strict=True)
-        speedups = [self.serial_elapsed_s / elapsed_s for elapsed_s in seconds]
-        spans = [(x, x) for x in speedups]
-        return plot_speedup(names, speedups, spans, ideal=self.n_workers, ax=ax)
+        speedups = {way: self.serial_elapsed_s / s for way, s in self._ways().items()}
+        return plot_ways(kind, speedups, self.n_workers, self.receipt, ax=ax)
 
     def _ways(self) -> dict[str, float]:
         return {
