@@ -19,6 +19,8 @@ from typing import IO, Any, cast
 
 import numpy as np
 
+from scoopsci.interrupts import uninterrupted
+
 __all__ = ["battery_of_numba", "compile_once", "find_numba"]
 
 #: To compile takes a second or a few; who holds a lock for longer has been stopped.
@@ -37,7 +39,8 @@ def find_numba() -> Any:
     if importlib.util.find_spec("numba") is None:
         return None
     try:
-        return importlib.import_module("numba")
+        with uninterrupted():
+            return importlib.import_module("numba")
     except Exception as error:  # each of its versions refuses some of NumPy's, say
         warnings.warn(
             f"numba is installed but cannot be imported ({error}); go on without it, slower, or "
@@ -81,12 +84,13 @@ def compile_once(fn: Any, signature: Any, stamp: str = "", **options: Any) -> Ca
     compiled = find_numba().njit(nogil=True, **options)(fn)
     folder = _make_folder()
     if folder is None:
-        compiled.compile(signature)
+        with uninterrupted():
+            compiled.compile(signature)
         return cast(Callable[..., Any], compiled)
     source = Path(fn.__code__.co_filename).read_bytes()
     key = hashlib.sha256(source + f"{stamp} {sorted(options.items())}".encode()).hexdigest()
     compiled._cache = _make_cache(fn, folder, key)
-    with _locked(folder / f"{fn.__name__}-{key[:16]}.lock"):
+    with _locked(folder / f"{fn.__name__}-{key[:16]}.lock"), uninterrupted():
         compiled.compile(signature)
     return cast(Callable[..., Any], compiled)
 

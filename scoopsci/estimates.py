@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from scoopsci.interrupts import uninterrupted
 from scoopsci.markup import as_facts, as_notes, as_table
 from scoopsci.moments import Moments
 from scoopsci.plots import plot_convergence, plot_receipt
@@ -198,7 +199,8 @@ def student_interval(mean: Any, error: Any, n_degrees: int, confidence: float) -
         ``value``, ``standard_error``, ``half_width`` and ``interval``, as numbers or as arrays
         of shape (k,). Without degrees of freedom the half-width is infinite.
     """
-    from scipy.special import stdtrit
+    with uninterrupted():
+        from scipy.special import stdtrit
 
     mean, error = np.asarray(mean), np.asarray(error)
     if n_degrees > 0:
@@ -239,7 +241,8 @@ def wilson_interval(
         ``value``, ``standard_error``, ``half_width`` and ``interval``. The interval's centre is
         drawn towards the middle: (p + z²/2n) / (1 + z²/n).
     """
-    from scipy.special import ndtri
+    with uninterrupted():
+        from scipy.special import ndtri
 
     share = n_hits / n_trials
     z = -float(ndtri((1.0 - confidence) / 2.0))

@@ -6,6 +6,7 @@ import importlib
 from typing import Any
 
 from scoopsci.errors import ExtraMissingError
+from scoopsci.interrupts import uninterrupted
 
 __all__ = ["import_extra"]
 
@@ -36,7 +37,8 @@ def import_extra(module: str, extra: str) -> Any:
     Fraction(1, 1)
     """
     try:
-        return importlib.import_module(module)
+        with uninterrupted():
+            return importlib.import_module(module)
     except ImportError as error:
         package = (error.name or module).partition(".")[0]
         raise ExtraMissingError(

@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from scoopsci.interrupts import uninterrupted
+
 __all__ = ["N_SCRAMBLES", "SOBOL_STREAM", "check_dim", "fingerprint", "scrambled_points"]
 
 #: Identity of the points; part of every receipt.
@@ -80,7 +82,8 @@ def _find_sequence(seed: int, scramble: int, dim: int) -> Any:
         _sequences.clear()
     kept = _sequences.setdefault((seed, dim), {})
     if scramble not in kept:
-        from scipy.stats.qmc import Sobol
+        with uninterrupted():
+            from scipy.stats.qmc import Sobol
 
         rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(scramble,)))
         kept[scramble] = Sobol(dim, scramble=True, bits=N_BITS, rng=rng)
@@ -95,7 +98,8 @@ def check_dim(dim: int) -> None:
     ValueError
         If there are not.
     """
-    from scipy.stats.qmc import Sobol
+    with uninterrupted():
+        from scipy.stats.qmc import Sobol
 
     if dim > Sobol.MAXDIM:
         raise ValueError(f"dim must be at most {Sobol.MAXDIM} for qmc, got {dim}; use method='mc'")

@@ -18,6 +18,8 @@ from typing import Any
 
 import numpy as np
 
+from scoopsci.interrupts import uninterrupted
+
 __all__ = [
     "as_plain",
     "battery_hash",
@@ -45,7 +47,8 @@ def battery_hash() -> str:
     The arrays are small enough for one thread, and tasks are held to one; see
     `scoopsci.engines.threads`.
     """
-    from scipy import linalg, special
+    with uninterrupted():
+        from scipy import linalg, special
 
     x = np.arange(1.0, 4097.0) * 0.7310585786300049 % 1.0
     single = x.astype(np.float32)

@@ -1,0 +1,99 @@
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from scoopsci.compiled import find_numba
+from scoopsci.interrupts import uninterrupted
+from tests.conftest import require
+
+#: SIGINT arrives while LLVM calls Python from C, where an exception is printed and lost.
+STRUCK = """
+import signal
+from llvmlite.binding import ExecutionEngine
+called = ExecutionEngine.set_object_cache
+
+def set_object_cache(self, notify, find):
+    def be_struck(module):
+        signal.raise_signal(signal.SIGINT)
+        return find(module)
+    called(self, notify, be_struck)
+
+ExecutionEngine.set_object_cache = set_object_cache
+from scoopsci import kernels
+try:
+    kernels.compile_counter()
+except KeyboardInterrupt:
+    print("interrupted")
+"""
+
+
+@contextmanager
+def struck_twice() -> Iterator[list[str]]:
+    with uninterrupted():
+        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
+        yield []
+
+
+def test_an_interrupt_comes_at_the_end_of_the_block_once() -> None:
+    with pytest.raises(KeyboardInterrupt), struck_twice() as steps:
+        steps.append("whole")
+    assert steps == ["whole"]
+    with pytest.raises(KeyboardInterrupt):
+        signal.raise_signal(signal.SIGINT)
+
+
+def test_an_interrupt_comes_before_the_error_of_the_block() -> None:
+    with pytest.raises(KeyboardInterrupt), struck_twice():
+        raise ValueError
+
+
+def test_an_interrupt_waits_for_the_outer_block() -> None:
+    steps = []
+
+    def nest() -> None:
+        with uninterrupted():
+            with struck_twice():
+                steps.append("inner")
+            steps.append("outer")
+
+    with pytest.raises(KeyboardInterrupt):
+        nest()
+    assert steps == ["inner", "outer"]
+
+
+def test_who_ignores_interrupts_goes_on_ignoring_them() -> None:
+    handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with uninterrupted():
+            assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+            signal.raise_signal(signal.SIGINT)
+    finally:
+        signal.signal(signal.SIGINT, handler)
+
+
+def test_other_threads_are_never_interrupted() -> None:
+    seen = []
+
+    def look() -> None:
+        with uninterrupted():
+            seen.append(signal.getsignal(signal.SIGINT))
+
+    thread = threading.Thread(target=look)
+    thread.start()
+    thread.join()
+    assert seen == [signal.default_int_handler]
+
+
+def test_compiling_loses_no_interrupt() -> None:
+    require([] if find_numba() else ["numba"])
+    command = [sys.executable, "-c", STRUCK]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert (done.stdout, done.stderr) == ("interrupted\n", "")
