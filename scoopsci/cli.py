@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import difflib
 import io
 import os
 import shlex
+import signal
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -24,10 +26,11 @@ from scoopsci.errors import (
 )
 from scoopsci.estimates import DoubtfulEstimateWarning
 from scoopsci.extras import import_extra
+from scoopsci.interrupts import Terminated, terminable
 
 __all__ = ["main", "run_script"]
 
-WRONG_USE, FAILED, INTERRUPTED = 2, 1, 130
+WRONG_USE, FAILED, BY_SIGNAL = 2, 1, 128
 
 #: Errors of who gave the command.
 WRONG = (
@@ -58,7 +61,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns
     -------
     int
-        The exit status: 0, 1 where the run failed, 2 for wrong use, 130 after Ctrl-C.
+        The exit status: 0, 1 where the run failed, 2 for wrong use, 128 and the number of a signal
+        that ended it: 130 after Ctrl-C.
     """
     _mend_streams()
     try:
@@ -73,13 +77,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options.command_line = _find_command_line(sys.argv[1:] if arguments is None else arguments)
     command: Callable[[argparse.Namespace], int | None] = options.run
     try:
-        with warnings.catch_warnings():
+        with terminable(), warnings.catch_warnings():
             # The result's own text tells of them.
             warnings.simplefilter("ignore", DoubtfulEstimateWarning)
             _check_files(options)
             return command(options) or 0
+    except Terminated as end:
+        name = signal.Signals(end.number).name
+        return _complain(options, f"ended by {name}", BY_SIGNAL + end.number)
     except KeyboardInterrupt:
-        return _complain(options, "interrupted", INTERRUPTED)
+        return _complain(options, "interrupted", BY_SIGNAL + signal.SIGINT)
     except BrokenPipeError:
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, sys.stdout.fileno())  # or Python complains of what it cannot write
@@ -151,7 +158,8 @@ def _complain(options: argparse.Namespace, message: str, status: int) -> int:
     first, *rest = message.splitlines() or ["no message"]
     if first.endswith(":") and rest:  # a list of reasons
         first = f"{first} {'; '.join(map(str.strip, rest))}"
-    print(f"scoopsci {options.command}: {first}", file=sys.stderr)
+    with contextlib.suppress(OSError):  # the terminal may be gone
+        print(f"scoopsci {options.command}: {first}", file=sys.stderr)
     return status
 
 

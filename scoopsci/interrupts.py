@@ -1,4 +1,4 @@
-"""Ctrl-C, which is an exception at any line: also where other people's code loses it."""
+"""Signals that end a run: exceptions at any line, also where other people's code loses them."""
 
 from __future__ import annotations
 
@@ -6,32 +6,67 @@ import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any, NoReturn
 
-__all__ = ["uninterrupted"]
+__all__ = ["Terminated", "terminable", "uninterrupted"]
+
+
+class Terminated(KeyboardInterrupt):
+    """The process is told to end by SIGTERM, or by SIGHUP of a terminal that is closed."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number
+
+
+@contextmanager
+def terminable() -> Iterator[None]:
+    """Let SIGTERM and SIGHUP end a block as Ctrl-C does, so that it can clean up behind it.
+
+    Signals that are ignored, as under nohup, or have a handler already, are left alone.
+    """
+
+    def end(number: int, frame: object) -> NoReturn:
+        raise Terminated(number)
+
+    taken: list[int] = []
+    if threading.current_thread() is threading.main_thread():
+        numbers = (signal.SIGTERM, signal.SIGHUP)
+        taken = [number for number in numbers if signal.getsignal(number) is signal.SIG_DFL]
+    for number in taken:
+        signal.signal(number, end)
+    try:
+        yield
+    finally:
+        for number in taken:
+            signal.signal(number, signal.SIG_DFL)
 
 
 @contextmanager
 def uninterrupted() -> Iterator[None]:
-    """Put Ctrl-C off to the end of a block; for what takes a moment and cannot be broken off.
+    """Put Ctrl-C and its like off to the end of a block, which must be short.
 
-    Callbacks of C swallow exceptions, numba's compiler for one, and modules that are imported
-    halfway catch everything or cannot be imported again.
+    Callbacks of C swallow exceptions, those of numba's compiler for one, and modules that are
+    imported halfway catch everything or cannot be imported again.
 
     Examples
     --------
     >>> with uninterrupted():
     ...     import fractions
     """
-    handler = signal.getsignal(signal.SIGINT)
-    in_main_thread = threading.current_thread() is threading.main_thread()
-    if handler in (None, signal.SIG_IGN) or not in_main_thread:
-        yield
-        return
-    interrupts: list[int] = []
-    signal.signal(signal.SIGINT, lambda number, frame: interrupts.append(number))
+    came: list[int] = []
+    handlers: dict[int, Any] = {}
+    if threading.current_thread() is threading.main_thread():
+        numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+        handlers = {number: signal.getsignal(number) for number in numbers}
+    for number, handler in handlers.items():
+        if callable(handler):
+            signal.signal(number, lambda number, frame: came.append(number))
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, handler)
-        if interrupts:
-            signal.raise_signal(signal.SIGINT)
+        for number, handler in handlers.items():
+            if callable(handler):
+                signal.signal(number, handler)
+        if came:
+            signal.raise_signal(came[0])

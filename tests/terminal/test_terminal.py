@@ -11,6 +11,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 
 from tests.conftest import REPOSITORY, becomes, require
@@ -56,6 +57,11 @@ class Terminal:
 
     def press(self, key: str) -> None:
         self._run("send-keys", key)
+
+    def terminate(self) -> None:
+        shell = psutil.Process(int(self._run("display", "-p", "#{pane_pid}")))
+        (child,) = shell.children()
+        child.terminate()
 
     def resize(self, columns: int) -> None:
         self._run("resize-window", "-x", str(columns))
@@ -117,6 +123,14 @@ def test_narrow_window_and_ctrl_c(terminal: Terminal) -> None:
     screen = terminal.wait(130)
     assert "scoopsci pi: interrupted" in screen
     assert "Traceback" not in screen
+    assert terminal.shows_cursor()
+
+
+def test_an_end_by_a_signal_shows_the_cursor_again(terminal: Terminal) -> None:
+    terminal.type(f"scoopsci {LONG}")
+    assert becomes(lambda: len(bars(terminal.screen())) == 1 and not terminal.shows_cursor())
+    terminal.terminate()
+    assert "scoopsci pi: ended by SIGTERM" in terminal.wait(143)
     assert terminal.shows_cursor()
 
 

@@ -286,11 +286,21 @@ def test_ctrl_c_is_one_line_and_status_130(endless_run: subprocess.Popen[str]) -
 
 
 @pytest.mark.parametrize("endless_run", ["serial", "processes"], indirect=True)
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
-def test_a_killed_driver_leaves_no_process(
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_signals_that_end_a_run_leave_nothing(
     endless_run: subprocess.Popen[str], number: signal.Signals
 ) -> None:
     endless_run.send_signal(number)
+    out, err = endless_run.communicate(timeout=30)
+    told = f"scoopsci pi: ended by {number.name}\n"
+    assert (endless_run.returncode, out, err) == (128 + number, "", told)
+    wait_for_end(endless_run.pid)
+    assert list(Path("/dev/shm").glob(f"sem.loky-{endless_run.pid}-*")) == []
+
+
+@pytest.mark.parametrize("endless_run", ["serial", "processes"], indirect=True)
+def test_a_killed_driver_leaves_no_process(endless_run: subprocess.Popen[str]) -> None:
+    endless_run.kill()
     endless_run.wait(timeout=30)
     wait_for_end(endless_run.pid)
 

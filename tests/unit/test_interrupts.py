@@ -10,7 +10,7 @@ from contextlib import contextmanager
 import pytest
 
 from scoopsci.compiled import find_numba
-from scoopsci.interrupts import uninterrupted
+from scoopsci.interrupts import Terminated, terminable, uninterrupted
 from tests.conftest import require
 
 #: SIGINT arrives while LLVM calls Python from C, where an exception is printed and lost.
@@ -67,6 +67,44 @@ def test_an_interrupt_waits_for_the_outer_block() -> None:
     with pytest.raises(KeyboardInterrupt):
         nest()
     assert steps == ["inner", "outer"]
+
+
+def test_other_signals_raise_within_a_block_alone() -> None:
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        with pytest.raises(Terminated) as caught, terminable():
+            signal.raise_signal(number)
+        assert caught.value.number == number
+        assert signal.getsignal(number) is signal.SIG_DFL
+
+
+def test_signals_with_a_handler_or_ignored_are_left_alone() -> None:
+    taken: list[int] = []
+    handlers = (
+        signal.signal(signal.SIGTERM, lambda number, frame: taken.append(number)),
+        signal.signal(signal.SIGHUP, signal.SIG_IGN),
+    )
+    try:
+        with terminable():
+            signal.raise_signal(signal.SIGTERM)
+            signal.raise_signal(signal.SIGHUP)
+        assert taken == [signal.SIGTERM]
+        assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGTERM, handlers[0])
+        signal.signal(signal.SIGHUP, handlers[1])
+
+
+def test_other_signals_are_put_off_as_well() -> None:
+    steps = []
+
+    def be_struck() -> None:
+        with terminable(), uninterrupted():
+            signal.raise_signal(signal.SIGTERM)
+            steps.append("whole")
+
+    with pytest.raises(Terminated):
+        be_struck()
+    assert steps == ["whole"]
 
 
 def test_who_ignores_interrupts_goes_on_ignoring_them() -> None:
