@@ -21,7 +21,7 @@ from scoopsci.estimators import Estimator
 from scoopsci.options import RunOptions
 from scoopsci.reporting import Progress
 from scoopsci.runs import Run, merging
-from scoopsci.stopping import Goal, Supply
+from scoopsci.stopping import MOST_BLOCKS, Goal, Supply
 
 __all__ = ["Sampling", "SamplingOptions"]
 
@@ -227,8 +227,15 @@ class _Walk(Generic[P]):
             self.shortfall = "the samples have no finite mean or variance"
         elif self._check == self._supply.n_blocks:
             self.shortfall = f"max_samples = {goal.max_samples:,} are drawn"
+        elif math.isfinite(excess) and self._foresee(excess) >= MOST_BLOCKS:
+            self.shortfall = "it takes more samples than a run can draw"
         self._plan(excess)
         return bool(self.shortfall)
+
+    def _foresee(self, excess: float) -> float:
+        """Return the blocks that the goal takes at least, by the rate at which methods close in."""
+        power = 2.0 if self._estimator.unit == 1 else 2 / 3  # of Owen's scrambles, at their best
+        return self._check * min(excess, 1e100) ** power
 
     def _plan(self, excess: float) -> None:
         """Hand out the blocks up to the check at which the goal is expected to be reached."""

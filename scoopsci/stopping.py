@@ -14,7 +14,7 @@ import numpy as np
 
 from scoopsci.arguments import check_count, check_positive
 
-__all__ = ["MIN_SAMPLES", "BlockSizes", "Goal", "Supply", "describe_sizes", "next_check"]
+__all__ = ["MIN_SAMPLES", "MOST_BLOCKS", "BlockSizes", "Goal", "Supply", "describe_sizes", "next_check"]
 
 #: Samples before the first check, where no other minimum is given: error bars from fewer are rough.
 MIN_SAMPLES = 1000
@@ -105,6 +105,8 @@ class Goal:
             return np.inf
         with np.errstate(all="ignore"):
             ratio = np.where(np.asarray(half_width) == 0, 0.0, half_width / allowed)
+        overflown = np.isinf(ratio) & np.isfinite(half_width) & (allowed > 0)
+        ratio = np.where(overflown, np.finfo(float).max, ratio)
         return float(np.max(ratio))
 
 

@@ -198,6 +198,17 @@ class TestGoal:
         assert to_bits(found) == to_bits(again)
         assert found.receipt["result"]["value"] == found.value
 
+    @pytest.mark.parametrize("half_width", [1e-40, 5e-324])
+    @pytest.mark.parametrize("method", ["mc", "qmc"])
+    def test_what_no_run_can_reach_ends_at_the_first_check(
+        self, half_width: float, method: str
+    ) -> None:
+        with pytest.raises(NotConvergedError, match="more samples than a run can draw") as caught:
+            scoopsci.integrate(
+                np.exp, 0.0, 1.0, half_width=half_width, seed=1, method=method, engine="serial"
+            )
+        assert abs(caught.value.estimate.value - math.expm1(1.0)) < 0.01
+
     def test_a_maximum_that_is_enough(self) -> None:
         expected = find_pi(engine="serial")
         found = find_pi(engine="serial", max_samples=expected.n_samples)

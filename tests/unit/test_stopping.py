@@ -84,6 +84,7 @@ class TestGoal:
     def test_what_is_not_finite_never_will_be(self) -> None:
         assert math.isnan(Goal(half_width=0.1).excess(5_000, math.nan, math.nan))
         assert Goal(half_width=0.1).excess(5_000, 1.0, math.inf) == math.inf
+        assert math.isfinite(Goal(half_width=5e-324).excess(5_000, 1.0, 0.1))
 
 
 class TestBlockSizes:
