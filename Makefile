@@ -20,7 +20,7 @@ ALONE := $(filter-out $(SINGLE) $(MODULES) %__pycache__,$(patsubst %/,%,$(wildca
 .PHONY: pi test lint docs notebooks bench clean
 
 pi: $(VENV)/installed
-	$(BIN)/python -m scoop --quiet scoopsci/montecarlo.py --points $(POINTS)
+	$(BIN)/scoopsci run scoopsci/montecarlo.py --points $(POINTS)
 
 test: $(VENV)/installed-test lint
 	$(BIN)/python -m pytest $(PYTEST_ARGS) -n 2 $(SINGLE)

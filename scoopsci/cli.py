@@ -7,6 +7,7 @@ import contextlib
 import difflib
 import io
 import os
+import re
 import shlex
 import signal
 import sys
@@ -93,11 +94,28 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.close(nowhere)
         return _complain(options, "nobody reads the output to its end", FAILED)
     except WRONG as error:
-        return _complain(options, str(error), WRONG_USE)
+        return _complain(options, _OPTION.sub(_as_option, str(error)), WRONG_USE)
     except (ScoopsciError, OSError) as error:
         for note in getattr(error, "__notes__", ()):  # the worker's traceback, say
             print(note, file=sys.stderr)
         return _complain(options, str(error), FAILED)
+
+
+#: Options whose names differ from those of the arguments that errors speak of.
+_OPTIONS = {
+    "n_workers": "--workers",
+    "n_points": "--points",
+    "n_samples": "--points",
+    "min_samples": "--min-points",
+    "max_samples": "--max-points",
+    "half_width": "--half-width",
+    "block_size": "--block-size",
+}
+_OPTION = re.compile(rf"\b({'|'.join(_OPTIONS)})\b")
+
+
+def _as_option(match: re.Match[str]) -> str:
+    return _OPTIONS[match[0]]
 
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:

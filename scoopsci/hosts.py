@@ -237,8 +237,8 @@ def _to_number(value: str | int, what: str) -> int:
     largest, example = _LIMITS[what]
     if re.fullmatch("[0-9]{1,9}", str(value)) and 1 <= int(value) <= largest:
         return int(value)
-    rule = f"{what} must be a whole number from 1 to {largest}, got {str(value)!r:.80}"
-    raise ValueError(f"{rule}; write it as in '{example}'")
+    rule = f"{what} must be a whole number from 1 to {largest}, got {value!r:.80}"
+    raise ValueError(rule + f"; write it as in '{example}'" * isinstance(value, str))
 
 
 def _is_ipv6(name: str) -> bool:

@@ -235,7 +235,7 @@ class _Walk(Generic[P]):
     def _foresee(self, excess: float) -> float:
         """Return the blocks that the goal takes at least, by the rate at which methods close in."""
         power = 2.0 if self._estimator.unit == 1 else 2 / 3  # of Owen's scrambles, at their best
-        return self._check * min(excess, 1e100) ** power
+        return float(self._check * min(excess, 1e100) ** power)
 
     def _plan(self, excess: float) -> None:
         """Hand out the blocks up to the check at which the goal is expected to be reached."""

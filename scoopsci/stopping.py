@@ -14,7 +14,15 @@ import numpy as np
 
 from scoopsci.arguments import check_count, check_positive
 
-__all__ = ["MIN_SAMPLES", "MOST_BLOCKS", "BlockSizes", "Goal", "Supply", "describe_sizes", "next_check"]
+__all__ = [
+    "MIN_SAMPLES",
+    "MOST_BLOCKS",
+    "BlockSizes",
+    "Goal",
+    "Supply",
+    "describe_sizes",
+    "next_check",
+]
 
 #: Samples before the first check, where no other minimum is given: error bars from fewer are rough.
 MIN_SAMPLES = 1000

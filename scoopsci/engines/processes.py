@@ -18,6 +18,10 @@ from scoopsci.pool.lifetime import prepare_worker
 __all__ = ["open_processes"]
 
 
+#: Workers that end while they start are started again; after so many times it is not by chance.
+N_STARTS = 3
+
+
 class _Cancellable(loky.Future):  # type: ignore[misc]
     """Bears that loky's shutdown sets an exception after it has been cancelled."""
 
@@ -35,21 +39,25 @@ class _RenewedExecutor(Executor):
         self._executor = self._start()
 
     def _start(self) -> loky.ProcessPoolExecutor:
-        executor = loky.ProcessPoolExecutor(
-            max_workers=self._n_workers, initializer=prepare_worker, initargs=(os.getpid(),)
-        )
-        # Python would put the working folder first on the workers' path, and a file named
-        # random.py there would end each of them at its start.
-        with _variable("PYTHONSAFEPATH", "1"):
-            started = executor.submit(os.getpid)
-        try:
-            started.result()
-        except Exception as error:
-            executor.shutdown(wait=True, kill_workers=True)
-            raise EngineError(
-                f"the workers of engine 'processes' do not start: {error}; look at their messages "
-                "above, or use engine 'serial'"
-            ) from error
+        for n_left in reversed(range(N_STARTS)):
+            # Python would put the working folder first on the path of what loky starts, and a file
+            # named random.py there would end each process at its start.
+            with _variable("PYTHONSAFEPATH", "1"):
+                executor = loky.ProcessPoolExecutor(
+                    max_workers=self._n_workers, initializer=prepare_worker, initargs=(os.getpid(),)
+                )
+                started = executor.submit(os.getpid)
+            try:
+                started.result()
+                break
+            except Exception as error:
+                _shut_down(executor, kill_workers=True)
+                if n_left and isinstance(error, BrokenExecutor):  # somebody has ended a worker
+                    continue
+                raise EngineError(
+                    f"the workers of engine 'processes' do not start: {error}; look at their "
+                    "messages above, or use engine 'serial'"
+                ) from error
         return executor
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
@@ -64,11 +72,15 @@ class _RenewedExecutor(Executor):
         return future
 
     def end(self, *, kill_workers: bool) -> None:
-        calls = self._executor._call_queue
-        self._executor.shutdown(wait=True, kill_workers=kill_workers)
-        if kill_workers and calls is not None:
-            calls._reader.close()  # its feeding thread would wait for readers for ever
-        multiprocessing.active_children()  # buries the dead
+        _shut_down(self._executor, kill_workers=kill_workers)
+
+
+def _shut_down(executor: loky.ProcessPoolExecutor, *, kill_workers: bool) -> None:
+    calls = executor._call_queue
+    executor.shutdown(wait=True, kill_workers=kill_workers)
+    if kill_workers and calls is not None:
+        calls._reader.close()  # its feeding thread would wait for readers for ever
+    multiprocessing.active_children()  # buries the dead
 
 
 @contextlib.contextmanager

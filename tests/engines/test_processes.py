@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import os
+import subprocess
+import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, suppress
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from scoopsci import Engine, EngineError, PoisonTaskError, estimate
+from scoopsci.engines.base import open_engine
+from scoopsci.engines.processes import N_STARTS
 from tests.engines.contract import WorkersContract
 
 
@@ -38,3 +45,33 @@ class TestProcesses(WorkersContract):
             )
             with pytest.raises((PoisonTaskError, EngineError)):
                 guilty.result(60)
+
+
+class TestStart:
+    @pytest.mark.parametrize("n_deaths", [2, 3])
+    def test_workers_that_end_while_they_start_are_started_again(
+        self, n_deaths: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def die_at_first(driver: int) -> None:
+            for death in range(n_deaths):
+                with suppress(FileExistsError):
+                    (tmp_path / str(death)).touch(exist_ok=False)
+                    os._exit(1)
+
+        monkeypatch.setattr("scoopsci.engines.processes.prepare_worker", die_at_first)
+        with ExitStack() as stack:
+            if n_deaths == N_STARTS:
+                stack.enter_context(pytest.raises(EngineError, match="do not start"))
+            engine = stack.enter_context(open_engine("processes", n_workers=1))
+            assert engine.submit(abs, -3).result() == 3
+        assert len(list(tmp_path.iterdir())) == n_deaths
+
+    def test_modules_of_the_working_folder_hide_none(self, tmp_path: Path) -> None:
+        (tmp_path / "random.py").write_text("print('hidden')\n")
+        command = [sys.executable, "-P", "-m", "scoopsci", "pi", "--points", "10", "--json"]
+        done = subprocess.run(
+            [*command, "--engine", "processes"], cwd=tmp_path, capture_output=True, text=True,
+            check=True,
+        )  # fmt: skip
+        assert done.stderr == ""
+        assert json.loads(done.stdout)["n_points"] == 10

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import cloudpickle
 import numpy as np
@@ -201,7 +201,7 @@ class TestGoal:
     @pytest.mark.parametrize("half_width", [1e-40, 5e-324])
     @pytest.mark.parametrize("method", ["mc", "qmc"])
     def test_what_no_run_can_reach_ends_at_the_first_check(
-        self, half_width: float, method: str
+        self, half_width: float, method: Literal["mc", "qmc"]
     ) -> None:
         with pytest.raises(NotConvergedError, match="more samples than a run can draw") as caught:
             scoopsci.integrate(
