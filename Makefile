@@ -11,11 +11,9 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 POINTS ?= 100000000
 PYTEST_ARGS ?= -m "not slow"
-# These tests run beside each other, the second ones by modules, which share what they start; the
-# others strike at what runs.
+# Both run on two processors: these test by test, the others by modules, which share what they start.
 SINGLE := tests/unit tests/property tests/statistics
-MODULES := $(patsubst %,tests/%,dashboard docs engines examples notebooks programs security terminal)
-ALONE := $(filter-out $(SINGLE) $(MODULES) %__pycache__,$(patsubst %/,%,$(wildcard tests/*/)))
+MODULES := $(filter-out $(SINGLE) %__pycache__,$(patsubst %/,%,$(wildcard tests/*/)))
 
 .PHONY: pi test lint docs notebooks bench clean
 
@@ -25,7 +23,6 @@ pi: $(VENV)/installed
 test: $(VENV)/installed-test lint
 	$(BIN)/python -m pytest $(PYTEST_ARGS) -n 2 $(SINGLE)
 	$(BIN)/python -m pytest $(PYTEST_ARGS) -n 2 --dist loadscope $(MODULES)
-	$(BIN)/python -m pytest $(PYTEST_ARGS) $(ALONE)
 
 lint: $(VENV)/installed-test
 	$(BIN)/ruff check .

@@ -130,6 +130,7 @@ def _start_substitute() -> subprocess.Popen[bytes]:
     import scoop
 
     command = [
+        *("sh", "-c", 'trap "" INT; exec "$0" "$@"'),  # while it starts, Ctrl-C is not its own
         *(sys.executable, "-m", "scoop.bootstrap.__main__"),
         *("--size", str(max(2, scoop.SIZE))),  # a pool of one would hoard tasks
         *("--workingDirectory", os.getcwd()),

@@ -7,12 +7,13 @@ import os
 import select
 import signal
 import threading
+from functools import cache
 
-__all__ = ["prepare_worker"]
+__all__ = ["live_with", "prepare_worker"]
 
 
 def prepare_worker(driver_pid: int) -> None:
-    """Make a worker process live and die with its driver.
+    """Make a worker process live and die with its driver, and keep off its standard output.
 
     Parameters
     ----------
@@ -21,14 +22,26 @@ def prepare_worker(driver_pid: int) -> None:
     """
     # Ctrl-C reaches the whole process group; the driver alone answers it, and ends the workers.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    live_with(driver_pid)
     # The driver's stdout carries its data; what a worker writes beside Python is for people.
     with contextlib.suppress(OSError):
         os.dup2(2, 1)
+
+
+@cache
+def live_with(pid: int) -> None:
+    """End when another process of this host has ended.
+
+    Parameters
+    ----------
+    pid : int
+        The driver, or whoever has started this process.
+    """
     try:
-        driver = os.pidfd_open(driver_pid)
+        process = os.pidfd_open(pid)
     except ProcessLookupError:
         os._exit(1)
-    threading.Thread(target=_end_with, args=(driver,), daemon=True, name="end-with-driver").start()
+    threading.Thread(target=_end_with, args=(process,), daemon=True, name="end-with-driver").start()
 
 
 def _end_with(process: int) -> None:

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 from concurrent.futures import Future
+from functools import partial
+from typing import Any
 
 import scoop
+import zmq
 from scoop._types import Future as ScoopFuture
 
 from scoopsci.pool.scoopdriver import ScoopDriver
@@ -16,6 +20,9 @@ __all__ = ["retire_origin"]
 
 #: The workers may still be starting.
 DEADLINE_S = 60.0
+
+#: A broker that lives takes a message at once.
+PARTING_MS = 2_000
 
 
 def retire_origin(driver: ScoopDriver, n_workers: int) -> None:
@@ -32,7 +39,9 @@ def retire_origin(driver: ScoopDriver, n_workers: int) -> None:
     n_workers : int
         Number of workers.
     """
-    scoop._control.execQueue.socket.sendRequest = _request_nothing
+    communicator = scoop._control.execQueue.socket
+    communicator.sendRequest = _request_nothing
+    communicator.shutdown = partial(_shut_down, communicator, communicator.shutdown)
     has_used_scoop = repr(ScoopFuture.rank) != "count(1)"  # the program itself is number 0
     if has_used_scoop and threading.current_thread() is threading.main_thread():
         _use_up_requests(driver, 4 * n_workers)
@@ -40,6 +49,16 @@ def retire_origin(driver: ScoopDriver, n_workers: int) -> None:
 
 def _request_nothing() -> None:
     """Take the place of SCOOP's own method."""
+
+
+def _shut_down(communicator: Any, shut_down: Callable[[], None]) -> None:
+    """Tell the broker that the program has ended, unless Ctrl-C has ended it: SCOOP would wait."""
+    if communicator.ZMQcontext.closed:
+        return  # it does so twice
+    if communicator.socket.poll(PARTING_MS, zmq.POLLOUT):
+        shut_down()
+    else:
+        communicator.ZMQcontext.destroy(linger=0)
 
 
 def _use_up_requests(driver: ScoopDriver, n_tasks: int) -> None:

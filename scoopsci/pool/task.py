@@ -7,11 +7,14 @@ import pickle
 import signal
 import socket
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import scoop
 from scoop._types import Future as ScoopFuture
 from scoop._types import StopWatch
+
+from scoopsci.pool.lifetime import live_with
 
 __all__ = ["Task"]
 
@@ -52,8 +55,18 @@ class Task(ScoopFuture):  # type: ignore[misc]
         # SCOOP calls this on the worker's main thread, the owner of the socket, to run the task.
         if self.greenlet is not None and not self.greenlet:
             if not scoop.IS_ORIGIN:
-                signal.signal(signal.SIGINT, signal.SIG_IGN)  # the driver answers Ctrl-C
+                _end_with_the_pool()
             started = pickle.dumps((self.id[1], socket.gethostname(), os.getpid()))
             to_broker = scoop._control.execQueue.socket.socket
             to_broker.send_multipart([b"RP", started, self.id[0]])
         return super()._switch(future)
+
+
+@cache
+def _end_with_the_pool() -> None:
+    """Have Ctrl-C, which ends broker and driver, end this worker without a word as well.
+
+    A result would make a broker complain that has lost the driver, and wait for one that has ended.
+    """
+    signal.signal(signal.SIGINT, lambda number, frame: os._exit(128 + number))
+    live_with(os.getppid())

@@ -93,7 +93,7 @@ class TestCommand:
         [
             (("--task-seconds", "-1"), "positive number of seconds, got -1.0"),
             (("--tasks", "0"), "at least 1, got 0"),
-            (("--workers", "7"), "the SCOOP pool has 2 workers, got n_workers=7"),
+            (("--workers", "7"), "the SCOOP pool has 2 workers, got --workers=7"),
         ],
     )
     def test_wrong_use_is_one_line(

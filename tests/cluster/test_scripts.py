@@ -77,7 +77,7 @@ def test_same_bits_by_processes(serial: dict[str, Any]) -> None:
     ("arguments", "told"),
     [
         (("--points", "0"), "at least 1, got 0"),
-        (("--workers", "7"), "the SCOOP pool has 2 workers, got n_workers=7"),
+        (("--workers", "7"), "the SCOOP pool has 2 workers, got --workers=7"),
         (("--hostfile", "hostfile"), "the SCOOP pool has its hosts already"),
         (("--engine", "warp"), "engine must be one of auto"),
     ],
