@@ -253,3 +253,13 @@ def lan() -> Iterator[Lan]:
     require(missing_parts())
     with Lan.start() as network:
         yield network
+
+
+@pytest.fixture(scope="module")
+def event_loop() -> Iterator[None]:
+    """Open the loop that a notebook's client would keep for each thread."""
+    from jupyter_core.utils import ensure_event_loop
+
+    loop = ensure_event_loop()
+    yield
+    loop.close()

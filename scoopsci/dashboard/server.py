@@ -9,6 +9,8 @@ from __future__ import annotations
 import base64
 import hashlib
 import secrets
+from collections import OrderedDict
+from collections.abc import Callable
 from importlib.resources import files
 from typing import Any
 
@@ -20,7 +22,8 @@ from scoopsci.dashboard.pulse import Listener, Pulse
 
 __all__ = ["PageServer", "make_page"]
 
-#: Connections that are held at once; a stranger may not use up the program's descriptors.
+#: Connections that are held at once: strangers may use up neither the program's descriptors nor
+#: these, so that those who have shown no token yet give way.
 MOST_CONNECTIONS = 64
 
 #: A connection that asks for nothing is closed.
@@ -67,7 +70,8 @@ def _hash(source: str) -> str:
 class _Guarded(RequestHandler):
     """Answers who knows the token, and refuses everybody else in the same few words."""
 
-    def initialize(self, port: int, token: bytes) -> None:
+    def initialize(self, port: int, token: bytes, admit: Callable[[IOStream], None]) -> None:
+        self._admit = admit
         self._names = {f"{name}:{port}" for name in ("127.0.0.1", "localhost")}
         self._token = token
 
@@ -85,6 +89,7 @@ class _Guarded(RequestHandler):
         given = self.request.query_arguments.get("token", [b""])
         if not secrets.compare_digest(given[-1], self._token):
             raise HTTPError(403)
+        self._admit(self.request.connection.stream)  # type: ignore[union-attr]
 
     def write_error(self, status_code: int, **_: Any) -> None:
         self.set_header("Content-Type", "text/plain; charset=utf-8")
@@ -170,7 +175,8 @@ class PageServer(HTTPServer):
     def initialize(self, pulse: Pulse, port: int, token: str) -> None:  # type: ignore[override]
         """Do what ``__init__`` does elsewhere: such is the custom of this base class."""
         page, policy = make_page()
-        guard = {"port": port, "token": token.encode()}
+        self._strangers: OrderedDict[IOStream, None] = OrderedDict()
+        guard = {"port": port, "token": token.encode(), "admit": self._admit}
         application = Application(
             [
                 ("/", _Page, {**guard, "page": page, "policy": policy}),
@@ -190,8 +196,17 @@ class PageServer(HTTPServer):
         )
 
     def handle_stream(self, stream: IOStream, address: Any) -> None:
-        """Serve a connection, unless there are too many."""
+        """Serve a connection, in the place of the oldest stranger's where there are too many."""
+        for closed in [known for known in self._strangers if known.closed()]:
+            del self._strangers[closed]
         if len(self._connections) >= MOST_CONNECTIONS:
-            stream.close()
-            return
+            if not self._strangers:
+                stream.close()
+                return
+            oldest, _ = self._strangers.popitem(last=False)
+            oldest.close()
+        self._strangers[stream] = None
         super().handle_stream(stream, address)
+
+    def _admit(self, stream: IOStream) -> None:
+        self._strangers.pop(stream, None)

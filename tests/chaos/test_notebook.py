@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 import psutil
 import pytest
-from jupyter_core.utils import ensure_event_loop, run_sync
+from jupyter_core.utils import run_sync
 from nbclient import NotebookClient
 from nbformat.v4 import new_code_cell, new_notebook
 
@@ -22,6 +22,7 @@ from scoopsci import pi
 from tests.conftest import wait_for_ends
 
 pytestmark = [
+    pytest.mark.usefixtures("event_loop"),
     # Of the client's own event loop, and of its kernel's ports.
     pytest.mark.filterwarnings("ignore::DeprecationWarning"),
     pytest.mark.filterwarnings("ignore::ResourceWarning"),
@@ -53,14 +54,6 @@ class Notebook:
         """Return the kernel's process and all below it."""
         kernel = psutil.Process(self.client.km.provisioner.pid)
         return [kernel, *kernel.children(recursive=True)]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def event_loop() -> Iterator[None]:
-    """Open the loop that the client would keep for each thread."""
-    loop = ensure_event_loop()
-    yield
-    loop.close()
 
 
 @pytest.fixture

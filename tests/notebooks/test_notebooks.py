@@ -16,7 +16,6 @@ from typing import Any
 import jupytext
 import nbformat
 import pytest
-from jupyter_core.utils import ensure_event_loop
 from nbformat.v4 import new_code_cell, new_notebook, new_output
 
 from tests.conftest import wait_for_ends
@@ -33,6 +32,7 @@ from tests.notebooks.execute import (
 from tests.pools import NODES, SCRATCH, TWO_EACH, check_nothing_left, write_hosts
 
 pytestmark = [
+    pytest.mark.usefixtures("event_loop"),
     # Of the client's own event loop, and of its kernel's sockets.
     pytest.mark.filterwarnings("ignore::DeprecationWarning"),
     pytest.mark.filterwarnings("ignore::ResourceWarning"),
@@ -47,14 +47,6 @@ MOST_BYTES = 400_000
 
 #: A kernel, and of a pool a broker, an agent and two workers.
 LEAST_PROCESSES = 5
-
-
-@pytest.fixture(scope="module", autouse=True)
-def event_loop() -> Iterator[None]:
-    """Open the loop that the client would keep for each thread."""
-    loop = ensure_event_loop()
-    yield
-    loop.close()
 
 
 @pytest.fixture

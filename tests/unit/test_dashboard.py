@@ -18,8 +18,8 @@ import time
 from argparse import ArgumentParser
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
-from http.client import HTTPConnection
+from contextlib import ExitStack, closing, contextmanager
+from http.client import HTTPConnection, HTTPResponse, RemoteDisconnected
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -50,6 +50,17 @@ def board(engine: StatedEngine) -> Iterator[Dashboard]:
 
 def token_of(board: Dashboard) -> str:
     return parse_qs(urlsplit(board.url).query)["token"][0]
+
+
+@contextmanager
+def follow(board: Dashboard) -> Iterator[HTTPResponse]:
+    """Read the news of a page, from an answer that goes on."""
+    parts = urlsplit(board.url)
+    with closing(HTTPConnection(parts.netloc, timeout=60)) as connection:
+        connection.request("GET", f"/events?{parts.query}")
+        with closing(connection.getresponse()) as answer:
+            assert answer.status == 200
+            yield answer
 
 
 class TestWhoMayLook:
@@ -104,17 +115,28 @@ class TestWhoMayLook:
             assert ask(other, token=f"?token={token_of(board)}").status == 403
             assert look(other) == look(board)
 
-    def test_strangers_do_not_use_up_descriptors(self, board: Dashboard) -> None:
+    def test_strangers_use_up_neither_descriptors_nor_places(self, board: Dashboard) -> None:
         parts = urlsplit(board.url)
-        address = parts.hostname, parts.port
-        held = [socket.create_connection(address) for _ in range(MOST_CONNECTIONS + 20)]
-        try:
-            for late in held[-10:]:
-                late.settimeout(60)
-                assert late.recv(1) == b""
-        finally:
-            for connection in held:
-                connection.close()
+        with ExitStack() as stack:
+            events = stack.enter_context(follow(board))
+            held = [
+                stack.enter_context(socket.create_connection((parts.hostname, parts.port)))
+                for _ in range(MOST_CONNECTIONS + 20)
+            ]
+            for early in held[:20]:
+                early.settimeout(60)
+                assert early.recv(1) == b""
+            assert ask(board).status == 200
+            assert len(board._server._connections) <= MOST_CONNECTIONS
+            assert events.readline() == b"retry: 1000\n"
+        assert becomes(lambda: not board._server._connections)
+
+    def test_readers_give_way_to_nobody(self, board: Dashboard) -> None:
+        with ExitStack() as stack:
+            for _ in range(MOST_CONNECTIONS):
+                stack.enter_context(follow(board))
+            with pytest.raises((RemoteDisconnected, ConnectionResetError)):
+                ask(board)
         assert becomes(lambda: not board._server._connections)
         assert ask(board).status == 200
 
