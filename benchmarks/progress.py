@@ -32,7 +32,7 @@ def measure(*, quick: bool) -> dict[str, Any]:
             BAR: partial(run_with_bar_s, engine, n_points),
             PAGE: partial(run_with_page_s, engine, n_points),
         }
-        rounds = interleave(ways, count_rounds(quick=quick, wanted=15))
+        rounds = interleave(ways, count_rounds(quick=quick, wanted=60))
     rows = [
         {
             "way": way,
