@@ -7,6 +7,7 @@ import base64
 import contextlib
 import itertools
 import json
+import os
 import shutil
 import subprocess
 import tempfile
@@ -137,6 +138,7 @@ class Browser:
         self._process = subprocess.Popen(
             [COMMAND, *OPTIONS, f"--user-data-dir={self._profile}", "about:blank"],
             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+            env={**os.environ, "TMPDIR": self._profile},
         )  # fmt: skip
 
     def __enter__(self) -> Self:
