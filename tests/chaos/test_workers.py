@@ -38,7 +38,7 @@ from tests.chaos.conftest import (
 
 cloudpickle.register_pickle_by_value(sys.modules[__name__])
 
-PI_POINTS = 30_000_000
+PI_POINTS = 10_000_000_000
 
 Strike = Callable[[Pool], None]
 
