@@ -24,6 +24,7 @@ from scoopsci.errors import (
     EngineUnavailableError,
     ExtraMissingError,
     ScoopsciError,
+    TaskError,
 )
 from scoopsci.estimates import DoubtfulEstimateWarning
 from scoopsci.extras import import_extra
@@ -98,7 +99,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (ScoopsciError, OSError) as error:
         for note in getattr(error, "__notes__", ()):  # the worker's traceback, say
             print(note, file=sys.stderr)
-        return _complain(options, str(error), FAILED)
+        message = str(error)
+        if isinstance(error, TaskError):  # the rest is what an exception of the user's says
+            message = message.partition("\n")[0]
+        return _complain(options, message, FAILED)
 
 
 #: Options whose names differ from those of the arguments that errors speak of.
@@ -173,11 +177,10 @@ def run_script(command: str) -> None:
 
 
 def _complain(options: argparse.Namespace, message: str, status: int) -> int:
-    first, *rest = message.splitlines() or ["no message"]
-    if first.endswith(":") and rest:  # a list of reasons
-        first = f"{first} {'; '.join(map(str.strip, rest))}"
+    lines = [line.strip() for line in message.splitlines() if line.strip()] or ["no message"]
+    line = "; ".join(lines).replace(":; ", ": ")
     with contextlib.suppress(OSError):  # the terminal may be gone
-        print(f"scoopsci {options.command}: {first}", file=sys.stderr)
+        print(f"scoopsci {options.command}: {line}", file=sys.stderr)
     return status
 
 

@@ -134,9 +134,12 @@ class Ledger:
                 f"{ours.get(name, 'not given')} here"
                 for name in names
             )
+            remedy = "repeat that run"
+            if names == ["seed"]:
+                remedy = f"repeat that run, with its seed {theirs['seed']}"
             raise LedgerError(
-                f"{self.path} is the ledger of another run: {differences}; repeat that run, or "
-                "name another file"
+                f"{self.path} is the ledger of another run: {differences}; {remedy}, or name "
+                "another file"
             )
 
     def find_ranges(self, n_blocks: int | None = None) -> list[Range]:

@@ -135,5 +135,6 @@ class Moments:
             if self.count < 2:
                 return np.asarray(np.full_like(self.m2, np.nan))
             # The mean of equal samples is rounded, and would give them a variance.
-            m2 = np.where(self.maximum == self.minimum, 0.0, self.m2)
+            are_equal = (self.maximum == self.minimum) & np.isfinite(self.maximum)
+            m2 = np.where(are_equal, 0.0, self.m2)
             return np.asarray(np.sqrt(m2 / (self.count - 1) / self.count))

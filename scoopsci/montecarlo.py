@@ -312,10 +312,10 @@ def _not_converged(found: Estimate, sampling: Sampling[Any]) -> NotConvergedErro
     if np.ndim(found.value) == 0:
         reached += f" give {format_with_error(found.value, found.half_width)}"
     share = " of the estimate" if sampling.goal.relative else ""
+    reason, _, remedy = sampling.shortfall.partition("; ")
     return NotConvergedError(
         f"a half-width of {sampling.goal.half_width:g}{share} is not reached: "
-        f"{sampling.shortfall}, and {reached}; ask for less or allow more, with the "
-        "same ledger to go on from there",
+        f"{reason}, and {reached}; {remedy}",
         estimate=found,
     )
 

@@ -27,6 +27,7 @@ __all__ = [
     "process_facts",
     "software_versions",
     "write_receipt",
+    "write_whole",
 ]
 
 
@@ -181,8 +182,32 @@ def write_receipt(receipt: Mapping[str, Any], path: str | os.PathLike[str]) -> N
     OSError
         If the file cannot be written.
     """
-    text = json.dumps(receipt, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-    target = Path(path)
+    write_whole(json.dumps(receipt, indent=2, ensure_ascii=False, allow_nan=False) + "\n", path)
+
+
+def write_whole(text: str, path: str | os.PathLike[str]) -> None:
+    """Write a file, whole or not at all.
+
+    Parameters
+    ----------
+    text : str
+        Its content.
+    path : path-like
+        The file; an older one is replaced.
+
+    Raises
+    ------
+    OSError
+        If it cannot be written.
+    """
+    try:
+        _write(text, Path(path))
+    except OSError as error:
+        why = f"{os.fspath(path)} cannot be written: {error.strerror}"
+        raise OSError(error.errno, why) from None
+
+
+def _write(text: str, target: Path) -> None:
     if (target.is_absolute() and target.parts[1] in ("dev", "proc")) or _is_special(target):
         with target.open("a", encoding="utf-8") as device:  # a pipe, a terminal, /dev/null
             device.write(text)

@@ -9,14 +9,13 @@ import os
 from base64 import b64encode
 from collections.abc import Iterator, Mapping
 from importlib.resources import files
-from pathlib import Path
 from typing import Any, Protocol
 
 from scoopsci.estimates import Estimate
 from scoopsci.extras import import_extra
 from scoopsci.markup import as_facts, as_table
 from scoopsci.mergesort import SortResult
-from scoopsci.receipts import as_plain
+from scoopsci.receipts import as_plain, write_whole
 from scoopsci.wording import plural
 
 __all__ = ["check_extras", "write_report"]
@@ -79,7 +78,7 @@ def write_report(
     jinja2 = import_extra("jinja2", "plot")
     template = files("scoopsci").joinpath("report.html").read_text("utf-8")
     page = jinja2.Environment(autoescape=True, trim_blocks=True).from_string(template)
-    Path(path).write_text(page.render(_describe(result, command)), "utf-8")
+    write_whole(page.render(_describe(result, command)), path)
 
 
 def _describe(result: Result, command: str | None) -> dict[str, Any]:

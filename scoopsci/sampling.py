@@ -75,7 +75,8 @@ class Sampling(Generic[P]):
     n_blocks : int
         And the blocks that it rests on.
     shortfall : str
-        Why the goal was not reached; empty if it was, or there was none.
+        Why the goal was not reached, and after a semicolon what to do; empty if it was, or there
+        was none.
     done : dict
         How the run was carried out.
 
@@ -224,11 +225,14 @@ class _Walk(Generic[P]):
         if excess <= 1.0:
             return True
         if math.isnan(excess) or np.isinf(self.summary["standard_error"]).any():
-            self.shortfall = "the samples have no finite mean or variance"
+            self.shortfall = "the samples have no finite mean or variance; look at what is drawn"
         elif self._check == self._supply.n_blocks:
-            self.shortfall = f"max_samples = {goal.max_samples:,} are drawn"
+            self.shortfall = (
+                f"max_samples = {goal.max_samples:,} are drawn; ask for less or allow more, with "
+                "the same ledger to go on from there"
+            )
         elif math.isfinite(excess) and self._foresee(excess) >= MOST_BLOCKS:
-            self.shortfall = "it takes more samples than a run can draw"
+            self.shortfall = "it takes more samples than a run can draw; ask for less"
         self._plan(excess)
         return bool(self.shortfall)
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
-import sys
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -18,12 +16,12 @@ from scoopsci.commands.options import (
     as_positive,
     as_seed,
     open_where,
+    print_result,
     report,
     wants_progress,
 )
 from scoopsci.errors import NotConvergedError
 from scoopsci.estimates import Estimate
-from scoopsci.receipts import write_receipt
 from scoopsci.wording import plural, shorten
 
 __all__ = ["add_integrate", "add_pi"]
@@ -173,16 +171,11 @@ def _try(sample: Callable[[], Estimate]) -> tuple[Estimate, NotConvergedError | 
 def _print_estimate(
     prefix: str, result: Estimate, more: dict[str, Any], options: argparse.Namespace
 ) -> None:
-    if options.output:
-        write_receipt(result.receipt, options.output)
-    if options.json:
-        print(json.dumps({**_as_json(result), **more}, allow_nan=False))
-    else:
-        print(
-            f"{prefix}{result}\n{result.elapsed_s:.2f} s, {_describe_speed(result)}; "
-            f"engine {result.engine}, {plural(result.n_workers, 'worker')}; seed {result.seed}"
-        )
-    sys.stdout.flush()
+    text = (
+        f"{prefix}{result}\n{result.elapsed_s:.2f} s, {_describe_speed(result)}; "
+        f"engine {result.engine}, {plural(result.n_workers, 'worker')}; seed {result.seed}"
+    )
+    print_result(text, {**_as_json(result), **more}, result.receipt, options)
 
 
 def _describe_speed(result: Estimate) -> str:

@@ -31,6 +31,7 @@ __all__ = [
     "find_where",
     "open_where",
     "print_found",
+    "print_result",
     "report",
     "wants_progress",
 ]
@@ -185,7 +186,17 @@ def open_where(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
 
 def print_found(text: str, found: dict[str, Any], options: argparse.Namespace) -> None:
     """Print figures, and write them to the output."""
-    if options.output:
-        write_receipt(as_plain(found), options.output)
-    print(json.dumps(as_plain(found), allow_nan=False) if options.json else text)
-    sys.stdout.flush()
+    plain = as_plain(found)
+    print_result(text, plain, plain, options)
+
+
+def print_result(
+    text: str, found: dict[str, Any], receipt: dict[str, Any], options: argparse.Namespace
+) -> None:
+    """Print what was found, and write its receipt: neither is lost where the other one fails."""
+    try:
+        print(json.dumps(found, allow_nan=False) if options.json else text)
+        sys.stdout.flush()
+    finally:
+        if options.output:
+            write_receipt(receipt, options.output)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import multiprocessing
 import os
+import signal
 from collections.abc import Callable, Iterator
 from concurrent.futures import BrokenExecutor, Executor, Future, InvalidStateError
 from threading import Lock
@@ -42,7 +43,7 @@ class _RenewedExecutor(Executor):
         for n_left in reversed(range(N_STARTS)):
             # Python would put the working folder first on the path of what loky starts, and a file
             # named random.py there would end each process at its start.
-            with _variable("PYTHONSAFEPATH", "1"):
+            with _variable("PYTHONSAFEPATH", "1"), _blocked(signal.SIGINT, signal.SIGHUP):
                 executor = loky.ProcessPoolExecutor(
                     max_workers=self._n_workers, initializer=prepare_worker, initargs=(os.getpid(),)
                 )
@@ -81,6 +82,19 @@ def _shut_down(executor: loky.ProcessPoolExecutor, *, kill_workers: bool) -> Non
     if kill_workers and calls is not None:
         calls._reader.close()  # its feeding thread would wait for readers for ever
     multiprocessing.active_children()  # buries the dead
+
+
+@contextlib.contextmanager
+def _blocked(*numbers: int) -> Iterator[None]:
+    """Keep signals to the whole group from processes that start; their initializer unblocks them.
+
+    loky's tracker goes on without: it has to outlive the others, which it cleans up after.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, numbers)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 @contextlib.contextmanager

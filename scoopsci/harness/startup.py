@@ -8,6 +8,7 @@ import time
 from concurrent.futures import wait
 
 from scoopsci.engines.base import Engine, TaskFuture
+from scoopsci.errors import WorkerLostError
 
 __all__ = ["start_workers"]
 
@@ -35,7 +36,10 @@ def start_workers(engine: Engine) -> int:
         futures = [engine.submit(time.sleep, 0.02) for _ in range(2 * max(1, engine.n_workers))]
         wait(futures, max(0.0, deadline_s - time.monotonic()))
         for future in filter(TaskFuture.done, futures):
-            future.result()
+            try:
+                future.result()
+            except WorkerLostError:  # another one comes in its place
+                continue
             seen.add((future.report["host"], future.report["pid"]))
         if time.monotonic() > deadline_s:
             break

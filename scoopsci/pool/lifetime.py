@@ -22,6 +22,7 @@ def prepare_worker(driver_pid: int) -> None:
     """
     # Ctrl-C reaches the whole process group; the driver alone answers it, and ends the workers.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGINT, signal.SIGHUP))
     live_with(driver_pid)
     # The driver's stdout carries its data; what a worker writes beside Python is for people.
     with contextlib.suppress(OSError):

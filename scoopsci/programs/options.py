@@ -95,6 +95,12 @@ def _run(options: argparse.Namespace) -> int:
         raise ValueError(f"--backend must be ZMQ, got {options.backend!r}: there is no other one")
     if options.data and not options.stage:
         raise ValueError(f"--data {options.data[0]} is copied with --stage alone; add --stage")
+    if not -20 <= options.nice < 20:
+        raise ValueError(f"--nice must be from -20 to 19, got {options.nice}")
+    script = [options.script] if options.path is None else []  # else it may be on the hosts alone
+    for path in (*script, *(options.data or ())):
+        if not os.path.exists(path):
+            raise ValueError(f"{path} must name what exists, seen from {os.getcwd()}")
     if options.hosts == []:
         raise ValueError("--hosts names no host; name one, or leave it out")
     return run_program(

@@ -206,6 +206,15 @@ def test_the_receipt_may_go_to_a_device() -> None:
     assert json.loads(done.stderr) == json.loads(done.stdout)["receipt"]
 
 
+@pytest.mark.parametrize("command", [PI, ("sort", "--items", "100"), ("mapreduce", "--tasks", "9")])
+def test_a_full_disk_costs_no_result(command: tuple[str, ...]) -> None:
+    done = scoopsci(*command, "--engine", "serial", "--output", "/dev/full")
+    assert done.returncode == 1
+    assert done.stdout
+    told = f"scoopsci {command[0]}: [Errno 28] /dev/full cannot be written: No space left on device"
+    assert done.stderr.splitlines() == [told]
+
+
 def test_files_of_the_folder_do_not_stand_in_for_modules(tmp_path: Path) -> None:
     for name in ("random.py", "queue.py", "hosts.py", "blocks.py"):
         (tmp_path / name).write_text("raise SystemExit('the wrong module')\n")

@@ -225,6 +225,19 @@ class TestGoal:
         assert caught.value.estimate.n_blocks == 1
 
     @pytest.mark.filterwarnings("ignore::scoopsci.DoubtfulEstimateWarning")
+    @pytest.mark.parametrize("value", [math.inf, -math.inf, math.nan])
+    @pytest.mark.parametrize("shape", [(), (2,)])
+    def test_equal_samples_that_are_not_finite_reach_nothing(
+        self, value: float, shape: tuple[int, ...]
+    ) -> None:
+        with pytest.raises(NotConvergedError, match=r"no finite mean .*; look at") as caught:
+            scoopsci.estimate(
+                lambda rng, size: np.full((size, *shape), value),
+                half_width=0.1, seed=1, timeout=60, engine="serial",
+            )  # fmt: skip
+        assert np.isnan(caught.value.estimate.standard_error).all()
+
+    @pytest.mark.filterwarnings("ignore::scoopsci.DoubtfulEstimateWarning")
     @pytest.mark.parametrize("scale", [1e155, 1e200])
     def test_samples_whose_squares_overflow_end_the_run(self, scale: float) -> None:
         with pytest.raises(NotConvergedError, match="no finite mean or variance"):
