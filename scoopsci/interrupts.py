@@ -56,17 +56,24 @@ def uninterrupted() -> Iterator[None]:
     """
     came: list[int] = []
     handlers: dict[int, Any] = {}
+    over = False
+
+    def put_off(number: int, frame: object) -> None:
+        if over:  # a signal in the midst of the last lines below has kept it in its place
+            handlers[number](number, frame)
+        else:
+            came.append(number)
+
     if threading.current_thread() is threading.main_thread():
         numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-        handlers = {number: signal.getsignal(number) for number in numbers}
-    for number, handler in handlers.items():
-        if callable(handler):
-            signal.signal(number, lambda number, frame: came.append(number))
+        handlers = {n: signal.getsignal(n) for n in numbers if callable(signal.getsignal(n))}
     try:
+        for number in handlers:
+            signal.signal(number, put_off)
         yield
     finally:
+        over = True
         for number, handler in handlers.items():
-            if callable(handler):
-                signal.signal(number, handler)
+            signal.signal(number, handler)
         if came:
             signal.raise_signal(came[0])

@@ -6,6 +6,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import pytest
 
@@ -105,6 +106,28 @@ def test_other_signals_are_put_off_as_well() -> None:
     with pytest.raises(Terminated):
         be_struck()
     assert steps == ["whole"]
+
+
+def test_a_signal_while_handlers_are_put_back_costs_no_other(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    put = signal.signal
+
+    def put_and_be_struck(number: int, handler: Any) -> None:
+        put(number, handler)
+        if handler is signal.default_int_handler:
+            signal.raise_signal(signal.SIGINT)
+
+    def leave() -> None:
+        with uninterrupted():
+            monkeypatch.setattr(signal, "signal", put_and_be_struck)
+
+    with terminable():
+        with pytest.raises(KeyboardInterrupt):
+            leave()
+        monkeypatch.undo()
+        with pytest.raises(Terminated):
+            signal.raise_signal(signal.SIGTERM)
 
 
 def test_who_ignores_interrupts_goes_on_ignoring_them() -> None:
