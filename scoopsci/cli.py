@@ -115,7 +115,8 @@ _OPTIONS = {
     "half_width": "--half-width",
     "block_size": "--block-size",
 }
-_OPTION = re.compile(rf"\b({'|'.join(_OPTIONS)})\b")
+#: Those names, but not in quotes, within a path, or as the name of a file that is complained of.
+_OPTION = re.compile(rf"(?<![\w'\"./-])({'|'.join(_OPTIONS)})(?![\w'\":./-])")
 
 
 def _as_option(match: re.Match[str]) -> str:

@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, NoReturn
+from typing import Any
 
 __all__ = ["Terminated", "terminable", "uninterrupted"]
 
 
-class Terminated(KeyboardInterrupt):
-    """The process is told to end by SIGTERM, or by SIGHUP of a terminal that is closed."""
+#: Who swallows what ends the process, or takes longer to clean up, is ended all the same.
+GRACE_S = 15
+
+
+class Terminated(BaseException):
+    """The process is told to end by SIGTERM, or by SIGHUP of a terminal that is closed.
+
+    No KeyboardInterrupt: programs that go on after Ctrl-C have to end all the same.
+    """
 
     def __init__(self, number: int) -> None:
         super().__init__(number)
@@ -25,8 +33,18 @@ def terminable() -> Iterator[None]:
 
     Signals that are ignored, as under nohup, or have a handler already, are left alone.
     """
+    owner = os.getpid()
+    came: list[int] = []
 
-    def end(number: int, frame: object) -> NoReturn:
+    def end(number: int, frame: object) -> None:
+        if os.getpid() != owner:  # a child that has only inherited this
+            signal.signal(number, signal.SIG_DFL)
+            signal.raise_signal(number)
+            return
+        if not came:
+            came.append(number)
+            signal.signal(signal.SIGALRM, signal.SIG_DFL)
+            signal.alarm(GRACE_S)
         raise Terminated(number)
 
     taken: list[int] = []
@@ -40,6 +58,8 @@ def terminable() -> Iterator[None]:
     finally:
         for number in taken:
             signal.signal(number, signal.SIG_DFL)
+        if came:
+            signal.alarm(0)
 
 
 @contextmanager
@@ -75,5 +95,5 @@ def uninterrupted() -> Iterator[None]:
         over = True
         for number, handler in handlers.items():
             signal.signal(number, handler)
-        if came:
-            signal.raise_signal(came[0])
+        for number in dict.fromkeys(came):
+            signal.raise_signal(number)

@@ -231,15 +231,20 @@ class _Walk(Generic[P]):
                 f"max_samples = {goal.max_samples:,} are drawn; ask for less or allow more, with "
                 "the same ledger to go on from there"
             )
-        elif math.isfinite(excess) and self._foresee(excess) >= MOST_BLOCKS:
+        elif self._is_hopeless(goal, excess):
             self.shortfall = "it takes more samples than a run can draw; ask for less"
         self._plan(excess)
         return bool(self.shortfall)
 
-    def _foresee(self, excess: float) -> float:
-        """Return the blocks that the goal takes at least, by the rate at which methods close in."""
+    def _is_hopeless(self, goal: Goal, excess: float) -> bool:
+        """Tell whether a run without an end would go on for ever, by the rate of its method.
+
+        Of a relative goal that cannot be told: the mean so far may be next to nothing.
+        """
+        if self._supply.n_blocks is not None or goal.relative or not math.isfinite(excess):
+            return False
         power = 2.0 if self._estimator.unit == 1 else 2 / 3  # of Owen's scrambles, at their best
-        return float(self._check * min(excess, 1e100) ** power)
+        return bool(self._check * min(excess, 1e100) ** power >= MOST_BLOCKS)
 
     def _plan(self, excess: float) -> None:
         """Hand out the blocks up to the check at which the goal is expected to be reached."""

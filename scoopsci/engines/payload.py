@@ -28,6 +28,7 @@ from scoopsci.engines.output import capture_output, replay_output
 from scoopsci.engines.pickler import Pickler
 from scoopsci.engines.threads import limit_libraries_to_come, one_thread
 from scoopsci.errors import EngineError, TaskError
+from scoopsci.interrupts import Terminated
 from scoopsci.receipts import process_facts
 
 __all__ = [
@@ -296,7 +297,7 @@ def _run(
             body = dump(result)
             outcome["dump_s"] = watch.lap()
         except BaseException as error:  # SystemExit, too, must not end the worker
-            if at_home and isinstance(error, KeyboardInterrupt):
+            if at_home and isinstance(error, (KeyboardInterrupt, Terminated)):
                 raise
             return [], {**outcome, "failure": Failure.of(error, stage)}
     return body, outcome

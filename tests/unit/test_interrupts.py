@@ -108,6 +108,36 @@ def test_other_signals_are_put_off_as_well() -> None:
     assert steps == ["whole"]
 
 
+#: A function of the user's that goes on after Ctrl-C, and a child that has inherited the handlers.
+STUBBORN = """
+import os, signal, time
+from scoopsci import interrupts
+interrupts.GRACE_S = 1
+with interrupts.terminable():
+    child = os.fork()
+    if not child:
+        time.sleep(60)
+    time.sleep(0.2)
+    os.kill(child, signal.SIGTERM)
+    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+    while True:
+        try:
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(60)
+        except {caught}:
+            pass
+"""
+
+
+@pytest.mark.parametrize(
+    ("caught", "status"), [("KeyboardInterrupt", 1), ("BaseException", -signal.SIGALRM)]
+)
+def test_who_swallows_the_end_is_ended_all_the_same(caught: str, status: int) -> None:
+    command = [sys.executable, "-c", STUBBORN.format(caught=caught)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout) == (status, f"{-signal.SIGTERM:d}\n")
+
+
 def test_a_signal_while_handlers_are_put_back_costs_no_other(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -209,6 +209,21 @@ class TestGoal:
             )
         assert abs(caught.value.estimate.value - math.expm1(1.0)) < 0.01
 
+    def test_a_goal_is_not_given_up_for_a_mean_that_is_next_to_nothing_so_far(self) -> None:
+        def win(rng: np.random.Generator, size: int) -> Any:
+            return np.where(rng.random(size) < 0.505, 1.1, -1.1)
+
+        for seed in range(40):
+            found = scoopsci.estimate(
+                win, half_width=0.9, relative=True, seed=seed, block_size=50, min_samples=100,
+                engine="serial",
+            )  # fmt: skip
+            assert found.half_width <= 0.9 * abs(found.value)
+
+    def test_a_run_with_a_maximum_goes_on_to_it(self) -> None:
+        with pytest.raises(NotConvergedError, match="max_samples = 20,000 are drawn"):
+            scoopsci.pi(half_width=1e-12, max_samples=20_000, seed=1, engine="serial")
+
     def test_a_maximum_that_is_enough(self) -> None:
         expected = find_pi(engine="serial")
         found = find_pi(engine="serial", max_samples=expected.n_samples)
