@@ -30,6 +30,7 @@ from scoopsci.errors import (
     TaskError,
     WorkerLostError,
 )
+from scoopsci.interrupts import check_end
 from scoopsci.ledger import Ledger
 from scoopsci.options import LOSSES_PER_DEATH, DispatchOptions
 from scoopsci.reporting import Progress, ProgressCallback
@@ -146,6 +147,7 @@ class Dispatch(Generic[P]):
                 yield from self._fill()
                 if not self._in_flight:
                     break
+                check_end()
                 for future in self._wait():
                     yield from self._settle(self._in_flight.pop(future), future)
                     if self._tell is not None:

@@ -9,11 +9,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-__all__ = ["Terminated", "terminable", "uninterrupted"]
+__all__ = ["Terminated", "check_end", "terminable", "uninterrupted"]
 
 
 #: Who swallows what ends the process, or takes longer to clean up, is ended all the same.
 GRACE_S = 15
+
+
+#: Signals that have ended the process, which goes on to clean up.
+_came: list[int] = []
 
 
 class Terminated(BaseException):
@@ -34,15 +38,14 @@ def terminable() -> Iterator[None]:
     Signals that are ignored, as under nohup, or have a handler already, are left alone.
     """
     owner = os.getpid()
-    came: list[int] = []
 
     def end(number: int, frame: object) -> None:
         if os.getpid() != owner:  # a child that has only inherited this
             signal.signal(number, signal.SIG_DFL)
             signal.raise_signal(number)
             return
-        if not came:
-            came.append(number)
+        if not _came:
+            _came.append(number)
             signal.signal(signal.SIGALRM, signal.SIG_DFL)
             signal.alarm(GRACE_S)
         raise Terminated(number)
@@ -58,8 +61,21 @@ def terminable() -> Iterator[None]:
     finally:
         for number in taken:
             signal.signal(number, signal.SIG_DFL)
-        if came:
+        if _came:
             signal.alarm(0)
+            _came.clear()
+
+
+def check_end() -> None:
+    """Raise again what has ended the process, but was lost: in a callback of C's, say.
+
+    Raises
+    ------
+    Terminated
+        If it is to end.
+    """
+    if _came:
+        raise Terminated(_came[0])
 
 
 @contextmanager

@@ -41,18 +41,24 @@ class _RenewedExecutor(Executor):
 
     def _start(self) -> loky.ProcessPoolExecutor:
         for n_left in reversed(range(N_STARTS)):
-            # Python would put the working folder first on the path of what loky starts, and a file
-            # named random.py there would end each process at its start.
-            with _variable("PYTHONSAFEPATH", "1"), _blocked(signal.SIGINT, signal.SIGHUP):
-                executor = loky.ProcessPoolExecutor(
-                    max_workers=self._n_workers, initializer=prepare_worker, initargs=(os.getpid(),)
-                )
-                started = executor.submit(os.getpid)
+            executor = None
             try:
+                # Python would put the working folder first on the path of what loky starts, and a
+                # file named random.py there would end each process at its start.
+                with _variable("PYTHONSAFEPATH", "1"), _blocked(signal.SIGINT, signal.SIGHUP):
+                    executor = loky.ProcessPoolExecutor(
+                        max_workers=self._n_workers,
+                        initializer=prepare_worker,
+                        initargs=(os.getpid(),),
+                    )
+                    started = executor.submit(os.getpid)
                 started.result()
                 break
-            except Exception as error:
-                _shut_down(executor, kill_workers=True)
+            except BaseException as error:
+                if executor is not None:
+                    _shut_down(executor, kill_workers=True)
+                if not isinstance(error, Exception):
+                    raise
                 if n_left and isinstance(error, BrokenExecutor):  # somebody has ended a worker
                     continue
                 raise EngineError(

@@ -5,11 +5,12 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import pytest
 
+import scoopsci
 from scoopsci.compiled import find_numba
 from scoopsci.interrupts import Terminated, terminable, uninterrupted
 from tests.conftest import require
@@ -136,6 +137,15 @@ def test_who_swallows_the_end_is_ended_all_the_same(caught: str, status: int) ->
     command = [sys.executable, "-c", STUBBORN.format(caught=caught)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stdout) == (status, f"{-signal.SIGTERM:d}\n")
+
+
+def test_an_end_that_is_lost_is_raised_again_by_the_next_run() -> None:
+    with terminable():
+        with suppress(Terminated):
+            signal.raise_signal(signal.SIGTERM)
+        with pytest.raises(Terminated):
+            scoopsci.pi(10, engine="serial")
+    assert scoopsci.pi(10, engine="serial").n_samples == 10
 
 
 def test_a_signal_while_handlers_are_put_back_costs_no_other(
