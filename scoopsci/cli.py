@@ -43,6 +43,19 @@ WRONG = (
     ExtraMissingError,
 )
 
+#: Options whose names differ from those of the arguments that errors speak of.
+_OPTIONS = {
+    "n_workers": "--workers",
+    "n_points": "--points",
+    "n_samples": "--points",
+    "min_samples": "--min-points",
+    "max_samples": "--max-points",
+    "half_width": "--half-width",
+    "block_size": "--block-size",
+}
+#: Those names, but not in quotes, within a path, or as the name of a file that is complained of.
+_OPTION = re.compile(rf"(?<![\w'\"./-])({'|'.join(_OPTIONS)})(?![\w'\":./-])")
+
 EXAMPLES = """examples:
   scoopsci pi --half-width 1e-4 --seed 3
   scoopsci integrate mymodule:f --dim 3 --report run.html
@@ -103,20 +116,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if isinstance(error, TaskError):  # the rest is what an exception of the user's says
             message = message.partition("\n")[0]
         return _complain(options, message, FAILED)
-
-
-#: Options whose names differ from those of the arguments that errors speak of.
-_OPTIONS = {
-    "n_workers": "--workers",
-    "n_points": "--points",
-    "n_samples": "--points",
-    "min_samples": "--min-points",
-    "max_samples": "--max-points",
-    "half_width": "--half-width",
-    "block_size": "--block-size",
-}
-#: Those names, but not in quotes, within a path, or as the name of a file that is complained of.
-_OPTION = re.compile(rf"(?<![\w'\"./-])({'|'.join(_OPTIONS)})(?![\w'\":./-])")
 
 
 def _as_option(match: re.Match[str]) -> str:

@@ -11,10 +11,8 @@ from typing import Any
 
 __all__ = ["Terminated", "check_end", "terminable", "uninterrupted"]
 
-
 #: Who swallows what ends the process, or takes longer to clean up, is ended all the same.
 GRACE_S = 15
-
 
 #: Signals that have ended the process, which goes on to clean up.
 _came: list[int] = []

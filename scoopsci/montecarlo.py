@@ -301,18 +301,19 @@ def _carry_out(
     found = kind(**sampling.summary, **counts, **how, seed=seed, receipt=receipt)
     for note in found.notes:
         warnings.warn(note, DoubtfulEstimateWarning, stacklevel=3)
-    if sampling.shortfall:
-        raise _not_converged(found, sampling)
+    if sampling.shortfall is not None:
+        raise _not_converged(found, sampling, *sampling.shortfall)
     return found
 
 
-def _not_converged(found: Estimate, sampling: Sampling[Any]) -> NotConvergedError:
+def _not_converged(
+    found: Estimate, sampling: Sampling[Any], reason: str, remedy: str
+) -> NotConvergedError:
     assert sampling.goal is not None
     reached = f"{found.n_samples:,} samples"
     if np.ndim(found.value) == 0:
         reached += f" give {format_with_error(found.value, found.half_width)}"
     share = " of the estimate" if sampling.goal.relative else ""
-    reason, _, remedy = sampling.shortfall.partition("; ")
     return NotConvergedError(
         f"a half-width of {sampling.goal.half_width:g}{share} is not reached: "
         f"{reason}, and {reached}; {remedy}",

@@ -74,9 +74,8 @@ class Sampling(Generic[P]):
         After `run`, what the samples say; see `Estimator.summarise`.
     n_blocks : int
         And the blocks that it rests on.
-    shortfall : str
-        Why the goal was not reached, and after a semicolon what to do; empty if it was, or there
-        was none.
+    shortfall : tuple of str or None
+        Why the goal was not reached, and what to do; None if it was, or there was none.
     done : dict
         How the run was carried out.
 
@@ -94,7 +93,7 @@ class Sampling(Generic[P]):
     goal: Goal | None = None
     summary: dict[str, Any] = field(default_factory=dict)
     n_blocks: int = 0
-    shortfall: str = ""
+    shortfall: tuple[str, str] | None = None
     done: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -189,7 +188,7 @@ class _Walk(Generic[P]):
         self._confidence = sampling.confidence
         self.fold: Fold[P] = Fold(estimator.merge, self._note_first)
         self.summary: dict[str, Any] = {}
-        self.shortfall = ""
+        self.shortfall: tuple[str, str] | None = None
         self.history = _History()
         self._has_goal = sampling.goal is not None
         self._latest: dict[str, Any] = {}
@@ -225,16 +224,16 @@ class _Walk(Generic[P]):
         if excess <= 1.0:
             return True
         if math.isnan(excess) or np.isinf(self.summary["standard_error"]).any():
-            self.shortfall = "the samples have no finite mean or variance; look at what is drawn"
+            self.shortfall = "the samples have no finite mean or variance", "look at what is drawn"
         elif self._check == self._supply.n_blocks:
             self.shortfall = (
-                f"max_samples = {goal.max_samples:,} are drawn; ask for less or allow more, with "
-                "the same ledger to go on from there"
+                f"max_samples = {goal.max_samples:,} are drawn",
+                "ask for less or allow more, with the same ledger to go on from there",
             )
         elif self._is_hopeless(goal, excess):
-            self.shortfall = "it takes more samples than a run can draw; ask for less"
+            self.shortfall = "it takes more samples than a run can draw", "ask for less"
         self._plan(excess)
-        return bool(self.shortfall)
+        return self.shortfall is not None
 
     def _is_hopeless(self, goal: Goal, excess: float) -> bool:
         """Tell whether a run without an end would go on for ever, by the rate of its method.

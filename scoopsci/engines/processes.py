@@ -41,22 +41,12 @@ class _RenewedExecutor(Executor):
 
     def _start(self) -> loky.ProcessPoolExecutor:
         for n_left in reversed(range(N_STARTS)):
-            executor = None
+            executor, started = self._launch()
             try:
-                # Python would put the working folder first on the path of what loky starts, and a
-                # file named random.py there would end each process at its start.
-                with _variable("PYTHONSAFEPATH", "1"), _blocked(signal.SIGINT, signal.SIGHUP):
-                    executor = loky.ProcessPoolExecutor(
-                        max_workers=self._n_workers,
-                        initializer=prepare_worker,
-                        initargs=(os.getpid(),),
-                    )
-                    started = executor.submit(os.getpid)
                 started.result()
                 break
             except BaseException as error:
-                if executor is not None:
-                    _shut_down(executor, kill_workers=True)
+                _shut_down(executor, kill_workers=True)
                 if not isinstance(error, Exception):
                     raise
                 if n_left and isinstance(error, BrokenExecutor):  # somebody has ended a worker
@@ -66,6 +56,19 @@ class _RenewedExecutor(Executor):
                     "messages above, or use engine 'serial'"
                 ) from error
         return executor
+
+    def _launch(self) -> tuple[loky.ProcessPoolExecutor, Future[int]]:
+        # Python would put the working folder first on the path of what loky starts, and a file
+        # named random.py there would end each process at its start.
+        with _variable("PYTHONSAFEPATH", "1"), _blocked(signal.SIGINT, signal.SIGHUP):
+            executor = loky.ProcessPoolExecutor(
+                max_workers=self._n_workers, initializer=prepare_worker, initargs=(os.getpid(),)
+            )
+            try:
+                return executor, executor.submit(os.getpid)
+            except BaseException:
+                _shut_down(executor, kill_workers=True)
+                raise
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
         with self._lock:

@@ -39,10 +39,10 @@ def live_with(pid: int) -> None:
         The driver, or whoever has started this process.
     """
     try:
-        process = os.pidfd_open(pid)
+        other = os.pidfd_open(pid)
     except ProcessLookupError:
         os._exit(1)
-    threading.Thread(target=_end_with, args=(process,), daemon=True, name="end-with-driver").start()
+    threading.Thread(target=_end_with, args=(other,), daemon=True, name="end-with-another").start()
 
 
 def _end_with(process: int) -> None:
