@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from functools import cache
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -180,6 +181,13 @@ class PiEstimate(Estimate):
     n_inside: int
 
 
+@cache
+def _import_special() -> Any:
+    with uninterrupted():
+        from scipy import special
+    return special
+
+
 def student_interval(mean: Any, error: Any, n_degrees: int, confidence: float) -> dict[str, Any]:
     """Return a mean with Student's interval.
 
@@ -199,12 +207,10 @@ def student_interval(mean: Any, error: Any, n_degrees: int, confidence: float) -
         ``value``, ``standard_error``, ``half_width`` and ``interval``, as numbers or as arrays
         of shape (k,). Without degrees of freedom the half-width is infinite.
     """
-    with uninterrupted():
-        from scipy.special import stdtrit
-
     mean, error = np.asarray(mean), np.asarray(error)
     if n_degrees > 0:
-        half_width = -stdtrit(n_degrees, (1.0 - confidence) / (2.0 * mean.size)) * error
+        share = (1.0 - confidence) / (2.0 * mean.size)
+        half_width = -_import_special().stdtrit(n_degrees, share) * error
     else:
         half_width = np.full_like(mean, np.inf)
     with np.errstate(invalid="ignore"):
@@ -241,11 +247,8 @@ def wilson_interval(
         ``value``, ``standard_error``, ``half_width`` and ``interval``. The interval's centre is
         drawn towards the middle: (p + z²/2n) / (1 + z²/n).
     """
-    with uninterrupted():
-        from scipy.special import ndtri
-
     share = n_hits / n_trials
-    z = -float(ndtri((1.0 - confidence) / 2.0))
+    z = -float(_import_special().ndtri((1.0 - confidence) / 2.0))
     shrink = 1.0 + z * z / n_trials
     centre = (share + z * z / (2 * n_trials)) / shrink
     variance = share * (1.0 - share) / n_trials

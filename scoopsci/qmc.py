@@ -76,17 +76,21 @@ _lock = Lock()
 _sequences: dict[tuple[int, int], dict[int, Any]] = {}
 
 
+@cache
+def _import_sobol() -> Any:
+    with uninterrupted():
+        from scipy.stats.qmc import Sobol
+    return Sobol
+
+
 def _find_sequence(seed: int, scramble: int, dim: int) -> Any:
     """Return a sequence where it was left; those of one run are kept, of 0.4 kB a dimension."""
     if (seed, dim) not in _sequences:
         _sequences.clear()
     kept = _sequences.setdefault((seed, dim), {})
     if scramble not in kept:
-        with uninterrupted():
-            from scipy.stats.qmc import Sobol
-
         rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(scramble,)))
-        kept[scramble] = Sobol(dim, scramble=True, bits=N_BITS, rng=rng)
+        kept[scramble] = _import_sobol()(dim, scramble=True, bits=N_BITS, rng=rng)
     return kept[scramble]
 
 
@@ -98,11 +102,9 @@ def check_dim(dim: int) -> None:
     ValueError
         If there are not.
     """
-    with uninterrupted():
-        from scipy.stats.qmc import Sobol
-
-    if dim > Sobol.MAXDIM:
-        raise ValueError(f"dim must be at most {Sobol.MAXDIM} for qmc, got {dim}; use method='mc'")
+    most = _import_sobol().MAXDIM
+    if dim > most:
+        raise ValueError(f"dim must be at most {most} for qmc, got {dim}; use method='mc'")
 
 
 @cache
