@@ -54,8 +54,8 @@ N_ROUNDS = 21
 #: Pairs of uniforms that stay in the cache.
 BATCH_SIZE = 8192
 
-#: Blocks of a round of two workers, for 27 s, beside which the start of SCOOP is small.
-N_BLOCKS = 48_000
+#: What a round of two workers takes, beside which the start of SCOOP is small.
+SCOOP_ROUND_S = 27.0
 
 #: Counts those inside among the first so many points of a way.
 Count = Callable[[int], int]
@@ -73,13 +73,14 @@ def measure(*, quick: bool) -> dict[str, Any]:
         ways = {way: partial(time_way, way, n_points) for way, n_points in sizes.items()}
         ways[C] = partial(run_c, programs[lanes], sizes[C])
         rounds = interleave(ways, count_rounds(quick=quick, wanted=N_ROUNDS))
-    n_blocks = 100 if quick else N_BLOCKS
+    ns = pick(rounds, "ns_per_point")
+    n_blocks = 100 if quick else fill_round(min(taken[NUMBA] for taken in ns))
     pairs = {SCOOP: partial(run_scoop, n_blocks), BARE: partial(run_bare, n_blocks)}
     scoop_rounds = interleave(pairs, count_rounds(quick=quick))
     assert_equal(rounds, NUMBA, C)
     assert_equal(scoop_rounds, SCOOP, BARE)
 
-    ns, elapsed_s = pick(rounds, "ns_per_point"), pick(scoop_rounds, "elapsed_s")
+    elapsed_s = pick(scoop_rounds, "elapsed_s")
     rows = [
         {
             "way": way,
@@ -102,6 +103,11 @@ def measure(*, quick: bool) -> dict[str, Any]:
         "rounds": rounds,
         "scoop_rounds": scoop_rounds,
     }
+
+
+def fill_round(ns_per_point: float) -> int:
+    """Say how many blocks two workers count in a round, an even number."""
+    return 2 * round(SCOOP_ROUND_S / (ns_per_point * 1e-9 * PI_BLOCK_SIZE))
 
 
 def assert_equal(rounds: Sequence[Mapping[str, Any]], one: str, other: str) -> None:
