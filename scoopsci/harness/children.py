@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import select
 import shlex
+import shutil
 import subprocess
 import tempfile
 import time
@@ -33,6 +35,10 @@ if ! read ended; then
 fi
 kill -s KILL -- "-$1"
 """
+
+
+#: Becomes the command that follows once its standard input has a line, and ends where that ends.
+_GATE = 'read go && exec "$@" </dev/null'
 
 
 @dataclass
@@ -126,22 +132,30 @@ def _start(command: Sequence[str], output: IO[bytes]) -> Iterator[Child]:
 
 
 def _launch(command: Sequence[str], output: IO[bytes], launched: Future[Any]) -> None:
-    """Start a command in a session of its own, and a guard that ends it with us."""
+    """Start a command in a session of its own, behind a guard that ends it with us."""
     nothing = subprocess.DEVNULL
     try:
+        if shutil.which(command[0]) is None:
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), command[0])
         process = subprocess.Popen(
-            command, stdin=nothing, stdout=output, stderr=output, start_new_session=True
+            ["/bin/sh", "-c", _GATE, "gate", *command],
+            stdin=subprocess.PIPE,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
         )
+        assert process.stdin is not None
         try:
-            guard = subprocess.Popen(
-                ["/bin/sh", "-c", _GUARD, "guard", str(process.pid)],
-                stdin=subprocess.PIPE,
-                stdout=nothing,
-                stderr=nothing,
-                start_new_session=True,
-            )
+            with process.stdin as gate:
+                guard = subprocess.Popen(
+                    ["/bin/sh", "-c", _GUARD, "guard", str(process.pid)],
+                    stdin=subprocess.PIPE,
+                    stdout=nothing,
+                    stderr=nothing,
+                    start_new_session=True,
+                )
+                gate.write(b"go\n")
         except BaseException:
-            process.kill()
             process.wait()
             raise
     except BaseException as error:

@@ -74,20 +74,21 @@ def sleepers(pid: int) -> list[psutil.Process]:
     return found if len(found) >= 2 else []
 
 
-INTERRUPTED = """
-import os, signal, subprocess
+STRUCK = """
+import os, subprocess, sys
 from scoopsci.harness.children import run_children
 
-start = subprocess.Popen
+start, pids = subprocess.Popen, []
 
-def start_and_interrupt(*args, **options):
+def start_and_strike(*args, **options):
     process = start(*args, **options)
+    pids.append(process.pid)
     print(process.pid, flush=True)
-    if args[0][0] == "sleep":
-        os.kill(os.getpid(), signal.SIGINT)
+    if len(pids) == 1:
+        os.kill(os.getpid(), int(sys.argv[1]))
     return process
 
-subprocess.Popen = start_and_interrupt
+subprocess.Popen = start_and_strike
 try:
     with run_children([["sleep", "1000"]], timeout=1000):
         print("not interrupted")
@@ -96,11 +97,20 @@ except KeyboardInterrupt:
 """
 
 
+def strike_between_a_child_and_its_guard(number: signal.Signals) -> list[str]:
+    """Return what a driver has printed: the processes it started, and how it ended."""
+    command = [sys.executable, "-c", STRUCK, str(int(number))]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.stdout, done.stderr
+    return done.stdout.split()
+
+
 def test_ctrl_c_between_a_child_and_its_guard() -> None:
-    done = subprocess.run(
-        [sys.executable, "-c", INTERRUPTED], capture_output=True, text=True, timeout=60, check=False
-    )
-    *pids, last = done.stdout.split()
-    assert last == "interrupted", done.stdout + done.stderr
-    assert pids
-    assert not any(psutil.pid_exists(int(pid)) for pid in pids)
+    child, guard, last = strike_between_a_child_and_its_guard(signal.SIGINT)
+    assert last == "interrupted"
+    assert not any(psutil.pid_exists(int(pid)) for pid in (child, guard))
+
+
+def test_a_driver_killed_between_a_child_and_its_guard() -> None:
+    (child,) = strike_between_a_child_and_its_guard(signal.SIGKILL)
+    wait_for_end(int(child))
