@@ -19,6 +19,7 @@ from scoopsci.harness.rounds import Figure, interleave, paired_ratio
 
 OURS, POOL, SCOOP = "scoopsci.map", "multiprocessing.Pool.map", "SCOOP's futures.map"
 USED_SCOOP = f"{SCOOP}, after 6,000 calls"
+MAX_FAILED = 10
 SCOOP_OF_TWO = ("-m", "scoop", "-q", "-n", "2")
 
 
@@ -30,8 +31,8 @@ def measure(*, quick: bool) -> dict[str, Any]:
     ways = {
         OURS: partial(run, *SCOOP_OF_TWO, way=OURS, sizes=[100_000, n_calls, n_many]),
         POOL: partial(run, way=POOL, sizes=[n_calls]),
-        SCOOP: partial(run, *SCOOP_OF_TWO, way=SCOOP, sizes=[n_few]),
-        USED_SCOOP: partial(run, *SCOOP_OF_TWO, way=SCOOP, sizes=[1000, 5000, n_few]),
+        SCOOP: partial(run_scoop, sizes=[n_few]),
+        USED_SCOOP: partial(run_scoop, sizes=[1000, 5000, n_few]),
     }
     rounds = interleave(ways, count_rounds(quick=quick))
     at = {OURS: 1, POOL: 0, SCOOP: 0, USED_SCOOP: 2}
@@ -52,6 +53,9 @@ def measure(*, quick: bool) -> dict[str, Any]:
     return {
         "rows": rows,
         "n_many": n_many,
+        "n_failed_by_scoop": sum(
+            taken[way]["n_failed"] for taken in rounds for way in (SCOOP, USED_SCOOP)
+        ),
         **as_fields("time_per_call_many_to_100000", growth["s_per_call"]),
         **as_fields("peak_memory_many_to_100000", growth["peak_bytes"]),
         "rounds": rounds,
@@ -61,6 +65,16 @@ def measure(*, quick: bool) -> dict[str, Any]:
 def run(*launch: str, way: str, sizes: list[int]) -> dict[str, Any]:
     (found,) = run_json([*launch, Path(__file__), way, *map(str, sizes)])
     return found
+
+
+def run_scoop(sizes: list[int]) -> dict[str, Any]:
+    """Repeat a run that SCOOP fails: each 25 s, a thread writes between the parts of a message."""
+    for n_failed in range(MAX_FAILED):
+        try:
+            return {**run(*SCOOP_OF_TWO, way=SCOOP, sizes=sizes), "n_failed": n_failed}
+        except RuntimeError as error:
+            print(error)
+    raise RuntimeError(f"SCOOP failed {MAX_FAILED} times; see above")
 
 
 def as_table(results: Mapping[str, Any]) -> str:
@@ -79,6 +93,7 @@ def as_table(results: Mapping[str, Any]) -> str:
         "calls per second",
         "`scoopsci.map` to this, 95 % interval",
     ]
+    n_failed = results["n_failed_by_scoop"]
     return (
         make_table(header, rows)
         + f"\nOf {results['n_many']:,} calls, each takes "
@@ -86,6 +101,7 @@ def as_table(results: Mapping[str, Any]) -> str:
         + " times as long as of 100,000,\nand the driver needs "
         + as_cell(results, "peak_memory_many_to_100000")
         + " times the memory.\n"
+        + (f"SCOOP's own map failed {n_failed} times and was repeated.\n" if n_failed else "")
     )
 
 

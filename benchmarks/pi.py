@@ -22,7 +22,7 @@ WAYS = {
 
 
 def measure(*, quick: bool) -> dict[str, Any]:
-    n_points = 20_000_000 if quick else 40_000_000_000
+    n_points = 20_000_000 if quick else 100_000_000_000
     n_rounds = count_rounds(quick=quick)
     found = compare(
         "pi", ["processes", "scoop"], n_workers=2, n_points=n_points, seed=7, n_rounds=n_rounds

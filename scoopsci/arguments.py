@@ -68,7 +68,7 @@ def check_fraction(name: str, value: object) -> float:
     return fraction
 
 
-def check_seconds(name: str, value: object) -> float:
+def check_seconds(name: str, value: object, *, or_zero: bool = False) -> float:
     """Return a time.
 
     Parameters
@@ -77,6 +77,8 @@ def check_seconds(name: str, value: object) -> float:
         Of the argument, for the error.
     value : object
         What came.
+    or_zero : bool
+        Allow 0, too.
 
     Returns
     -------
@@ -88,7 +90,9 @@ def check_seconds(name: str, value: object) -> float:
     TypeError, ValueError
         If it is not a real number, or out of range.
     """
-    return check_positive(name, value, "number of seconds")
+    if or_zero and _check_real(name, value) == 0.0:
+        return 0.0
+    return check_positive(name, value, "number of seconds" + ", or 0" * or_zero)
 
 
 def check_positive(name: str, value: object, what: str = "number") -> float:

@@ -165,7 +165,7 @@ def _choose_options(workload: str, kind: Workload, given: Mapping[str, Any]) -> 
         options["seed"] = check_seed(given["seed"])
     if "task_seconds" in kind.options:
         wait = 0.01 if given["task_seconds"] is None else given["task_seconds"]
-        options["task_seconds"] = wait and check_seconds("task_seconds", wait)
+        options["task_seconds"] = check_seconds("task_seconds", wait, or_zero=True)
     return options
 
 

@@ -315,6 +315,6 @@ def as_samples(drawn: ArrayLike, size: int) -> NDArray[np.float64]:
     if samples.ndim not in (1, 2) or len(samples) != size or samples.size == 0:
         raise ValueError(
             f"samples must be of shape (size,) or (size, k) with size = {size}, "
-            f"got shape {samples.shape}"
+            f"got shape {samples.shape}; return as many as are asked for by size"
         )
     return samples.astype(np.float64, copy=False)

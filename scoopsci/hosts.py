@@ -22,10 +22,15 @@ from pathlib import Path
 
 from scoopsci.errors import HostfileError
 
-__all__ = ["Host", "parse_hosts", "read_hostfile", "to_plain_scoop"]
+__all__ = ["MAX_WORKERS", "Host", "check_workers", "parse_hosts", "read_hostfile", "to_plain_scoop"]
 
 _MAX_HOSTS = 10_000
-_LIMITS = {"a port": (65_535, "node1:2222"), "a number of workers": (100_000, "node1 slots=4")}
+#: Of one host: more than any has cores for.
+MAX_WORKERS = 4_096
+_LIMITS = {
+    "a port": (65_535, "node1:2222"),
+    "a number of workers": (MAX_WORKERS, "node1 slots=4"),
+}
 
 # Names reach command lines of ssh and shells: no sign that means something there, no dash first.
 _NAME = re.compile(r"\w[\w.+-]{0,252}")
@@ -63,9 +68,10 @@ class Host:
             if not (text is None or _NAME.fullmatch(text) or (what == "host" and _is_ipv6(text))):
                 rule = f"a {what} must be {_NAME_RULE}, got {text!r:.80}"
                 raise ValueError(f"{rule}; give an IP address or an ssh alias")
-        for what, value in (("a port", self.port), ("a number of workers", self.n_workers)):
-            if value is not None:
-                _to_number(value, what)
+        if self.port is not None:
+            _to_number(self.port, "a port")
+        if self.n_workers is not None:
+            check_workers(self.n_workers)
 
     def __str__(self) -> str:
         user = "" if self.user is None else f"{self.user}@"
@@ -231,6 +237,27 @@ def _expand_range(body: str) -> Iterator[str]:
             raise ValueError(f"a range must ascend, padded alike, got '{piece}'; write '[01-04,7]'")
         for number in range(int(low), int(high) + 1):
             yield str(number).zfill(len(low))
+
+
+def check_workers(n_workers: int) -> int:
+    """Return a number of workers of one host.
+
+    Parameters
+    ----------
+    n_workers : int
+        What came.
+
+    Returns
+    -------
+    int
+        The number.
+
+    Raises
+    ------
+    ValueError
+        If a host cannot have so many.
+    """
+    return _to_number(n_workers, "a number of workers")
 
 
 def _to_number(value: str | int, what: str) -> int:

@@ -169,9 +169,14 @@ def replay_block(path: str | os.PathLike[str], block: int) -> Replay:
                 f"{ledger.path} must be the ledger of a Monte Carlo run, got one of "
                 f"{ledger.identity.get('workload')}: its items are not in it; repeat the call"
             )
-        around = [blocks for blocks in ledger.find_rows() if blocks.start <= block < blocks.stop]
+        ranges = ledger.find_rows()
+        around = [blocks for blocks in ranges if blocks.start <= block < blocks.stop]
         if not around:
-            raise LedgerError(f"{ledger.path} has no block {block}; see scoopsci ledger show")
+            stop = max((blocks.stop for blocks in ranges), default=0)
+            raise LedgerError(
+                f"{ledger.path} has no block {block}, its blocks are below {stop}; see scoopsci "
+                "ledger show"
+            )
         blocks = min(around, key=lambda each: each.size)
         inputs, recorded = ledger.recall(blocks)
         numerics = {row["battery"] for row in ledger.find_numerics()}

@@ -110,7 +110,8 @@ class Sampling(Generic[P]):
         if self.half_width is not None:
             self.goal = Goal(half_width=self.half_width, **stop)
         elif stop:
-            raise ValueError(f"{', '.join(stop)} must come with half_width, got {stop}")
+            got = ", ".join(f"{name}={value!r}" for name, value in stop.items())
+            raise ValueError(f"{', '.join(stop)} must come with half_width, got {got}")
         else:
             self.n_samples = check_count("n_samples", self.n_samples)
         self.block_size = check_count("block_size", self.block_size)

@@ -8,6 +8,7 @@ import json
 import os
 import sys
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -91,7 +92,7 @@ def as_positive(text: str) -> float:
 
 def as_seconds(text: str) -> float:
     """Return a time."""
-    return float(_checked(lambda value: value and check_seconds("the time", value), float, text))
+    return float(_checked(partial(check_seconds, "the time", or_zero=True), float, text))
 
 
 def as_seed(text: str) -> int:

@@ -19,6 +19,7 @@ import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
+from types import TracebackType
 from typing import Any, TypeAlias
 
 import cloudpickle
@@ -57,6 +58,9 @@ MODULE_REMEDY = (
 #: Smaller arrays stay within the pickle: a frame of their own would cost more than the copy.
 OUT_OF_BAND_BYTES = 1 << 16
 
+#: Where our own code lies.
+_PACKAGE = os.path.join(os.path.dirname(os.path.dirname(__file__)), "")
+
 _in_task: ContextVar[bool] = ContextVar("in_task", default=False)
 _PROCESS = secrets.token_hex(8)
 
@@ -94,7 +98,7 @@ class Failure:
     @classmethod
     def of(cls, error: BaseException, stage: str = "running") -> Failure:
         """Describe an exception, on the worker that it was raised on."""
-        words = "".join(traceback.format_exception(error))
+        words = "".join(traceback.format_exception(type(error), error, _find_users_part(error)))
         host, pid = socket.gethostname(), os.getpid()
         return cls(stage, _summarise(error), words, _dump_error(error), host, pid)
 
@@ -118,6 +122,14 @@ class Failure:
         if isinstance(cause, ModuleNotFoundError):
             error.add_note(MODULE_REMEDY)
         return error
+
+
+def _find_users_part(error: BaseException) -> TracebackType | None:
+    """Return the traceback from where it leaves our own code, all of it where it never does."""
+    found = error.__traceback__
+    while found is not None and found.tb_frame.f_code.co_filename.startswith(_PACKAGE):
+        found = found.tb_next
+    return found or error.__traceback__
 
 
 def _dump_error(error: BaseException) -> bytes:

@@ -16,7 +16,7 @@ from scoopsci.engines.base import Engine, TaskFuture
 from scoopsci.engines.payload import pack, unpack
 from scoopsci.engines.threads import VARIABLES
 from scoopsci.errors import EngineError, TaskError
-from scoopsci.hosts import Host, read_hostfile
+from scoopsci.hosts import MAX_WORKERS, Host, read_hostfile
 from scoopsci.markup import as_table
 from scoopsci.pool.broadcast import Broadcast
 from scoopsci.pool.config import make_config
@@ -307,11 +307,6 @@ def _spread(n_workers: int | None, hosts: list[Host] | None) -> list[Host]:
     if n_workers is None:
         return hosts
     counts = _deal(n_workers, [host.n_workers for host in hosts])
-    if sum(counts) < n_workers:
-        raise ValueError(
-            f"n_workers must be at most {sum(counts)}, which is what the hostfile allows, got "
-            f"{n_workers}; raise its counts"
-        )
     return [
         Host(host.name, host.user, host.port, n) for host, n in zip(hosts, counts, strict=True) if n
     ]
@@ -322,7 +317,10 @@ def _deal(n_workers: int, limits: Sequence[int | None]) -> list[int]:
     counts = [0] * len(limits)
     while (before := sum(counts)) < n_workers:
         for i, limit in enumerate(limits):
-            counts[i] += sum(counts) < n_workers and counts[i] < (limit or n_workers)
+            counts[i] += sum(counts) < n_workers and counts[i] < (limit or MAX_WORKERS)
         if sum(counts) == before:
-            break
+            raise ValueError(
+                f"n_workers must be at most {before}, which is what the hosts may have, got "
+                f"{n_workers}; name more hosts, or raise the counts of the hostfile"
+            )
     return counts

@@ -14,6 +14,7 @@ from typing import Any
 import loky
 
 from scoopsci.errors import EngineError
+from scoopsci.hosts import check_workers
 from scoopsci.pool.lifetime import prepare_worker
 
 __all__ = ["open_processes"]
@@ -140,7 +141,7 @@ def open_processes(
     Raises
     ------
     ValueError
-        If a hostfile is given.
+        If a hostfile is given, or more workers than a machine can have.
     EngineError
         If the workers do not start.
     """
@@ -148,7 +149,7 @@ def open_processes(
         raise ValueError(
             f"engine 'processes' uses this machine alone, got hostfile={os.fspath(hostfile)!r}"
         )
-    n_workers = n_workers or loky.cpu_count()
+    n_workers = check_workers(n_workers or loky.cpu_count())
     try:
         executor = _RenewedExecutor(n_workers)
     except OSError as error:

@@ -170,8 +170,7 @@ def compare_methods(
         See `map`.
     """
     check_count("n_tasks", n_tasks)
-    if task_s != 0:
-        check_seconds("task_s", task_s)
+    check_seconds("task_s", task_s, or_zero=True)
     refuse_ledger(run)
     fn, tasks = partial(sum_list, task_s), range(n_tasks)
     # Before our driver is there: the origin of SCOOP's pool runs tasks until then.

@@ -121,7 +121,7 @@ def _to_count(text: str, name: str) -> int:
     try:
         return check_count(name, int(text))
     except ValueError:
-        message = f"must be a number of workers, got {text!r:.80}; give it by -n"
+        message = f"must be a number of workers, at least 1, got {text!r:.80}; give it by -n"
         raise HostfileError(message, path=name) from None
 
 

@@ -81,7 +81,9 @@ def _workers(text: str) -> int:
     try:
         return check_count("N", int(text))
     except ValueError:
-        raise argparse.ArgumentTypeError(f"must be a number of workers, got {text!r}") from None
+        raise argparse.ArgumentTypeError(
+            f"must be a number of workers, at least 1, got {text!r}"
+        ) from None
 
 
 def _run(options: argparse.Namespace) -> int:
@@ -101,6 +103,8 @@ def _run(options: argparse.Namespace) -> int:
     for path in (*script, *(options.data or ())):
         if not os.path.exists(path):
             raise ValueError(f"{path} must name what exists, seen from {os.getcwd()}")
+    if os.path.isdir(options.script):
+        raise ValueError(f"{options.script} must be a program, got a folder; name its file")
     if options.hosts == []:
         raise ValueError("--hosts names no host; name one, or leave it out")
     return run_program(

@@ -321,6 +321,9 @@ def test_resize_of_an_idle_pool() -> None:
             assert bits(scoopsci.map(invert, range(40), engine=pool)) == expected
         with pytest.raises(ValueError, match="at least 1"):
             pool.resize(0)
+        with pytest.raises(ValueError, match=r"at most 4096, .* got 5000; name more hosts"):
+            pool.resize(5000)
+        assert pool.n_workers == 2
 
 
 def test_resize_of_a_busy_pool(tmp_path: Path) -> None:

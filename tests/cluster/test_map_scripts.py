@@ -91,7 +91,7 @@ class TestCommand:
     @pytest.mark.parametrize(
         ("arguments", "told"),
         [
-            (("--task-seconds", "-1"), "positive number of seconds, got -1.0"),
+            (("--task-seconds", "-1"), "positive number of seconds, or 0, got -1.0"),
             (("--tasks", "0"), "at least 1, got 0"),
             (("--workers", "7"), "the SCOOP pool has 2 workers, got --workers=7"),
         ],

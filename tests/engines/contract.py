@@ -367,7 +367,8 @@ class EngineContract(MapContract):
         assert "Misfit" in str(error)
         assert str(error.host) in str(error)
         assert str(error.pid) in str(error)
-        assert "raise_error" in error.remote_traceback
+        first_frame = error.remote_traceback.splitlines()[1]
+        assert first_frame.endswith("in raise_error")
         again = pickle.loads(cloudpickle.dumps(error))
         assert (str(again), again.host, again.pid) == (str(error), error.host, error.pid)
         assert isinstance(again.__cause__, Misfit)

@@ -48,6 +48,13 @@ class TestProcesses(WorkersContract):
 
 
 class TestStart:
+    def test_no_more_workers_than_a_machine_can_have(self) -> None:
+        with (
+            pytest.raises(ValueError, match=r"workers must be .* from 1 to 4096, got 100000"),
+            open_engine("processes", n_workers=100_000),
+        ):
+            pass
+
     @pytest.mark.parametrize("n_deaths", [2, 3])
     def test_workers_that_end_while_they_start_are_started_again(
         self, n_deaths: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

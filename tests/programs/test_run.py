@@ -471,7 +471,8 @@ def test_script_that_cannot_be_loaded(tmp_path: Path, text: str, words: str) -> 
     [
         ([], "required: SCRIPT"),
         (["nowhere.py"], "nowhere.py"),
-        (["-n", "0", "every_call.py"], "must be a number of workers, got '0'"),
+        (["."], "must be a program, got a folder; name its file"),
+        (["-n", "0", "every_call.py"], "must be a number of workers, at least 1, got '0'"),
         (["-b", "2", "every_call.py"], "-b must be 1, got 2"),
         (["--rsh", "every_call.py"], "there is no --rsh: "),
         (["--external-hostname", "me", "every_call.py"], "there is no --external-hostname: "),

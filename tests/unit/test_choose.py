@@ -131,7 +131,7 @@ def test_names_and_no_names() -> None:
         ({"PBS_ENVIRONMENT": "PBS_BATCH", "PBS_NODEFILE": "/nowhere"}, "/nowhere: cannot be read"),
         ({"PBS_ENVIRONMENT": "PBS_BATCH", "PBS_NODEFILE": os.devnull}, "names no host"),
         ({"PE_HOSTFILE": os.devnull}, "names no host"),
-        ({"NSLOTS": "many"}, "NSLOTS: must be a number of workers, got 'many'"),
+        ({"NSLOTS": "many"}, "NSLOTS: must be a number of workers, at least 1, got 'many'"),
         ({"PBS_NP": "0"}, "PBS_NP: must be a number of workers"),
     ],
 )

@@ -378,9 +378,9 @@ class TestMapReduce:
     @pytest.mark.parametrize(
         ("arguments", "told"),
         [
-            (["--task-seconds", "-1"], "positive number of seconds, got -1.0"),
-            (["--task-seconds", "nan"], "positive number of seconds, got nan"),
-            (["--task-seconds", "inf"], "positive number of seconds, got inf"),
+            (["--task-seconds", "-1"], "positive number of seconds, or 0, got -1.0"),
+            (["--task-seconds", "nan"], "positive number of seconds, or 0, got nan"),
+            (["--task-seconds", "inf"], "positive number of seconds, or 0, got inf"),
             (["--task-seconds", "soon"], "must be a number, got 'soon'"),
             (["--tasks", "0"], "at least 1, got 0"),
             (["--tasks", "-5"], "at least 1, got -5"),

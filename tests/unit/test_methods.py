@@ -115,7 +115,7 @@ def test_the_table() -> None:
     [
         ({"n_tasks": 0}, ValueError, "n_tasks must be at least 1, got 0"),
         ({"n_tasks": 2.0}, TypeError, "n_tasks must be an integer, got 2.0"),
-        ({"task_s": -1}, ValueError, "task_s must be a positive number of seconds, got -1"),
+        ({"task_s": -1}, ValueError, "task_s must be a positive number of seconds, or 0, got -1"),
         ({"task_s": float("nan")}, ValueError, "task_s must be a positive number of seconds"),
         ({"task_s": "1"}, TypeError, "task_s must be a real number, got '1'"),
         ({"task_s": None}, TypeError, "task_s must be a real number, got None"),

@@ -37,7 +37,7 @@ def test_workers_are_dealt_out_to_hosts(
 
 
 def test_more_workers_than_the_hostfile_allows() -> None:
-    with pytest.raises(ValueError, match=r"must be at most 6, .* got 7; raise its counts"):
+    with pytest.raises(ValueError, match=r"must be at most 6, .* got 7; name more hosts"):
         _spread(7, HOSTS[:2])
 
 
@@ -48,6 +48,7 @@ def test_without_a_hostfile_this_machine() -> None:
 
 WRONG: list[tuple[dict[str, Any], type[Exception], str]] = [
     ({"n_workers": 0}, ValueError, "n_workers must be at least 1, got 0"),
+    ({"n_workers": 5000}, ValueError, "a number of workers must be .* 1 to 4096, got 5000"),
     ({"n_workers": 1.5}, TypeError, "n_workers must be an integer, got 1.5"),
     ({"worker_memory": -1}, ValueError, "worker_memory must be at least 1, got -1"),
     ({"poison_after": 0}, ValueError, "poison_after must be at least 1, got 0"),

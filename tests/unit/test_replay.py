@@ -101,7 +101,7 @@ class TestReplay:
 
     def test_an_unknown_block(self, path: Path) -> None:
         run_pi(engine="serial", ledger=path)
-        with pytest.raises(LedgerError, match=r"has no block 101; see scoopsci ledger show"):
+        with pytest.raises(LedgerError, match=r"no block 101, its blocks are below 101; see"):
             replay_block(path, 101)
 
     def test_a_map_has_no_items_to_replay(self, path: Path) -> None:
