@@ -16,6 +16,7 @@ from typing import Any
 
 from benchmarks.form import as_cell, as_fields, count_rounds, make_table, run_json
 from scoopsci.harness.rounds import Figure, interleave, paired_ratio
+from scoopsci.wording import plural
 
 OURS, POOL, SCOOP = "scoopsci.map", "multiprocessing.Pool.map", "SCOOP's futures.map"
 USED_SCOOP = f"{SCOOP}, after 6,000 calls"
@@ -101,7 +102,7 @@ def as_table(results: Mapping[str, Any]) -> str:
         + " times as long as of 100,000,\nand the driver needs "
         + as_cell(results, "peak_memory_many_to_100000")
         + " times the memory.\n"
-        + (f"SCOOP's own map failed {n_failed} times and was repeated.\n" if n_failed else "")
+        + (f"SCOOP's own map failed in {plural(n_failed, 'run')}, repeated.\n" if n_failed else "")
     )
 
 
