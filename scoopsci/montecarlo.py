@@ -253,8 +253,8 @@ def pi(
 
     Notes
     -----
-    Wilson's score interval [1]_ covers also where all points or none are inside. About 0.1 to 0.3 ns a
-    point on one core with numba, 5 ns without; see `scoopsci.kernels.count_inside`.
+    Wilson's score interval [1]_ covers also where all points or none are inside. A point takes 0.1
+    to 0.3 ns on one core with numba, 5 ns without; see `scoopsci.kernels.count_inside`.
 
     References
     ----------
