@@ -32,12 +32,13 @@ def test_this_machine_is_ready(hostfile: Path, capsys: pytest.CaptureFixture[str
     assert all(check["ok"] and check["found"] and not check["remedy"] for check in host["checks"])
 
 
-def test_more_workers_than_fit(hostfile: Path) -> None:
-    hostfile.write_text("localhost 100000\n")
+def test_more_workers_than_fit(hostfile: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("scoopsci.doctor.WORKER_BYTES", 1 << 50)
+    hostfile.write_text("localhost 3\n")
     (diagnosis,) = examine_hosts(hostfile)
     (wrong,) = [check for check in diagnosis.checks if not check.ok]
     assert wrong.name == "memory"
-    assert "fewer than 100000 workers" in wrong.remedy
+    assert "fewer than 3 workers" in wrong.remedy
 
 
 def test_what_is_wrong_has_a_line_and_its_remedy_another(
