@@ -551,7 +551,7 @@ def find_workers(process: subprocess.Popen[str]) -> list[psutil.Process]:
 
 @pytest.mark.parametrize(
     ("n_generations", "every_s"),
-    [("8", 1.0), pytest.param("50", 5.0, marks=pytest.mark.slow)],
+    [("16", 1.0), pytest.param("50", 5.0, marks=pytest.mark.slow)],
 )
 def test_genetic_algorithm_with_workers_killed(n_generations: str, every_s: float) -> None:
     command = [*RUN, "-n", "2", "genetic.py", n_generations]
