@@ -543,7 +543,10 @@ def find_workers(process: subprocess.Popen[str]) -> list[psutil.Process]:
     """Return the workers of a run: forks of its agents."""
 
     def is_agent(found: psutil.Process | None) -> bool:
-        return found is not None and "scoopsci.pool.agent" in found.cmdline()
+        try:
+            return found is not None and "scoopsci.pool.agent" in found.cmdline()
+        except psutil.NoSuchProcess:  # killed, and perhaps not yet reaped
+            return False
 
     found = psutil.Process(process.pid).children(recursive=True)
     return [child for child in found if is_agent(child) and is_agent(child.parent())]
