@@ -57,9 +57,11 @@ class PoolBroker(Broker):  # type: ignore[misc]
         ``folder``, ``driver``, ``hosts``, ``host_timeout_s``, ``start_timeout_s``,
         ``workers_timeout_s``, ``mixed``, ``initializes`` and, for the agents, ``variables`` and
         ``agent``.
+    driver_pidfd : int
+        Tells when the driver ends.
     """
 
-    def __init__(self, config: dict[str, Any]) -> None:
+    def __init__(self, config: dict[str, Any], driver_pidfd: int) -> None:
         self._config = config
         self._folder = Path(config["folder"])
         self._socket_path = str(self._folder / "broker")
@@ -74,7 +76,7 @@ class PoolBroker(Broker):  # type: ignore[misc]
         self._poller = zmq.Poller()
         self._poller.register(self.task_socket, zmq.POLLIN)
         # A child that the driver has forked may hold the pipe open for longer than it lives.
-        self._driver_pidfd = os.pidfd_open(config["driver_pid"])
+        self._driver_pidfd = driver_pidfd
         for source in (0, self._driver_pidfd):
             self._poller.register(source, zmq.POLLIN)
         self._supervisor = Supervisor(self, config, self._socket_path, self._poller)
@@ -109,7 +111,6 @@ class PoolBroker(Broker):  # type: ignore[misc]
         finally:
             self._supervisor.part()
             self.context.destroy(linger=0)
-            shutil.rmtree(self._folder, ignore_errors=True)
 
     def _turn(self) -> bool:
         ready = dict(self._poller.poll(int(1000 * TICK_S)))
@@ -388,10 +389,18 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    config = json.loads(sys.stdin.buffer.readline())
+    line = sys.stdin.buffer.readline()
+    if not line:
+        return
+    config = json.loads(line)
     try:
-        PoolBroker(config).run()
-    finally:  # the driver may have gone before there was a broker
+        driver_pidfd = os.pidfd_open(config["driver_pid"])
+    except ProcessLookupError:  # it has gone already
+        return
+    os.mkdir(config["folder"], 0o700)
+    try:
+        PoolBroker(config, driver_pidfd).run()
+    finally:
         shutil.rmtree(config["folder"], ignore_errors=True)
 
 

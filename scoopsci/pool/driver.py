@@ -114,7 +114,7 @@ class PoolDriver(Executor):
     ) -> None:
         self.hosts: list[dict[str, Any]] = []
         self.name = secrets.token_hex(16).encode()
-        self._folder = _make_folder()
+        self._folder = _name_folder()
         for number, host in enumerate(config["hosts"]):
             host["place"]["own_control"] = f"{self._folder}/ssh{number}"
         self._waiting: dict[bytes, _Call] = {}
@@ -499,10 +499,10 @@ def _cancel(future: PoolFuture) -> None:
     future.set_running_or_notify_cancel()
 
 
-def _make_folder() -> str:
-    for parent in (None, "/tmp"):
-        folder = tempfile.mkdtemp(prefix="scoopsci-", dir=parent)
+def _name_folder() -> str:
+    """Name the folder that the broker makes: a driver that is killed before leaves none behind."""
+    for parent in (tempfile.gettempdir(), "/tmp"):
+        folder = os.path.abspath(f"{parent}/scoopsci-{secrets.token_urlsafe(8)}")
         if len(os.fsencode(folder)) <= LONGEST_FOLDER and PLAIN_FOLDER.fullmatch(folder):
             break
-        os.rmdir(folder)
     return folder

@@ -226,6 +226,30 @@ def test_a_driver_that_is_killed_while_the_pool_starts(place: Path) -> None:
         wait_until(lambda: nothing_is_left(place), "the folder is removed")
 
 
+DIES_AT_THE_BROKER = """
+import os, signal, subprocess, sys
+import scoopsci
+
+start = subprocess.Popen
+
+def start_and_die(*args, **options):
+    if sys.argv[1] == "after":
+        start(*args, **options)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+subprocess.Popen = start_and_die
+scoopsci.Pool(1)
+"""
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_a_driver_that_is_killed_where_it_starts_the_broker(when: str, place: Path) -> None:
+    command = [sys.executable, "-c", DIES_AT_THE_BROKER, when]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=GENEROUS_S, check=False)
+    assert (done.returncode, done.stderr) == (-signal.SIGKILL, "")
+    assert nothing_is_left(place)
+
+
 def test_a_child_of_the_driver_outlives_it(place: Path) -> None:
     with running(WITH_CHILD) as driver:
         child = psutil.Process(int(read_line(driver)))
