@@ -187,8 +187,10 @@ class Chunk:
         whose death it was: only these count against the block.
     is_suspect : bool
         Whether it must run alone.
+    n_missing : int
+        How often it met a worker that lacked what the tasks share.
     needs_whole : bool
-        Whether a worker asked for what the tasks share.
+        Whether that goes along with it for this reason.
     shared_bytes : int
         Size of what the tasks share, if it was sent along.
     """
@@ -199,6 +201,7 @@ class Chunk:
     n_losses: int = 0
     n_deaths: int = 0
     is_suspect: bool = False
+    n_missing: int = 0
     needs_whole: bool = False
     shared_bytes: int = 0
 

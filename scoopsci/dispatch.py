@@ -387,7 +387,10 @@ class Dispatch(Generic[P]):
             error.__cause__ = error.__cause__.args[0]
             raise error
         if isinstance(error.__cause__, SharedMissingError):
-            chunk.needs_whole = True
+            # What goes along with another task may reach the worker before this one is back.
+            waiting = (*self._in_flight.values(), *self._again)
+            chunk.needs_whole = chunk.n_missing > 0 or not any(c.needs_whole for c in waiting)
+            chunk.n_missing += 1
             self._again.append(chunk)
         elif len(chunk) > 1:  # find the block that cannot be pickled, or that raised SystemExit
             self._again.extend(chunk.split(LOST_PARTS))

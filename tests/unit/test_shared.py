@@ -25,6 +25,7 @@ from scoopsci.engines import shared
 from scoopsci.engines.payload import count_bytes, dump
 from scoopsci.engines.shared import N_KEPT, SMALL_BYTES, Shared, SharedMissingError
 from scoopsci.runs import Run
+from tests.calls import meet
 
 # As functions of a notebook or a script do, those of this file travel by value.
 cloudpickle.register_pickle_by_value(sys.modules[__name__])
@@ -252,16 +253,24 @@ ENGINES: dict[str, tuple[Callable[[], Any], dict[str, Any], int]] = {
 
 class TestRuns:
     @pytest.mark.parametrize("name", ENGINES)
-    def test_a_function_of_100_mb_is_sent_to_each_worker_once(self, name: str, notes: Path) -> None:
+    def test_a_function_of_100_mb_is_sent_to_each_worker_once(
+        self, name: str, notes: Path, tmp_path_factory: pytest.TempPathFactory
+    ) -> None:
         open_one, options, n_workers = ENGINES[name]
-        size = 100 * MEGABYTE
+        size, present = 100 * MEGABYTE, tmp_path_factory.mktemp("present")
+        large = Large(notes, size)
+
+        def visit(value: int) -> int:
+            meet(present, n_workers)
+            return large(value)
+
         with open_one() as engine:
-            found, done = run(Large(notes, size), range(60), engine=engine, **options)
+            found, done = run(visit, range(60), engine=engine, **options)
         assert found == [2 * value for value in range(60)]
         told = read_notes(notes)
         assert told["pickled"] == {os.getpid(): 1}
         assert set(told["unpickled"].values()) == {1}, "each process has unpickled it once"
-        assert set(told["unpickled"]) >= {worker["pid"] for worker in done["workers"]}
+        assert set(told["unpickled"]) == {worker["pid"] for worker in done["workers"]}
         in_caller = name in ("serial", "threads")
         assert set(told["unpickled"]) == {os.getpid()} or not in_caller
         # Sixty tasks; one may reach a worker before the function has, and is sent again with it.
@@ -320,6 +329,14 @@ class TestRuns:
         assert read_notes(notes)["pickled"].total() == 1
         assert read_notes(notes)["unpickled"].total() == 30
 
+    def test_a_late_worker_is_sent_it_once(self, notes: Path) -> None:
+        """Though several tasks have met it without."""
+        with OneLate() as engine:
+            found, done = run(Large(notes, MEGABYTE), range(30), engine=engine, n_workers=2)
+        assert found == [2 * value for value in range(30)]
+        assert 3 * MEGABYTE <= done["sent_bytes"] < 4 * MEGABYTE
+        assert set(read_notes(notes)["unpickled"].values()) == {1}
+
     def test_new_workers_are_sent_it_in_place_of_dead_ones(
         self, notes: Path, tmp_path: Path
     ) -> None:
@@ -346,6 +363,23 @@ class Forgetful(Executor):
         future.set_result(fn(*args, **kwargs))
         shared._kept.clear()
         return future
+
+
+class OneLate(Executor):
+    """Two workers: one takes the first two tasks, which carry the function, the other the rest."""
+
+    def __init__(self) -> None:
+        context = multiprocessing.get_context("spawn")
+        self.workers = [ProcessPoolExecutor(1, context) for _ in range(2)]
+        self.n_tasks = 0
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        self.n_tasks += 1
+        return self.workers[self.n_tasks > 2].submit(fn, *args, **kwargs)
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        for worker in self.workers:
+            worker.shutdown(wait, cancel_futures=cancel_futures)
 
 
 class TestNested:
