@@ -290,10 +290,12 @@ def test_a_wheel_that_is_missing(lan: Lan, wheels: Path, tmp_path: Path) -> None
 @pytest.mark.parametrize(
     "number", [signal.SIGKILL, pytest.param(signal.SIGINT, marks=pytest.mark.slow)]
 )
-def test_a_driver_that_ends_in_the_middle(lan: Lan, wheels: Path, number: signal.Signals) -> None:
+def test_a_driver_that_ends_in_the_middle(
+    lan: Lan, wheels: Path, tmp_path: Path, number: signal.Signals
+) -> None:
     with bare_hosts(lan, one=bare()) as ssh:
         words = command(lan, ["one 1"], ssh, "--install", "--wheels", wheels)
-        with lan.popen(words) as driver:
+        with lan.popen(words, env={"TMPDIR": str(tmp_path)}) as driver:
             assert becomes(lambda: processes_on(lan, "node1", "--no-index"))
             driver.send_signal(number)
             _, said = driver.communicate(timeout=30)
