@@ -24,13 +24,13 @@ from typing import Any
 import zmq
 
 from scoopsci.errors import EngineError, WorkerLostError
+from scoopsci.pool.heirs import STATUS_REQUEST, TASK, Heirs
 from scoopsci.pool.links import Links
 from scoopsci.pool.task import Task
 
 __all__ = ["ScoopDriver"]
 
-#: SCOOP's messages.
-TASK, STATUS_REQUEST = b"T", b"SR"
+#: SCOOP's answers to the question where a task is.
 HERE, NOWHERE = b"H", b"N"
 
 TICK_S = 1.0
@@ -185,6 +185,7 @@ class ScoopDriver(Executor):
             self._poller.register(connection, zmq.POLLIN)
         self._poller.register(self._wake_read, zmq.POLLIN)
         self._links = Links(context, self._poller)
+        self._heirs = Heirs(context, self._poller, self._address)
         self._next_tick_s = 0.0
 
     def _turn(self) -> None:
@@ -200,9 +201,12 @@ class ScoopDriver(Executor):
         while self._astray:
             self._lose(self._astray.popleft(), "the origin, which runs no tasks,", None)
         for name in self._links.take_broken():
+            self._heirs.add(name)
             worker = self._workers.pop(name)
             for number in list(worker.calls):
                 self._lose(number, f"worker {worker.pid} on host {worker.host} ended", worker.host)
+        for identity, message in self._heirs.take_tasks():
+            self._send_on(identity, message)
         if time.monotonic() >= self._next_tick_s:
             self._next_tick_s = time.monotonic() + TICK_S
             self._tick()
@@ -218,6 +222,16 @@ class ScoopDriver(Executor):
             self._sent[call.number] = call
             self._tasks.send_multipart([TASK, self._id(call.number), call.message], copy=False)
             call.message = b""
+
+    def _send_on(self, identity: tuple[bytes, int], message: bytes) -> None:
+        """Give the broker once more what it had given to a dead worker."""
+        submitter, number = identity
+        if submitter == self._name:
+            if number not in self._sent:
+                return
+            self._sent[number].missed_s = None
+        packed = pickle.dumps(identity, pickle.HIGHEST_PROTOCOL)
+        self._tasks.send_multipart([TASK, packed, message], copy=False)
 
     def _id(self, number: int) -> bytes:
         return pickle.dumps((self._name, number), pickle.HIGHEST_PROTOCOL)
@@ -302,6 +316,7 @@ class ScoopDriver(Executor):
                     "workers' messages above, and whether each host has scoopsci installed"
                 )
             )
+        self._heirs.try_again()
         self._keep_own_worker()
 
     def _keep_own_worker(self) -> None:
