@@ -67,8 +67,8 @@ class Heirs:
                 heir.socket = self._connect(name)
                 heir.n_tries += 1
 
-    def take_tasks(self) -> Iterator[tuple[Any, bytes]]:
-        """Yield the tasks that were given to the dead: identity and message of each."""
+    def take_tasks(self) -> Iterator[tuple[Any, list[bytes]]]:
+        """Yield the tasks that were given to the dead: identity, and frames that send it anew."""
         for heir in self._heirs.values():
             with suppress(zmq.Again):
                 while True:
@@ -81,7 +81,7 @@ class Heirs:
                             continue
                         packed = pickle.dumps(identity, pickle.HIGHEST_PROTOCOL)
                         heir.socket.send_multipart([STATUS_DONE, packed])
-                        yield identity, frames[1]
+                        yield identity, [TASK, packed, frames[1]]
 
     def _connect(self, name: bytes) -> zmq.Socket[bytes]:
         socket = self._context.socket(zmq.DEALER)

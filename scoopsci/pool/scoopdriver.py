@@ -205,8 +205,8 @@ class ScoopDriver(Executor):
             worker = self._workers.pop(name)
             for number in list(worker.calls):
                 self._lose(number, f"worker {worker.pid} on host {worker.host} ended", worker.host)
-        for identity, message in self._heirs.take_tasks():
-            self._send_on(identity, message)
+        for identity, frames in self._heirs.take_tasks():
+            self._send_on(identity, frames)
         if time.monotonic() >= self._next_tick_s:
             self._next_tick_s = time.monotonic() + TICK_S
             self._tick()
@@ -223,15 +223,14 @@ class ScoopDriver(Executor):
             self._tasks.send_multipart([TASK, self._id(call.number), call.message], copy=False)
             call.message = b""
 
-    def _send_on(self, identity: tuple[bytes, int], message: bytes) -> None:
+    def _send_on(self, identity: tuple[bytes, int], frames: list[bytes]) -> None:
         """Give the broker once more what it had given to a dead worker."""
         submitter, number = identity
         if submitter == self._name:
             if number not in self._sent:
                 return
             self._sent[number].missed_s = None
-        packed = pickle.dumps(identity, pickle.HIGHEST_PROTOCOL)
-        self._tasks.send_multipart([TASK, packed, message], copy=False)
+        self._tasks.send_multipart(frames, copy=False)
 
     def _id(self, number: int) -> bytes:
         return pickle.dumps((self._name, number), pickle.HIGHEST_PROTOCOL)
