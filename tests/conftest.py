@@ -21,6 +21,7 @@ import zmq
 
 from scoopsci import open_engine
 from scoopsci.engines import scoop
+from scoopsci.harness.comparison import Comparison
 from tests.lan import Lan, missing_parts
 
 REPOSITORY = Path(__file__).parent.parent
@@ -222,6 +223,14 @@ def end_in_mid_run(
         driver.kill()
         driver.wait()
     wait_for_ends(found)
+
+
+def begin_of_advice(found: Comparison) -> str:
+    """Return how the advice must begin, whatever this machine took for it."""
+    fastest = max(found.rows[1:], key=lambda row: row.speedup)
+    if fastest.speedup_interval[0] > 1.0:
+        return f"use {fastest.engine}: "
+    return f"run it serially: {fastest.engine} is "
 
 
 def _members(session: int) -> list[psutil.Process]:

@@ -19,7 +19,7 @@ from scoopsci.compare import compare
 from scoopsci.errors import EngineError, EngineTimeoutError, HostfileError
 from scoopsci.harness.workloads import digest
 from scoopsci.reporting import Progress
-from tests.conftest import end_in_mid_run
+from tests.conftest import begin_of_advice, end_in_mid_run
 
 
 @pytest.fixture(autouse=True)
@@ -66,6 +66,7 @@ def test_pi_on_both_engines() -> None:
     assert found.n_bare == 2
     plain = json.loads(json.dumps(found.as_dict(), allow_nan=False))
     assert plain["advice"] == found.advice
+    assert found.advice.startswith(begin_of_advice(found))
     assert plain["versions"]["scoop"] == "0.7.2.0"
     assert len(plain["rounds"]) == plain["n_rounds"] == 2
 
@@ -101,16 +102,16 @@ def test_more_workers_than_work() -> None:
     assert (found.n_bare, found.rows[1].equal) == (1, True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
-    ("task_seconds", "n_tasks", "advice"),
-    [
-        (1e-6, 500, "run it serially: "),
-        pytest.param(0.01, 900, "use processes: ", marks=pytest.mark.slow),
-    ],
+    ("task_seconds", "n_tasks", "n_rounds", "advice"),
+    [(1e-6, 500, 6, "run it serially: "), (0.01, 900, 1, "use processes: ")],
 )
-def test_length_of_a_task_decides(task_seconds: float, n_tasks: int, advice: str) -> None:
+def test_length_of_a_task_decides(
+    task_seconds: float, n_tasks: int, n_rounds: int, advice: str
+) -> None:
     found = compare(
-        "mapreduce", n_tasks=n_tasks, task_seconds=task_seconds, n_workers=2, n_rounds=1
+        "mapreduce", n_tasks=n_tasks, task_seconds=task_seconds, n_workers=2, n_rounds=n_rounds
     )
     assert found.advice.startswith(advice)
     length_s = found.rows[1].break_even_task_s
