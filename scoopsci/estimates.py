@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 from functools import cache
+from statistics import NormalDist
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -248,7 +249,7 @@ def wilson_interval(
         drawn towards the middle: (p + z²/2n) / (1 + z²/n).
     """
     share = n_hits / n_trials
-    z = -float(_import_special().ndtri((1.0 - confidence) / 2.0))
+    z = -NormalDist().inv_cdf((1.0 - confidence) / 2.0)
     shrink = 1.0 + z * z / n_trials
     centre = (share + z * z / (2 * n_trials)) / shrink
     variance = share * (1.0 - share) / n_trials
