@@ -22,7 +22,8 @@ import scoopsci
 #: Where workers cannot import this file, its functions travel by value.
 cloudpickle.register_pickle_by_value(sys.modules[__name__])
 
-N_ITEMS = 1_000_000
+N_ITEMS = 200_000
+N_MORE = 1_000_000
 N_FEWER = 10_000
 CHUNK_TARGETS_S = (0.001, 0.1, 1.0)
 
@@ -104,9 +105,9 @@ def find_serial_bits(n_items: int = N_ITEMS) -> dict[str, str]:
     return find_bits(n_items, engine="serial")
 
 
-def main(report: Path) -> None:
+def main(report: Path, n_items: int) -> None:
     receipts: list[dict[str, Any]] = []
-    found = [find_bits(chunk_target_s=target_s) for target_s in CHUNK_TARGETS_S]
+    found = [find_bits(n_items, chunk_target_s=target_s) for target_s in CHUNK_TARGETS_S]
     scoopsci.map_reduce(
         float, operator.add, range(200_000), receipt=receipts.append, chunk_target_s=0.001
     )
@@ -116,4 +117,4 @@ def main(report: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(Path(sys.argv[1]), int(sys.argv[2]))

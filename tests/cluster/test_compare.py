@@ -24,7 +24,7 @@ ENGINES = ["processes", "scoop"]
         ("pi", {"n_points": 1_000_000, "seed": 7}),
         ("mapreduce", {"n_tasks": 300, "task_seconds": 0.0}),
         ("sort", {"n_items": 50_000, "seed": 7}),
-        ("math:sqrt", {"n_tasks": 3000}),
+        pytest.param("math:sqrt", {"n_tasks": 3000}, marks=pytest.mark.slow),
     ],
 )
 def test_every_workload_under_scoop(workload: str, size: dict[str, float]) -> None:

@@ -9,7 +9,6 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -60,13 +59,6 @@ with Lan.start(n_hosts=2) as lan:
         print(json.dumps([heir, pids]), flush=True)
     time.sleep(600)
 """
-
-
-@pytest.fixture(scope="module")
-def lan() -> Iterator[Lan]:
-    require(missing_parts())
-    with Lan.start() as lan:
-        yield lan
 
 
 @pytest.fixture
@@ -217,6 +209,9 @@ class TestEnvironment:
         assert lan.run([PYTHON, "-c", "import only_node1"], host="node2").returncode == 1
         assert output(lan, f"{PYTHON} -c 'import psutil'", "node2") == ""
         assert Path(psutil.__file__).exists()
+        lan.power_off("node1")
+        lan.power_on("node1")
+        assert output(lan, f"{PYTHON} -c 'import psutil'", "node1") == ""
 
     def test_holds_the_scripts(self, lan: Lan) -> None:
         script = (REPOSITORY / "scoopsci" / "errors.py").read_text()
@@ -432,6 +427,7 @@ class TestTeardown:
             holder.kill()
         assert becomes(lambda: not remains(scratch)), remains(scratch)
 
+    @pytest.mark.slow
     def test_follows_the_death_of_the_keeper(self, scratch: Path) -> None:
         with Lan.start(n_hosts=1) as lan:
             mine = namespaces(lan.pid("laptop"), lan.pid("node1"))

@@ -15,12 +15,11 @@ from typing import Any
 
 import pytest
 
-from tests.cluster import resumed_program
-from tests.cluster.map_program import find_serial_bits
+from tests.cluster import map_program, resumed_program
 from tests.cluster.resumed_program import CALLS, GO, N_FREE, N_ITEMS
 from tests.conftest import REPOSITORY, RunScoop, end_session, start_scoop, wait_for_end
 
-BITS = Path(__file__).with_name("map_program.py")
+BITS = Path(map_program.__file__)
 RESUMED = Path(resumed_program.__file__)
 SCRIPT = Path("scoopsci") / "mapreduce.py"
 
@@ -39,13 +38,20 @@ N_LEAST = 60  # results in the ledger when the driver is killed
 
 
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("n", [pytest.param(1, marks=pytest.mark.slow), 3])
-def test_same_bits_under_scoop(run_scoop: RunScoop, tmp_path: Path, n: int) -> None:
+@pytest.mark.parametrize(
+    ("n", "n_items"),
+    [
+        (3, map_program.N_ITEMS),
+        pytest.param(1, map_program.N_MORE, marks=pytest.mark.slow),
+        pytest.param(3, map_program.N_MORE, marks=pytest.mark.slow),
+    ],
+)
+def test_same_bits_under_scoop(run_scoop: RunScoop, tmp_path: Path, n: int, n_items: int) -> None:
     report = tmp_path / "report"
-    done = run_scoop("-q", BITS, report, n=n, timeout=500)
+    done = run_scoop("-q", BITS, report, str(n_items), n=n, timeout=500)
     assert report.exists(), done.stdout + done.stderr
     told = json.loads(report.read_text())
-    assert told["found"] == [find_serial_bits()] * 3
+    assert told["found"] == [map_program.find_serial_bits(n_items)] * 3
     assert (told["engine"], told["n_workers"], told["n_lost_tasks"]) == ("scoop", n, 0)
     assert 1 <= len(told["workers"]) <= n
 
@@ -165,15 +171,20 @@ def count_executions(marks: Path) -> dict[int, int]:
     return {int(mark.name): mark.stat().st_size for mark in marks.iterdir() if mark.name != GO}
 
 
+#: The engine of the run that is killed, and that of the run that resumes it.
+RESUMED_BY = {"serial": "scoop", "scoop": "processes", "processes": "serial"}
+QUICK = {("map_in_order", "scoop"), ("map_as_completed", "processes"), ("map_reduce", "serial")}
+
+
 @pytest.mark.parametrize(
     ("call", "killed", "resumed"),
     [
-        *((call, "processes", "serial") for call in CALLS),
-        *(pytest.param(call, "serial", "processes", marks=pytest.mark.slow) for call in CALLS),
-        *(pytest.param(call, "processes", "scoop", marks=pytest.mark.slow) for call in CALLS),
-        ("map_in_order", "serial", "scoop"),
-        ("map_in_order", "scoop", "processes"),
-        ("map_scan", "scoop", "serial"),
+        pytest.param(
+            *(call, killed, resumed),
+            marks=[] if (call, killed) in QUICK else [pytest.mark.slow],
+        )
+        for call in CALLS
+        for killed, resumed in RESUMED_BY.items()
     ],
 )
 def test_no_finished_item_runs_again_after_kill_9(

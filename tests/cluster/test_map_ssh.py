@@ -11,7 +11,6 @@ import pytest
 
 from scoopsci.hosts import Host, to_plain_scoop
 from tests.cluster import map_program
-from tests.cluster.map_program import find_serial_bits
 from tests.cluster.test_map_scripts import METHODS
 from tests.lan import PLAIN, PYTHON, SCRIPTS, WORK, Lan
 
@@ -40,18 +39,19 @@ def launch(
 
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize(
-    "names",
+    ("names", "n_items"),
     [
-        pytest.param(NODES, marks=pytest.mark.slow, id="node1"),
-        pytest.param(("127.0.0.1", "node1", "node2"), id="127.0.0.1"),
+        (("127.0.0.1", "node1", "node2"), map_program.N_ITEMS),
+        pytest.param(NODES, map_program.N_MORE, marks=pytest.mark.slow),
+        pytest.param(("127.0.0.1", "node1", "node2"), map_program.N_MORE, marks=pytest.mark.slow),
     ],
 )
-def test_same_bits_on_three_hosts(lan: Lan, names: tuple[str, ...]) -> None:
+def test_same_bits_on_three_hosts(lan: Lan, names: tuple[str, ...], n_items: int) -> None:
     program = lan.share("map_program.py", Path(map_program.__file__).read_text())
     report = SCRIPTS / "report.json"
-    said, told = launch(lan, names, SCRIPTS, program.name, report, timeout=500)
+    said, told = launch(lan, names, SCRIPTS, program.name, report, str(n_items), timeout=500)
     assert told is not None, said
-    assert told["found"] == [find_serial_bits()] * 3
+    assert told["found"] == [map_program.find_serial_bits(n_items)] * 3
     assert (told["engine"], told["n_workers"]) == ("scoop", 6)
     seen = {worker["host"] for worker in told["workers"]}
     assert seen <= {"laptop" if name == "127.0.0.1" else name for name in names}

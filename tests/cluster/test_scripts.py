@@ -149,12 +149,12 @@ def test_a_killed_origin_leaves_no_process(endless_run: subprocess.Popen[str]) -
 
 
 def test_a_killed_worker_changes_no_bit(run_scoop: RunScoop) -> None:
-    n_points = 20_000_000_000
+    n_points = 12_000_000_000
     process = start_scoop(
         *HOSTFILE, "-q", SCRIPT, "--points", str(n_points), "--seed", "3", "--json", n=2
     )
     try:
-        wait_for_work(process.pid, seconds=4.0)
+        wait_for_work(process.pid, seconds=3.0)
         (substitute,) = member_with(process.pid, "pool/substitute.py")
         substitute.kill()
         time.sleep(1.0)

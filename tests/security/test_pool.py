@@ -189,10 +189,16 @@ class TestOddNames:
         for machine in MACHINES:
             assert not list((lan.root(machine) / "srv").rglob(MARK))
 
-    def test_in_the_path_of_python(self, lan: Lan) -> None:
-        for trick in (TRICKS[0], TRICKS[3], TRICKS[4], TRICKS[7]):
-            said = fail_to_open(lan, ["node1 1"], python=f"{PYTHON}{trick}")
-            assert "host node1 " in said
+    @pytest.mark.parametrize(
+        "trick",
+        [
+            TRICKS[0],
+            *(pytest.param(TRICKS[i], marks=pytest.mark.slow) for i in (3, 4, 7)),
+        ],
+    )
+    def test_in_the_path_of_python(self, lan: Lan, trick: str) -> None:
+        said = fail_to_open(lan, ["node1 1"], python=f"{PYTHON}{trick}")
+        assert "host node1 " in said
 
     def test_in_the_path_of_a_python_that_works(self, lan: Lan) -> None:
         folder = f"a 'b' \"c\" $({HARM.replace('/', '_')})"
@@ -225,7 +231,13 @@ class TestOddNames:
             assert pool.ask("initialized", 20) == [TRICKS[0]]
             pool.check_bits()
 
-    @pytest.mark.parametrize("name", ["a b", "c:d", "%h", "${HOME}", "$(id>i)", "'q\"", "#,;&"])
+    @pytest.mark.parametrize(
+        "name",
+        [
+            *("a b", "$(id>i)", "'q\""),
+            *(pytest.param(n, marks=pytest.mark.slow) for n in ("c:d", "%h", "${HOME}", "#,;&")),
+        ],
+    )
     def test_in_the_folder_of_the_driver(self, lan: Lan, name: str) -> None:
         odd = SCRATCH / name
         lan.run(["mkdir", "-p", odd], check=True)

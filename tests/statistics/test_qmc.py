@@ -47,6 +47,7 @@ EXACT: dict[Callable[[Floats], Floats], float] = {
     bell: math.prod(math.sqrt(math.pi) / w * math.erf(w / 2.0) for w in WEIGHTS.tolist()),
     product: 1.0,
 }
+ONE_QUICK = [pytest.param(f, marks=[] if f is bell else [pytest.mark.slow]) for f in EXACT]
 
 
 @pytest.fixture(scope="module")
@@ -66,9 +67,7 @@ def find_errors(
 
 
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize(
-    "f", [pytest.param(f, marks=[] if f is bell else [pytest.mark.slow]) for f in EXACT]
-)
+@pytest.mark.parametrize("f", ONE_QUICK)
 def test_error_is_fifty_times_below_plain_sampling(
     f: Callable[[Floats], Floats], engine: Engine
 ) -> None:
@@ -78,7 +77,7 @@ def test_error_is_fifty_times_below_plain_sampling(
     assert plain >= 50.0 * scrambled, f"{plain / scrambled:.1f} times"
 
 
-@pytest.mark.parametrize("f", EXACT)
+@pytest.mark.parametrize("f", ONE_QUICK)
 def test_intervals_of_scrambles_cover(f: Callable[[Floats], Floats], engine: Engine) -> None:
     n_covered, n_seeds = 0, 200
     for seed in range(n_seeds):
@@ -94,11 +93,20 @@ def test_intervals_of_scrambles_cover(f: Callable[[Floats], Floats], engine: Eng
 @pytest.mark.parametrize(
     "methods",
     [
-        [scoopsci.Antithetic()],
-        [scoopsci.ControlVariates(lambda x: x, [0.5] * DIM)],
-        [scoopsci.Antithetic(), scoopsci.ControlVariates(lambda x: np.square(x), [1 / 3] * DIM)],
+        pytest.param([scoopsci.Antithetic()], marks=pytest.mark.slow, id="antithetic"),
+        pytest.param(
+            [scoopsci.ControlVariates(lambda x: x, [0.5] * DIM)],
+            marks=pytest.mark.slow,
+            id="control",
+        ),
+        pytest.param(
+            [
+                scoopsci.Antithetic(),
+                scoopsci.ControlVariates(lambda x: np.square(x), [1 / 3] * DIM),
+            ],
+            id="both",
+        ),
     ],
-    ids=["antithetic", "control", "both"],
 )
 def test_intervals_of_reduced_variance_cover(methods: list[Any], engine: Engine) -> None:
     n_covered, n_seeds = 0, 1_000

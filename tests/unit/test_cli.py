@@ -294,8 +294,16 @@ def test_ctrl_c_is_one_line_and_status_130(endless_run: subprocess.Popen[str]) -
     wait_for_end(endless_run.pid)
 
 
-@pytest.mark.parametrize("endless_run", ["serial", "processes"], indirect=True)
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize(
+    ("endless_run", "number"),
+    [
+        ("processes", signal.SIGTERM),
+        ("serial", signal.SIGHUP),
+        pytest.param("serial", signal.SIGTERM, marks=pytest.mark.slow),
+        pytest.param("processes", signal.SIGHUP, marks=pytest.mark.slow),
+    ],
+    indirect=["endless_run"],
+)
 def test_signals_that_end_a_run_leave_nothing(
     endless_run: subprocess.Popen[str], number: signal.Signals
 ) -> None:

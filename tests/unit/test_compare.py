@@ -92,6 +92,7 @@ def test_a_function_that_is_none_of_its_argument_is_not_advised() -> None:
     assert found.advice.startswith("do not use processes: the results differ from serial's; run")
 
 
+@pytest.mark.slow
 def test_sort() -> None:
     found = compare("sort", n_items=50_000, seed=1, n_workers=2, n_rounds=1)
     assert [row.equal for row in found.rows] == [True, True]

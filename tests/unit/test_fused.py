@@ -77,7 +77,7 @@ class TestIntegrand:
         fused, plain = integrate(at_point), integrate(by_numpy)
         assert (fused.value, fused.half_width) == (plain.value, plain.half_width)
 
-    @pytest.mark.parametrize("f", [at_point, at_points])
+    @pytest.mark.parametrize("f", [at_point, pytest.param(at_points, marks=pytest.mark.slow)])
     def test_every_engine_gives_the_same_bits(self, f: Any) -> None:
         alone, shared = integrate(f), integrate(f, engine="processes", n_workers=2)
         assert (shared.value, shared.half_width) == (alone.value, alone.half_width)

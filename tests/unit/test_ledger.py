@@ -581,7 +581,9 @@ class TestKill:
     @pytest.mark.parametrize(
         ("first", "second"), [(("serial", 1), ("processes", 2)), (("processes", 2), ("serial", 1))]
     )
-    @pytest.mark.parametrize("n_told", [0, 1, 3, 10, 17])
+    @pytest.mark.parametrize(
+        "n_told", [3, 17, *(pytest.param(n, marks=pytest.mark.slow) for n in (0, 1, 10))]
+    )
     def test_killed_driver(
         self, first: Any, second: Any, n_told: int, path: Path, marks: Path, tmp_path: Path
     ) -> None:

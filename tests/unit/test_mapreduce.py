@@ -34,7 +34,14 @@ from scoopsci import EngineError, EngineTimeoutError, LedgerError, PoisonTaskErr
 from scoopsci.mapreduce import Results
 from scoopsci.streams import block_generator
 from tests.calls import meet
-from tests.cluster.map_program import find_bits, find_serial_bits, make_numbers
+from tests.cluster.map_program import (
+    CHUNK_TARGETS_S,
+    N_ITEMS,
+    N_MORE,
+    find_bits,
+    find_serial_bits,
+    make_numbers,
+)
 from tests.engines.test_foreign import Shuffled
 
 cloudpickle.register_pickle_by_value(sys.modules[__name__])
@@ -104,35 +111,35 @@ class TestBits:
 
     @pytest.mark.timeout(300)
     @pytest.mark.parametrize(
-        ("n_workers", "chunk_target_s"),
+        ("n_items", "n_workers", "chunk_target_s"),
         [
-            (2, 0.001),
+            (N_ITEMS, 2, 0.001),
             *(
-                pytest.param(*both, marks=pytest.mark.slow)
-                for both in ((None, 0.001), (None, 0.1), (None, 1.0), (2, 0.1), (2, 1.0))
+                pytest.param(N_MORE, n_workers, target_s, marks=pytest.mark.slow)
+                for n_workers in (None, 2, 3)
+                for target_s in CHUNK_TARGETS_S
             ),
-            *(pytest.param(3, target_s, marks=pytest.mark.slow) for target_s in (0.001, 0.1, 1.0)),
         ],
     )
-    def test_a_million_numbers_of_mixed_magnitude(
-        self, n_workers: int | None, chunk_target_s: float
+    def test_numbers_of_mixed_magnitude(
+        self, n_items: int, n_workers: int | None, chunk_target_s: float
     ) -> None:
         engine = "serial" if n_workers is None else "processes"
-        found = find_bits(engine=engine, n_workers=n_workers, chunk_target_s=chunk_target_s)
-        assert found == find_serial_bits()
+        run: Any = {"engine": engine, "n_workers": n_workers, "chunk_target_s": chunk_target_s}
+        assert find_bits(n_items, **run) == find_serial_bits(n_items)
 
     def test_the_sum_is_that_of_the_tree(self) -> None:
         """Pairs, pairs of pairs and so on; what is left over from the left."""
-        numbers = make_numbers(1_000_000)
+        numbers = make_numbers(N_ITEMS)
         whole, start = 0.0, 0
-        for exponent in reversed(range(20)):
-            if 1_000_000 >> exponent & 1:
+        for exponent in reversed(range(N_ITEMS.bit_length())):
+            if N_ITEMS >> exponent & 1:
                 part = numbers[start : start + (1 << exponent)]
                 start += len(part)
                 while len(part) > 1:
                     part = part[::2] + part[1::2]
                 whole = whole + float(part[0]) if start > len(part) else float(part[0])
-        assert find_serial_bits()["sum"] == whole.hex()
+        assert find_serial_bits(N_ITEMS)["sum"] == whole.hex()
         assert whole != float(np.cumsum(numbers)[-1]), "another order has other bits"
         assert math.isclose(whole, math.fsum(numbers), rel_tol=20 * 2**-53)
 
@@ -1284,7 +1291,7 @@ print(peak_bytes() - before)
     ("call", "engine", "lazily"),
     [
         ("map", "serial", "lazily"),
-        ("map", "processes", "lazily"),
+        pytest.param("map", "processes", "lazily", marks=pytest.mark.slow),
         ("map", "processes", "sliced"),
         ("map_as_completed", "processes", "sliced"),
     ],
