@@ -22,7 +22,7 @@ N_TRIES = 10
 @dataclass
 class _Heir:
     socket: zmq.Socket[bytes]
-    n_tries: int = 1
+    n_tries: int
     is_known: bool = False
 
 
@@ -56,16 +56,13 @@ class Heirs:
 
     def add(self, name: bytes) -> None:
         """Take the place of a worker that has died."""
-        self._heirs[name] = _Heir(self._connect(name))
+        self._connect(name, n_tries=1)
 
     def try_again(self) -> None:
         """Connect anew those that the broker has not answered."""
-        for name, heir in self._heirs.items():
+        for name, heir in list(self._heirs.items()):
             if not heir.is_known and heir.n_tries < N_TRIES:
-                self._poller.unregister(heir.socket)
-                heir.socket.close(linger=0)
-                heir.socket = self._connect(name)
-                heir.n_tries += 1
+                self._connect(name, n_tries=heir.n_tries + 1)
 
     def take_tasks(self) -> Iterator[tuple[Any, list[bytes]]]:
         """Yield the tasks that were given to the dead: identity, and frames that send it anew."""
@@ -83,15 +80,19 @@ class Heirs:
                         heir.socket.send_multipart([STATUS_DONE, packed])
                         yield identity, [TASK, packed, frames[1]]
 
-    def _connect(self, name: bytes) -> zmq.Socket[bytes]:
+    def _connect(self, name: bytes, *, n_tries: int) -> None:
+        if name in self._heirs:
+            before = self._heirs.pop(name).socket
+            self._poller.unregister(before)
+            before.close(linger=0)
         socket = self._context.socket(zmq.DEALER)
         socket.setsockopt(zmq.IDENTITY, name)
         socket.set_hwm(0)
         socket.connect(self._address)
         self._poller.register(socket, zmq.POLLIN)
+        self._heirs[name] = _Heir(socket, n_tries)
         nothing: set[Any] = set()
         socket.send_multipart([STATUS_UPDATE, pickle.dumps(nothing)])
         # The answer tells that the broker takes it for the worker.
         packed = pickle.dumps((name, -1), pickle.HIGHEST_PROTOCOL)
         socket.send_multipart([STATUS_REQUEST, packed])
-        return socket

@@ -160,6 +160,7 @@ def targets(lan: Lan, ssh: Path, host: str) -> list[str]:
     return [target for target in listing(lan, ssh, host).values() if target]
 
 
+@pytest.mark.timeout(300)  # pip unpacks SciPy there
 def test_a_host_with_nothing_but_python(lan: Lan, wheels: Path, index: dict[str, str]) -> None:
     with bare_hosts(lan, one=bare()) as ssh:
         hosts = ["127.0.0.1 1", "one 2"]
