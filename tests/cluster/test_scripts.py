@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ from tests.cluster.mixed_program import draw
 from tests.conftest import (
     REPOSITORY,
     RunScoop,
+    becomes,
     end_session,
     start_scoop,
     wait_for_end,
@@ -130,6 +130,12 @@ def member_with(session: int, words: str) -> list[psutil.Process]:
     return found
 
 
+def worked(session: int, seconds: float) -> list[psutil.Process]:
+    """Return the worker beside the driver, once it has used more time than it takes to start."""
+    found = member_with(session, "pool/substitute.py")
+    return [process for process in found if sum(process.cpu_times()[:2]) >= seconds]
+
+
 def test_ctrl_c_under_scoop_is_one_line(endless_run: subprocess.Popen[str]) -> None:
     os.killpg(endless_run.pid, signal.SIGINT)
     out, err = endless_run.communicate(timeout=30)
@@ -149,15 +155,14 @@ def test_a_killed_origin_leaves_no_process(endless_run: subprocess.Popen[str]) -
 
 
 def test_a_killed_worker_changes_no_bit(run_scoop: RunScoop) -> None:
-    n_points = 12_000_000_000
+    n_points = 16_000_000_000
     process = start_scoop(
         *HOSTFILE, "-q", SCRIPT, "--points", str(n_points), "--seed", "3", "--json", n=2
     )
     try:
-        wait_for_work(process.pid, seconds=3.0)
-        (substitute,) = member_with(process.pid, "pool/substitute.py")
+        assert becomes(lambda: worked(process.pid, 3.0)), "the worker does not work"
+        (substitute,) = worked(process.pid, 3.0)
         substitute.kill()
-        time.sleep(1.0)
         out, err = process.communicate(timeout=90)
         found = json.loads(out)
         wait_for_end(process.pid)
