@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from itertools import permutations
 from pathlib import Path
 from typing import Any
 
@@ -171,20 +172,23 @@ def count_executions(marks: Path) -> dict[int, int]:
     return {int(mark.name): mark.stat().st_size for mark in marks.iterdir() if mark.name != GO}
 
 
-#: The engine of the run that is killed, and that of the run that resumes it.
-RESUMED_BY = {"serial": "scoop", "scoop": "processes", "processes": "serial"}
-QUICK = {("map_in_order", "scoop"), ("map_as_completed", "processes"), ("map_reduce", "serial")}
+#: What CI runs: the call, the engine that is killed, and the one that resumes.
+QUICK = {
+    ("map_in_order", "scoop", "processes"),
+    ("map_as_completed", "processes", "serial"),
+    ("map_reduce", "serial", "scoop"),
+}
 
 
 @pytest.mark.parametrize(
     ("call", "killed", "resumed"),
     [
-        pytest.param(
-            *(call, killed, resumed),
-            marks=[] if (call, killed) in QUICK else [pytest.mark.slow],
+        pytest.param(*case, marks=[] if case in QUICK else [pytest.mark.slow])
+        for case in (
+            (call, *engines)
+            for call in CALLS
+            for engines in permutations(("serial", "processes", "scoop"), 2)
         )
-        for call in CALLS
-        for killed, resumed in RESUMED_BY.items()
     ],
 )
 def test_no_finished_item_runs_again_after_kill_9(

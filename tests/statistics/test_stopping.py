@@ -61,6 +61,7 @@ CASES: list[tuple[Run, Any, tuple[float, float, float]]] = [
     (stop_mean, 1.0, (0.05, 0.025, 0.0125)),
     (stop_vector, MEANS, (0.065, 0.0325, 0.01625)),
 ]
+#: What CI runs.
 QUICK = ((stop_pi, 0.08), (stop_mean, 0.05))
 PARAMETERS = [
     pytest.param(run, truth, width, id=f"{run.__name__}-{width}",

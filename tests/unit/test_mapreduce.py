@@ -128,18 +128,19 @@ class TestBits:
         run: Any = {"engine": engine, "n_workers": n_workers, "chunk_target_s": chunk_target_s}
         assert find_bits(n_items, **run) == find_serial_bits(n_items)
 
-    def test_the_sum_is_that_of_the_tree(self) -> None:
+    @pytest.mark.parametrize("n_items", [N_ITEMS, pytest.param(N_MORE, marks=pytest.mark.slow)])
+    def test_the_sum_is_that_of_the_tree(self, n_items: int) -> None:
         """Pairs, pairs of pairs and so on; what is left over from the left."""
-        numbers = make_numbers(N_ITEMS)
+        numbers = make_numbers(n_items)
         whole, start = 0.0, 0
-        for exponent in reversed(range(N_ITEMS.bit_length())):
-            if N_ITEMS >> exponent & 1:
+        for exponent in reversed(range(n_items.bit_length())):
+            if n_items >> exponent & 1:
                 part = numbers[start : start + (1 << exponent)]
                 start += len(part)
                 while len(part) > 1:
                     part = part[::2] + part[1::2]
                 whole = whole + float(part[0]) if start > len(part) else float(part[0])
-        assert find_serial_bits(N_ITEMS)["sum"] == whole.hex()
+        assert find_serial_bits(n_items)["sum"] == whole.hex()
         assert whole != float(np.cumsum(numbers)[-1]), "another order has other bits"
         assert math.isclose(whole, math.fsum(numbers), rel_tol=20 * 2**-53)
 
