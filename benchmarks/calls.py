@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.form import as_cell, as_fields, count_rounds, make_table, run_json
+from scoopsci.basics.wording import plural
 from scoopsci.harness.rounds import Figure, interleave, paired_ratio
-from scoopsci.wording import plural
 
 OURS, POOL, SCOOP = "scoopsci.map", "multiprocessing.Pool.map", "SCOOP's futures.map"
 USED_SCOOP = f"{SCOOP}, after 6,000 calls"

@@ -23,8 +23,8 @@ from typing import Any
 import numpy as np
 
 from benchmarks.form import REPOSITORY, as_cell, as_fields, count_rounds, make_table, run_json
+from scoopsci.estimation.kernels import compile_counter, count_inside_numpy, derive_key
 from scoopsci.harness.rounds import Figure, interleave, paired_ratio
-from scoopsci.kernels import compile_counter, count_inside_numpy, derive_key
 from scoopsci.montecarlo import PI_BLOCK_SIZE
 
 NUMBA, C = "numba", "C, `gcc -O3 -march=native`"

@@ -38,7 +38,7 @@ from statistics import median
 import numpy as np
 
 import scoopsci
-from scoopsci import plots
+from scoopsci.reporting import plots
 
 hostfile = os.environ.get("SCOOPSCI_HOSTFILE")  # without one, two workers on this machine
 pool = scoopsci.Pool(None if hostfile else 2, hostfile=hostfile)

@@ -41,8 +41,8 @@ from statistics import median
 import numpy as np
 
 import scoopsci
-from scoopsci import plots
 from scoopsci.compare import compare
+from scoopsci.reporting import plots
 
 hostfile = os.environ.get("SCOOPSCI_HOSTFILE")  # without one, two workers on this machine
 resources = ExitStack()

@@ -43,8 +43,8 @@ from scipy.special import ndtr, ndtri
 
 import scoopsci
 from scoopsci import ControlVariates
-from scoopsci.estimates import format_with_error
-from scoopsci.replay import describe_ledger, replay_block
+from scoopsci.estimation.estimates import format_with_error
+from scoopsci.road.replay import describe_ledger, replay_block
 
 folder = tempfile.TemporaryDirectory()
 hostfile = os.environ.get("SCOOPSCI_HOSTFILE")

@@ -19,7 +19,8 @@ from scoopsci.errors import (
     TaskError,
     WorkerLostError,
 )
-from scoopsci.estimates import DoubtfulEstimateWarning, Estimate, PiEstimate
+from scoopsci.estimation.estimates import DoubtfulEstimateWarning, Estimate, PiEstimate
+from scoopsci.estimation.variance import Antithetic, ControlVariates, ImportanceSampling
 from scoopsci.mapreduce import (
     map,
     map_as_completed,
@@ -30,7 +31,6 @@ from scoopsci.mapreduce import (
 )
 from scoopsci.mergesort import merge_sort
 from scoopsci.montecarlo import estimate, integrate, pi
-from scoopsci.variance import Antithetic, ControlVariates, ImportanceSampling
 
 if TYPE_CHECKING:
     from scoopsci.engines.pool import Pool

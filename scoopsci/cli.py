@@ -16,6 +16,8 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NoReturn
 
 import scoopsci
+from scoopsci.basics.extras import import_extra
+from scoopsci.basics.interrupts import Terminated, terminable
 from scoopsci.commands import add_commands
 from scoopsci.engines.base import inside_plain_scoop
 from scoopsci.engines.scoop import KNOWN_TO_BE_OPEN
@@ -26,9 +28,7 @@ from scoopsci.errors import (
     ScoopsciError,
     TaskError,
 )
-from scoopsci.estimates import DoubtfulEstimateWarning
-from scoopsci.extras import import_extra
-from scoopsci.interrupts import Terminated, terminable
+from scoopsci.estimation.estimates import DoubtfulEstimateWarning
 
 __all__ = ["main", "run_script"]
 

@@ -18,17 +18,17 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
-from scoopsci.arguments import check_count, check_seconds
-from scoopsci.bars import open_progress
+from scoopsci.basics.arguments import check_count, check_seconds
 from scoopsci.engines.base import ENTRY_POINTS
 from scoopsci.errors import EngineError
+from scoopsci.estimation.streams import check_seed
 from scoopsci.harness.children import Child, run_children
 from scoopsci.harness.comparison import BARE, Comparison, Row, summarise
 from scoopsci.harness.rounds import count_processors, describe_machine, interleave
 from scoopsci.harness.workloads import Workload, find_workload
 from scoopsci.hosts import Host, read_hostfile, to_plain_scoop
-from scoopsci.reporting import Progress, ProgressCallback, ProgressOption
-from scoopsci.streams import check_seed
+from scoopsci.reporting.bars import open_progress
+from scoopsci.reporting.progress import Progress, ProgressCallback, ProgressOption
 
 __all__ = ["Comparison", "Row", "compare"]
 
@@ -91,7 +91,7 @@ def compare(
     timeout : float
         Seconds that a single run may take.
     progress : bool, callable or bar, optional
-        See `scoopsci.bars.open_progress`; the blocks are runs here.
+        See `scoopsci.reporting.bars.open_progress`; the blocks are runs here.
 
     Returns
     -------

@@ -10,7 +10,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator
 from itertools import chain
 from typing import Any, Generic, TypeVar, Unpack
 
-from scoopsci.mapcalls import MapCall, MapOptions, OnError
+from scoopsci.road.mapcalls import MapCall, MapOptions, OnError
 
 __all__ = [
     "MapOptions",
@@ -74,7 +74,7 @@ def map(
     on_error : "raise" or "return"
         Whether a `TaskError` is raised, or takes the place of the result.
     **run
-        See `MapOptions` and `scoopsci.options.RunOptions`.
+        See `MapOptions` and `scoopsci.road.options.RunOptions`.
 
     Returns
     -------

@@ -14,15 +14,15 @@ from typing import TYPE_CHECKING, Any, Literal, Unpack, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from scoopsci.codehash import hash_code
+from scoopsci.basics.codehash import hash_code
+from scoopsci.basics.wording import plural
 from scoopsci.engines.base import Engine
-from scoopsci.markup import as_notes, as_table
-from scoopsci.options import RunOptions, refuse_ledger
-from scoopsci.plots import CAUSES, plot_receipt
-from scoopsci.receipts import make_receipt
-from scoopsci.runs import hold_engine
+from scoopsci.reporting.markup import as_notes, as_table
+from scoopsci.reporting.plots import CAUSES, plot_receipt
+from scoopsci.reporting.receipts import make_receipt
+from scoopsci.road.options import RunOptions, refuse_ledger
+from scoopsci.road.runs import hold_engine
 from scoopsci.sorting.phases import Phases, sort_array, sort_items
-from scoopsci.wording import plural
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -54,7 +54,7 @@ class SortResult:
     in_shared_memory : bool
         Whether workers found all values in shared memory, so that none had to be sent.
     receipt : dict
-        How the sort was carried out; see `scoopsci.receipts`.
+        How the sort was carried out; see `scoopsci.reporting.receipts`.
     """
 
     values: Any = field(repr=False)
@@ -83,7 +83,10 @@ class SortResult:
     def plot(
         self, kind: Literal["times", "workers", "hosts"] = "times", *, ax: Axes | None = None
     ) -> Axes:
-        """Draw where the time went, or what the workers did; see `scoopsci.plots.plot_receipt`."""
+        """Draw where the time went, or what the workers did.
+
+        See `scoopsci.reporting.plots.plot_receipt`.
+        """
         return plot_receipt(kind, self.receipt, ax=ax)
 
 

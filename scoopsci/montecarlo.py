@@ -12,30 +12,30 @@ from typing import Any, Literal, TypeVar, Unpack
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from scoopsci.arguments import check_count
-from scoopsci.codehash import hash_code, hash_values, reaches_compiled
+from scoopsci.basics.arguments import check_count
+from scoopsci.basics.codehash import hash_code, hash_values, reaches_compiled
 from scoopsci.errors import NotConvergedError
-from scoopsci.estimates import (
+from scoopsci.estimation.estimates import (
     DoubtfulEstimateWarning,
     Estimate,
     PiEstimate,
     format_with_error,
 )
-from scoopsci.estimators import (
+from scoopsci.estimation.estimators import (
     CircleCount,
     Estimator,
     ReducedMean,
     SampleMean,
     ScrambledMean,
 )
-from scoopsci.fused import fuse_sampler
-from scoopsci.integrand import Integrand
-from scoopsci.kernels import CIRCLE_STREAM
-from scoopsci.qmc import N_SCRAMBLES, SOBOL_STREAM, check_dim
-from scoopsci.receipts import make_receipt
-from scoopsci.sampling import Sampling, SamplingOptions
-from scoopsci.streams import STREAM, check_seed
-from scoopsci.variance import Method
+from scoopsci.estimation.fused import fuse_sampler
+from scoopsci.estimation.integrand import Integrand
+from scoopsci.estimation.kernels import CIRCLE_STREAM
+from scoopsci.estimation.qmc import N_SCRAMBLES, SOBOL_STREAM, check_dim
+from scoopsci.estimation.streams import STREAM, check_seed
+from scoopsci.estimation.variance import Method
+from scoopsci.reporting.receipts import make_receipt
+from scoopsci.road.sampling import Sampling, SamplingOptions
 
 __all__ = ["Estimate", "PiEstimate", "estimate", "integrate", "pi"]
 
@@ -102,8 +102,8 @@ def estimate(
     -----
     The interval is mean ± t·s/√n, with Student's t of n - 1 degrees of freedom and the sample
     standard deviation s: exact for normal samples, asymptotic for any of finite variance. Where n
-    follows from a half-width, `scoopsci.stopping.Goal` describes when a run stops; the result has
-    the bits of a run with that n.
+    follows from a half-width, `scoopsci.road.stopping.Goal` describes when a run stops; the result
+    has the bits of a run with that n.
 
     Examples
     --------
@@ -254,7 +254,7 @@ def pi(
     Notes
     -----
     Wilson's score interval [1]_ covers also where all points or none are inside. A point takes 0.1
-    to 0.3 ns on one core with numba, 5 ns without; see `scoopsci.kernels.count_inside`.
+    to 0.3 ns on one core with numba, 5 ns without; see `scoopsci.estimation.kernels.count_inside`.
 
     References
     ----------

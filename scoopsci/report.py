@@ -11,12 +11,12 @@ from collections.abc import Iterator, Mapping
 from importlib.resources import files
 from typing import Any, Protocol
 
-from scoopsci.estimates import Estimate
-from scoopsci.extras import import_extra
-from scoopsci.markup import as_facts, as_table
+from scoopsci.basics.extras import import_extra
+from scoopsci.basics.wording import plural
+from scoopsci.estimation.estimates import Estimate
 from scoopsci.mergesort import SortResult
-from scoopsci.receipts import as_plain, write_whole
-from scoopsci.wording import plural
+from scoopsci.reporting.markup import as_facts, as_table
+from scoopsci.reporting.receipts import as_plain, write_whole
 
 __all__ = ["check_extras", "write_report"]
 

@@ -11,7 +11,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from scoopsci.dashboard import Dashboard
-from scoopsci.reporting import Progress, ProgressCallback
+from scoopsci.reporting.progress import Progress, ProgressCallback
 from tests.conftest import becomes
 
 GENEROUS_S = 60.0

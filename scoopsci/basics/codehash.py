@@ -12,6 +12,8 @@ from typing import Any
 
 import numpy as np
 
+from scoopsci.basics.moved import former_name
+
 __all__ = ["hash_code", "hash_values", "is_compiled", "is_users_module", "reaches_compiled"]
 
 PLAIN = (type(None), bool, float, complex, str, bytes, range, np.generic)
@@ -136,7 +138,8 @@ class _Description:
         elif isinstance(value, type) and is_users_module(value.__module__):
             yield from self._describe_class(value)
         elif hasattr(value, "__qualname__") or isinstance(value, types.ModuleType):
-            yield f"{getattr(value, '__module__', '')} {value.__name__}"
+            home = str(getattr(value, "__module__", ""))
+            yield f"{former_name(home)} {former_name(value.__name__)}"
         else:
             yield from self._describe_all(_reduce(value))
 

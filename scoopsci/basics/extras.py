@@ -5,8 +5,8 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
+from scoopsci.basics.interrupts import uninterrupted
 from scoopsci.errors import ExtraMissingError
-from scoopsci.interrupts import uninterrupted
 
 __all__ = ["import_extra"]
 

@@ -51,8 +51,8 @@ def add_hosts(commands: Any) -> None:
 
 
 def _run_hosts(options: argparse.Namespace) -> int:
-    from scoopsci.doctor import examine_hosts, show_diagnoses
-    from scoopsci.install import install_hosts
+    from scoopsci.deployment.doctor import examine_hosts, show_diagnoses
+    from scoopsci.deployment.install import install_hosts
 
     common = {"python": options.python, "ssh": options.ssh, "timeout": options.timeout}
     sources = {"wheels": options.wheels, "requirements": options.requirements}

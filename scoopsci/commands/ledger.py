@@ -9,8 +9,8 @@ from collections.abc import Callable
 from typing import Any
 
 from scoopsci.commands.options import as_index
-from scoopsci.receipts import as_plain
-from scoopsci.replay import Replay, describe_ledger, replay_block, verify_ledger
+from scoopsci.reporting.receipts import as_plain
+from scoopsci.road.replay import Replay, describe_ledger, replay_block, verify_ledger
 
 __all__ = ["add_ledger"]
 

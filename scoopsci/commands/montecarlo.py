@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any
 
 import scoopsci
+from scoopsci.basics.wording import plural, shorten
 from scoopsci.commands.options import (
     add_run_options,
     as_confidence,
@@ -21,8 +22,7 @@ from scoopsci.commands.options import (
     wants_progress,
 )
 from scoopsci.errors import NotConvergedError
-from scoopsci.estimates import Estimate
-from scoopsci.wording import plural, shorten
+from scoopsci.estimation.estimates import Estimate
 
 __all__ = ["add_integrate", "add_pi"]
 

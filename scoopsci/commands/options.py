@@ -12,11 +12,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from scoopsci.arguments import check_count, check_fraction, check_positive, check_seconds
+from scoopsci.basics.arguments import check_count, check_fraction, check_positive, check_seconds
 from scoopsci.engines.base import open_engine
+from scoopsci.estimation.streams import check_seed
 from scoopsci.harness.workloads import import_function
-from scoopsci.receipts import as_plain, write_receipt
-from scoopsci.streams import check_seed
+from scoopsci.reporting.receipts import as_plain, write_receipt
 
 __all__ = [
     "add_output_options",

@@ -14,11 +14,11 @@ from html import escape
 from types import TracebackType
 from typing import Any, Protocol, Self
 
-from scoopsci.arguments import check_count
+from scoopsci.basics.arguments import check_count
 from scoopsci.dashboard.feed import Feed
 from scoopsci.dashboard.pulse import Pulse
 from scoopsci.dashboard.server import PageServer
-from scoopsci.reporting import ProgressCallback
+from scoopsci.reporting.progress import ProgressCallback
 
 __all__ = ["Dashboard"]
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from scoopsci.dashboard.machine import describe_machines
 from scoopsci.dashboard.record import RunRecord, name_run
-from scoopsci.reporting import Progress
+from scoopsci.reporting.progress import Progress
 
 __all__ = ["Feed"]
 

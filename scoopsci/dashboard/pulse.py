@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from scoopsci.receipts import as_plain
+from scoopsci.reporting.receipts import as_plain
 
 __all__ = ["Listener", "Pulse"]
 

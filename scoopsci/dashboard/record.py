@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from scoopsci.estimates import format_with_error
-from scoopsci.reporting import Progress
+from scoopsci.estimation.estimates import format_with_error
+from scoopsci.reporting.progress import Progress
 
 __all__ = ["History", "RunRecord", "name_run"]
 

@@ -15,13 +15,13 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from scoopsci import probe
-from scoopsci.arguments import check_seconds
+from scoopsci.basics.arguments import check_seconds
+from scoopsci.deployment import probe
 from scoopsci.hosts import Host, read_hostfile
-from scoopsci.markup import as_table
 from scoopsci.pool.agent import MARK
 from scoopsci.pool.launcher import AgentProcess, Place
-from scoopsci.receipts import battery_hash, software_versions
+from scoopsci.reporting.markup import as_table
+from scoopsci.reporting.receipts import battery_hash, software_versions
 
 __all__ = ["Check", "Diagnoses", "Diagnosis", "examine_hosts", "show_diagnoses"]
 
@@ -146,7 +146,7 @@ def examine_hosts(
         Names the hosts.
     python : path-like, optional
         The interpreter on the other machines; by default that of the environment installed there
-        (see `scoopsci.install`), or else the path of this one.
+        (see `scoopsci.deployment.install`), or else the path of this one.
     ssh : path-like
         The program that reaches them.
     timeout : float

@@ -20,7 +20,10 @@ import venv
 from pathlib import Path
 
 #: A processor or a file system on which the packages do not work has no use for them.
-TRIAL = "import scoopsci.pool.worker; from scoopsci.receipts import battery_hash; battery_hash()"
+TRIAL = (
+    "import scoopsci.pool.worker; "
+    "from scoopsci.reporting.receipts import battery_hash; battery_hash()"
+)
 
 
 def install(environment: str, digest: str, wheels: list[str], renew: bool, mark: str) -> None:

@@ -22,12 +22,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import IO
 
-from scoopsci import environment
-from scoopsci.doctor import MOST_AT_ONCE, Check, Diagnosis, examine_hosts
+from scoopsci.deployment import environment
+from scoopsci.deployment.doctor import MOST_AT_ONCE, Check, Diagnosis, examine_hosts
+from scoopsci.deployment.wheels import check_sources, gather_wheels, hash_wheels
 from scoopsci.hosts import read_hostfile
 from scoopsci.pool.agent import MARK
 from scoopsci.pool.launcher import Place, name_environment
-from scoopsci.wheels import check_sources, gather_wheels, hash_wheels
 
 __all__ = ["install_hosts"]
 

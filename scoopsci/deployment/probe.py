@@ -73,7 +73,7 @@ def make_scratch(parent: str) -> "dict[str, object]":
 def compute_battery() -> "dict[str, str | None]":
     """Return how the host computes, where scoopsci is installed."""
     try:
-        from scoopsci.receipts import battery_hash
+        from scoopsci.reporting.receipts import battery_hash
 
         return {"battery": battery_hash()}
     except Exception as error:

@@ -27,7 +27,9 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeAlias
 from weakref import WeakSet
 
-from scoopsci.arguments import check_count
+from scoopsci.basics.arguments import check_count
+from scoopsci.basics.extras import import_extra
+from scoopsci.basics.wording import plural
 from scoopsci.engines.byvalue import users_modules
 from scoopsci.engines.payload import (
     Buffer,
@@ -45,9 +47,7 @@ from scoopsci.errors import (
     ScoopsciError,
     WorkerLostError,
 )
-from scoopsci.extras import import_extra
-from scoopsci.reporting import ProgressCallback
-from scoopsci.wording import plural
+from scoopsci.reporting.progress import ProgressCallback
 
 if TYPE_CHECKING:
     from scoopsci.dashboard import Dashboard
@@ -174,8 +174,8 @@ class Engine(Executor):
     mixed : bool
         As given.
     watchers : list of callable
-        Each gets the `scoopsci.reporting.Progress` of every run on the engine, and once more when
-        the run has ended.
+        Each gets the `scoopsci.reporting.progress.Progress` of every run on the engine, and once
+        more when the run has ended.
     """
 
     def __init__(
@@ -258,7 +258,7 @@ class Engine(Executor):
         return board
 
     def for_runs(self) -> Engine:
-        """Return the engine in the form that `scoopsci.dispatch` asks for."""
+        """Return the engine in the form that `scoopsci.road.dispatch` asks for."""
         return self
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> TaskFuture:

@@ -24,13 +24,13 @@ from typing import Any, TypeAlias
 
 import cloudpickle
 
+from scoopsci.basics.interrupts import Terminated
 from scoopsci.engines.byvalue import users_modules
 from scoopsci.engines.output import capture_output, replay_output
 from scoopsci.engines.pickler import Pickler
 from scoopsci.engines.threads import limit_libraries_to_come, one_thread
 from scoopsci.errors import EngineError, TaskError
-from scoopsci.interrupts import Terminated
-from scoopsci.receipts import process_facts
+from scoopsci.reporting.receipts import process_facts
 
 __all__ = [
     "Buffer",

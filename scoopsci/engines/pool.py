@@ -11,17 +11,17 @@ from weakref import finalize
 
 import numpy.typing as npt
 
-from scoopsci.arguments import check_count, check_seconds
+from scoopsci.basics.arguments import check_count, check_seconds
 from scoopsci.engines.base import Engine, TaskFuture
 from scoopsci.engines.payload import pack, unpack
 from scoopsci.engines.threads import VARIABLES
 from scoopsci.errors import EngineError, TaskError
 from scoopsci.hosts import MAX_WORKERS, Host, read_hostfile
-from scoopsci.markup import as_table
 from scoopsci.pool.broadcast import Broadcast
 from scoopsci.pool.config import make_config
 from scoopsci.pool.driver import PoolDriver
-from scoopsci.pool.losses import Losses
+from scoopsci.pool.losses import POISON_AFTER, Losses
+from scoopsci.reporting.markup import as_table
 
 __all__ = ["THREADS", "Pool", "open_pool"]
 
@@ -128,7 +128,7 @@ class Pool(_PoolEngine):
         threads_per_worker: int = 1,
         initializer: Callable[..., object] | None = None,
         initargs: Sequence[Any] = (),
-        poison_after: int = 3,
+        poison_after: int = POISON_AFTER,
         mixed: bool = False,
         host_timeout: float = 15.0,
         start_timeout: float = 60.0,

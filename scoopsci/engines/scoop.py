@@ -14,7 +14,7 @@ from typing import Any
 from weakref import WeakSet
 
 from scoopsci.errors import EngineNotStartedError
-from scoopsci.pool import substitute
+from scoopsci.pool.plain import substitute
 
 __all__ = ["KNOWN_TO_BE_OPEN", "OPEN", "open_scoop", "use_workers"]
 
@@ -112,8 +112,8 @@ def _shared_driver() -> Executor:
 
     with _lock:
         if _driver is None:
-            from scoopsci.pool.origin import retire_origin
-            from scoopsci.pool.scoopdriver import ScoopDriver
+            from scoopsci.pool.plain.origin import retire_origin
+            from scoopsci.pool.plain.scoopdriver import ScoopDriver
 
             if not os.environ.get(KNOWN_TO_BE_OPEN):
                 print(OPEN, file=sys.stderr)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from scoopsci.moments import Moments
+from scoopsci.estimation.moments import Moments
 
 __all__ = ["CoMoments"]
 

@@ -19,7 +19,7 @@ from typing import IO, Any, cast
 
 import numpy as np
 
-from scoopsci.interrupts import uninterrupted
+from scoopsci.basics.interrupts import uninterrupted
 
 __all__ = ["battery_of_numba", "compile_once", "find_numba"]
 

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from scoopsci.interrupts import uninterrupted
-from scoopsci.markup import as_facts, as_notes, as_table
-from scoopsci.moments import Moments
-from scoopsci.plots import plot_convergence, plot_receipt
-from scoopsci.wording import format_with_error, plural
+from scoopsci.basics.interrupts import uninterrupted
+from scoopsci.basics.wording import format_with_error, plural
+from scoopsci.estimation.moments import Moments
+from scoopsci.reporting.markup import as_facts, as_notes, as_table
+from scoopsci.reporting.plots import plot_convergence, plot_receipt
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -72,12 +72,12 @@ class Estimate:
         two of the blocks and at the end, each an array of shape (m,) or (m, k). Of scrambled
         points, only where all scrambles have as many.
     variance_reduction : dict
-        For each method of `scoopsci.variance` that was used, by its name, how many times fewer
-        evaluations the same error took than without it.
+        For each method of `scoopsci.estimation.variance` that was used, by its name, how many times
+        fewer evaluations the same error took than without it.
     notes : tuple of str
         What is doubtful about the estimate; also given as `DoubtfulEstimateWarning`.
     receipt : dict
-        Where the result comes from; see `scoopsci.receipts`.
+        Where the result comes from; see `scoopsci.reporting.receipts`.
     """
 
     value: Any
@@ -153,7 +153,7 @@ class Estimate:
         Returns
         -------
         Axes
-            See `scoopsci.plots`.
+            See `scoopsci.reporting.plots`.
 
         Raises
         ------

@@ -14,14 +14,14 @@ from typing import Any, Protocol, TypeVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from scoopsci.comoments import CoMoments
-from scoopsci.compiled import battery_of_numba
-from scoopsci.estimates import find_doubts, student_interval, wilson_interval
-from scoopsci.integrand import Integrand
-from scoopsci.kernels import count_inside, derive_key
-from scoopsci.moments import Moments
-from scoopsci.qmc import fingerprint, scrambled_points
-from scoopsci.streams import block_generator
+from scoopsci.estimation.comoments import CoMoments
+from scoopsci.estimation.compiled import battery_of_numba
+from scoopsci.estimation.estimates import find_doubts, student_interval, wilson_interval
+from scoopsci.estimation.integrand import Integrand
+from scoopsci.estimation.kernels import count_inside, derive_key
+from scoopsci.estimation.moments import Moments
+from scoopsci.estimation.qmc import fingerprint, scrambled_points
+from scoopsci.estimation.streams import block_generator
 
 __all__ = ["CircleCount", "Estimator", "ReducedMean", "SampleMean", "ScrambledMean", "as_samples"]
 
@@ -31,7 +31,7 @@ P = TypeVar("P")
 class Estimator(Protocol[P]):
     """What a Monte Carlo run is made of; it is shipped to the workers.
 
-    Where a run may stop is described by `scoopsci.stopping.next_check`.
+    Where a run may stop is described by `scoopsci.road.stopping.next_check`.
     """
 
     @property

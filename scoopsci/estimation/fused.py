@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from scoopsci.codehash import hash_code, is_compiled
-from scoopsci.compiled import compile_once, find_numba
+from scoopsci.basics.codehash import hash_code, is_compiled
+from scoopsci.estimation.compiled import compile_once, find_numba
 
 __all__ = ["Fused", "FusedIntegrand", "FusedPoints", "FusedSampler", "fuse_points", "fuse_sampler"]
 
@@ -34,7 +34,7 @@ class Fused:
     options : dict
         Those of ``numba.njit``.
     code : str
-        Hash of both, see `scoopsci.codehash.hash_code`.
+        Hash of both, see `scoopsci.basics.codehash.hash_code`.
     """
 
     fn: FunctionType

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from scoopsci.arguments import check_count
-from scoopsci.comoments import CoMoments
-from scoopsci.fused import FusedIntegrand, FusedPoints, fuse_points
-from scoopsci.variance import Antithetic, ControlVariates, ImportanceSampling, Method
+from scoopsci.basics.arguments import check_count
+from scoopsci.estimation.comoments import CoMoments
+from scoopsci.estimation.fused import FusedIntegrand, FusedPoints, fuse_points
+from scoopsci.estimation.variance import Antithetic, ControlVariates, ImportanceSampling, Method
 
 __all__ = ["Integrand"]
 

@@ -211,7 +211,7 @@ def compile_counter() -> Callable[[tuple[int, int], int, int], int] | None:
     callable or None
         Compiled once on each host, and read from its cache by later processes.
     """
-    from scoopsci.compiled import compile_once, find_numba
+    from scoopsci.estimation.compiled import compile_once, find_numba
 
     if find_numba() is None:
         return None

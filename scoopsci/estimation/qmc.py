@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from scoopsci.interrupts import uninterrupted
+from scoopsci.basics.interrupts import uninterrupted
 
 __all__ = ["N_SCRAMBLES", "SOBOL_STREAM", "check_dim", "fingerprint", "scrambled_points"]
 

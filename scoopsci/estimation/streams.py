@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from scoopsci.arguments import check_count
+from scoopsci.basics.arguments import check_count
 
 __all__ = ["STREAM", "block_generator", "check_seed"]
 

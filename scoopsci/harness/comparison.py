@@ -7,10 +7,10 @@ from dataclasses import asdict, dataclass, field
 from itertools import zip_longest
 from typing import TYPE_CHECKING, Any, Literal
 
+from scoopsci.basics.wording import plural
 from scoopsci.harness.rounds import Figure, find_break_even, format_seconds, paired_ratio
-from scoopsci.markup import as_notes, as_table
-from scoopsci.plots import plot_speedup, plot_times
-from scoopsci.wording import plural
+from scoopsci.reporting.markup import as_notes, as_table
+from scoopsci.reporting.plots import plot_speedup, plot_times
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -164,7 +164,7 @@ class Comparison:
         Returns
         -------
         Axes
-            See `scoopsci.plots.plot_speedup` and `scoopsci.plots.plot_times`.
+            See `scoopsci.reporting.plots.plot_speedup` and `scoopsci.reporting.plots.plot_times`.
 
         Raises
         ------

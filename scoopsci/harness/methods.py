@@ -10,16 +10,16 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, Unpack
 
-from scoopsci.arguments import check_count, check_seconds
+from scoopsci.basics.arguments import check_count, check_seconds
+from scoopsci.basics.wording import plural
 from scoopsci.engines.base import Engine, inside_scoop
 from scoopsci.harness.startup import start_workers
 from scoopsci.mapreduce import map as map_items
 from scoopsci.mapreduce import map_as_completed, map_reduce
-from scoopsci.markup import as_notes, as_table
-from scoopsci.options import RunOptions, refuse_ledger
-from scoopsci.plots import plot_ways
-from scoopsci.runs import hold_engine
-from scoopsci.wording import plural
+from scoopsci.reporting.markup import as_notes, as_table
+from scoopsci.reporting.plots import plot_ways
+from scoopsci.road.options import RunOptions, refuse_ledger
+from scoopsci.road.runs import hold_engine
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -73,7 +73,7 @@ class MapComparison:
     start_up_s : float
         Seconds until its workers had started; in none of the rows.
     receipt : dict
-        Of `map` on the engine; see `scoopsci.receipts`.
+        Of `map` on the engine; see `scoopsci.reporting.receipts`.
     """
 
     result: int
@@ -120,7 +120,7 @@ class MapComparison:
     ) -> Axes:  # fmt: skip
         """Draw the speed-ups with the ideal line, or the run of `map`.
 
-        See `scoopsci.plots.plot_ways`.
+        See `scoopsci.reporting.plots.plot_ways`.
         """
         speedups = {row.method: row.speedup for row in self.rows}
         return plot_ways(kind, speedups, self.n_workers, self.receipt, ax=ax)
@@ -157,7 +157,7 @@ def compare_methods(
     task_s : float
         Seconds that each task sleeps first.
     **run
-        See `scoopsci.options.RunOptions`.
+        See `scoopsci.road.options.RunOptions`.
 
     Returns
     -------

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from scoopsci.receipts import software_versions
+from scoopsci.reporting.receipts import software_versions
 
 __all__ = [
     "Figure",

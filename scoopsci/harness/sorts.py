@@ -11,16 +11,16 @@ from typing import TYPE_CHECKING, Any, Literal, Unpack, cast
 
 import numpy as np
 
-from scoopsci.arguments import check_count
+from scoopsci.basics.arguments import check_count
+from scoopsci.basics.wording import plural
 from scoopsci.engines.base import Engine
+from scoopsci.estimation.streams import check_seed
 from scoopsci.harness.startup import start_workers
-from scoopsci.markup import as_notes, as_table
 from scoopsci.mergesort import SortResult, sort_and_describe
-from scoopsci.options import RunOptions, refuse_ledger
-from scoopsci.plots import plot_ways
-from scoopsci.runs import hold_engine
-from scoopsci.streams import check_seed
-from scoopsci.wording import plural
+from scoopsci.reporting.markup import as_notes, as_table
+from scoopsci.reporting.plots import plot_ways
+from scoopsci.road.options import RunOptions, refuse_ledger
+from scoopsci.road.runs import hold_engine
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -62,7 +62,7 @@ class SortComparison:
     advice : str
         Whether to distribute such a sort.
     receipt : dict
-        Of the sort on the engine; see `scoopsci.receipts`.
+        Of the sort on the engine; see `scoopsci.reporting.receipts`.
     """
 
     n_items: int
@@ -89,7 +89,7 @@ class SortComparison:
     ) -> Axes:  # fmt: skip
         """Draw the speed-ups with the ideal line, or the run on the engine.
 
-        See `scoopsci.plots.plot_ways`.
+        See `scoopsci.reporting.plots.plot_ways`.
         """
         speedups = {way: self.serial_elapsed_s / s for way, s in self._ways().items()}
         return plot_ways(kind, speedups, self.n_workers, self.receipt, ax=ax)

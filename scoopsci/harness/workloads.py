@@ -23,14 +23,14 @@ from typing import Any
 import cloudpickle
 import numpy as np
 
+from scoopsci.estimation.streams import block_generator
 from scoopsci.harness.methods import sum_list
 from scoopsci.mapreduce import map as map_items
 from scoopsci.mapreduce import map_reduce
 from scoopsci.mergesort import sort_and_describe
 from scoopsci.montecarlo import pi
-from scoopsci.options import RunOptions
-from scoopsci.receipts import write_receipt
-from scoopsci.streams import block_generator
+from scoopsci.reporting.receipts import write_receipt
+from scoopsci.road.options import RunOptions
 
 __all__ = ["Workload", "digest", "find_workload", "import_function", "run_child"]
 

@@ -87,7 +87,7 @@ class Agent:
 
     def run(self) -> None:
         """Serve until the broker is gone."""
-        from scoopsci.receipts import process_facts, software_versions
+        from scoopsci.reporting.receipts import process_facts, software_versions
 
         try:
             self._tell(

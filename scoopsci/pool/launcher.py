@@ -17,7 +17,7 @@ from typing import Any
 
 from scoopsci.hosts import Host
 from scoopsci.pool.agent import MARK
-from scoopsci.receipts import software_versions
+from scoopsci.reporting.receipts import software_versions
 
 __all__ = ["AgentProcess", "Place", "name_environment"]
 
@@ -69,8 +69,8 @@ class Place:
     users_control : str or None
         Path of the control socket of a connection that the user's configuration keeps open.
     environment : str or None
-        Where `scoopsci.install` has put an environment, below the user's data there: it is used
-        instead of `python` if it is there. None if only `python` will do.
+        Where `scoopsci.deployment.install` has put an environment, below the user's data there: it
+        is used instead of `python` if it is there. None if only `python` will do.
     prolog : str or None
         A file for bash there, which may set up the environment.
     """

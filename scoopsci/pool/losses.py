@@ -6,9 +6,15 @@ from collections.abc import Mapping
 from typing import Any
 
 from scoopsci.errors import PoisonTaskError, WorkerLostError
-from scoopsci.options import LOSSES_PER_DEATH
 
-__all__ = ["Losses", "as_lost"]
+__all__ = ["LOSSES_PER_DEATH", "POISON_AFTER", "Losses", "as_lost"]
+
+#: Deaths of workers at a task that runs alone, after which it is not sent again.
+POISON_AFTER = 3
+
+#: A task may be lost so often for each death that makes it poison: workers also die of what comes
+#: from outside, and of other tasks where several runs share an engine.
+LOSSES_PER_DEATH = 10
 
 
 def as_lost(facts: Mapping[str, Any]) -> WorkerLostError:
@@ -29,7 +35,7 @@ class Losses:
         It is not sent again once it has ended so many workers.
     """
 
-    def __init__(self, poison_after: int) -> None:
+    def __init__(self, poison_after: int = POISON_AFTER) -> None:
         self._poison_after = poison_after
         self._n_deaths = self._n_losses = 0
 

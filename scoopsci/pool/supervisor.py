@@ -25,8 +25,8 @@ from scoopsci.pool import messages as kind
 from scoopsci.pool.launcher import AgentProcess, Place
 from scoopsci.pool.members import FIRST_RETRY_S, Host, Worker
 from scoopsci.pool.status import LossLog, describe_hosts
-from scoopsci.receipts import software_versions
-from scoopsci.workers import Workers
+from scoopsci.reporting.receipts import software_versions
+from scoopsci.reporting.workers import Workers
 
 __all__ = ["Supervisor"]
 

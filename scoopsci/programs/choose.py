@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from scoopsci.arguments import check_count
+from scoopsci.basics.arguments import check_count
 from scoopsci.errors import HostfileError
 from scoopsci.hosts import Host, parse_hosts, read_hostfile
 

@@ -70,7 +70,7 @@ class Future:
         self.creationTime = time.ctime()
         #: What the session needs to find it again.
         self.ticket: Any = None
-        self.watchers: list[Arrivals] = []
+        self.watchers: list[Arrivals[Any]] = []
         self._callbacks: list[Callable[[Future], object]] = []
 
     def __repr__(self) -> str:
@@ -247,8 +247,8 @@ def _deadline(timeout: float | None) -> float | None:
     return None if timeout is None else time.monotonic() + timeout
 
 
-def _next_of(arrivals: Arrivals, deadline_s: float | None, timeout: float | None) -> Future:
-    future = current_session().wait(arrivals, deadline_s)
+def _next_of(arrivals: Arrivals[Future], deadline_s: float | None, timeout: float | None) -> Future:
+    future: Future | None = current_session().wait(arrivals, deadline_s)
     if future is None:
         raise EngineTimeoutError(f"no result within {timeout:g} s; allow more by timeout=")
     return future

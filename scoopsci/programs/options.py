@@ -6,7 +6,7 @@ import argparse
 import os
 from typing import Any, NoReturn
 
-from scoopsci.arguments import check_count
+from scoopsci.basics.arguments import check_count
 
 __all__ = ["add_run"]
 

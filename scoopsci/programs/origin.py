@@ -24,14 +24,14 @@ from scoopsci.pool.losses import Losses
 from scoopsci.programs import futures
 from scoopsci.programs.pickling import dump, make_task, share_names, take_outcome
 from scoopsci.programs.script import as_status, load_script, run_script
-from scoopsci.programs.session import POISON_AFTER, Session, open_session
+from scoopsci.programs.session import Session, open_session
 from scoopsci.programs.staging import Source, stage
 from scoopsci.programs.stand_in import stand_in_for_scoop
 
 __all__ = ["run_program"]
 
 
-class Origin(Session):
+class Origin(Session[futures.Future]):
     """The session of the process that runs the program."""
 
     driver: PoolDriver
@@ -54,7 +54,7 @@ class Origin(Session):
             error = carried.exception()
             future.settle(None if error else carried.result(), error)
 
-        future.ticket = carried = self.driver.send(frames, judge=Losses(POISON_AFTER).judge)
+        future.ticket = carried = self.driver.send(frames, judge=Losses().judge)
         carried.add_done_callback(lambda _: self._come.put(settle))
 
     def cancel(self, future: futures.Future) -> bool:

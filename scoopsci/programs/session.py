@@ -10,21 +10,28 @@ from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from functools import cache, partial
-from typing import TYPE_CHECKING, Any
+from typing import Any, Generic, Protocol, TypeVar
 
 from scoopsci.errors import EngineError
 from scoopsci.programs.pickling import load
 
-if TYPE_CHECKING:
-    from scoopsci.programs.futures import Future
-
-#: As everywhere, where nothing else is asked for.
-POISON_AFTER = 3
-
-__all__ = ["POISON_AFTER", "Arrivals", "Session", "current_session", "do_nothing", "open_session"]
+__all__ = ["Arrivals", "Session", "Watched", "current_session", "do_nothing", "open_session"]
 
 
-class Arrivals:
+class Watched(Protocol):
+    """What a session knows of a future: whether it has ended, and who is to hear of it."""
+
+    watchers: list[Arrivals[Any]]
+
+    @property
+    def isDone(self) -> bool:  # noqa: N802, SCOOP's name
+        """Whether it has ended."""
+
+
+F = TypeVar("F", bound=Watched)
+
+
+class Arrivals(Generic[F]):
     """Futures in the order in which they end.
 
     Parameters
@@ -33,8 +40,8 @@ class Arrivals:
         Those that are waited for.
     """
 
-    def __init__(self, futures: Iterable[Future]) -> None:
-        self.ended: deque[Future] = deque()
+    def __init__(self, futures: Iterable[F]) -> None:
+        self.ended: deque[F] = deque()
         #: Called when one ends, by whoever waits.
         self.wake: Callable[[], None] = do_nothing
         self._futures = list(futures)
@@ -50,7 +57,7 @@ class Arrivals:
             with contextlib.suppress(ValueError):
                 future.watchers.remove(self)
 
-    def note_end(self, future: Future) -> None:
+    def note_end(self, future: F) -> None:
         """Take note of a future that has ended."""
         self.ended.append(future)
         self.wake()
@@ -60,7 +67,7 @@ def do_nothing() -> None:
     """Stand where nobody waits."""
 
 
-class Session(ABC):
+class Session(ABC, Generic[F]):
     """Sends tasks and takes their outcomes, all in the thread that runs the program.
 
     Attributes
@@ -87,11 +94,11 @@ class Session(ABC):
         """The name of this process at the broker."""
 
     @abstractmethod
-    def send(self, future: Future, frames: Sequence[Any]) -> None:
+    def send(self, future: F, frames: Sequence[Any]) -> None:
         """Send a task; its outcome settles the future."""
 
     @abstractmethod
-    def cancel(self, future: Future) -> bool:
+    def cancel(self, future: F) -> bool:
         """Take a task back that has not started, and tell whether that was possible."""
 
     @abstractmethod
@@ -107,7 +114,7 @@ class Session(ABC):
         if name not in self.owners:
             self.owners[name], self.constants[name] = owner, cache(partial(load, frames))
 
-    def wait(self, arrivals: Arrivals, deadline_s: float | None = None) -> Future | None:
+    def wait(self, arrivals: Arrivals[F], deadline_s: float | None = None) -> F | None:
         """Return the next future that has ended, or None once the time has come."""
         left_s = _time_left(deadline_s)
         while not arrivals.ended:
@@ -118,7 +125,7 @@ class Session(ABC):
                 return None
         return arrivals.ended.popleft()
 
-    def wait_a_while(self, arrivals: Arrivals, timeout_s: float) -> None:
+    def wait_a_while(self, arrivals: Arrivals[F], timeout_s: float) -> None:
         """Wait until something has changed, or the time is over."""
         self.take_in(timeout_s)
 
@@ -127,16 +134,16 @@ def _time_left(deadline_s: float | None) -> float:
     return float("inf") if deadline_s is None else max(0.0, deadline_s - time.monotonic())
 
 
-_session: Session | None = None
+_session: Session[Any] | None = None
 
 
-def open_session(session: Session | None) -> None:
+def open_session(session: Session[Any] | None) -> None:
     """Make it the session of this process."""
     global _session
     _session = session
 
 
-def current_session() -> Session:
+def current_session() -> Session[Any]:
     """Return the session of this process.
 
     Raises

@@ -30,13 +30,7 @@ from scoopsci.pool.losses import Losses, as_lost
 from scoopsci.programs.futures import Future
 from scoopsci.programs.pickling import run_task
 from scoopsci.programs.printing import open_output
-from scoopsci.programs.session import (
-    POISON_AFTER,
-    Arrivals,
-    Session,
-    do_nothing,
-    open_session,
-)
+from scoopsci.programs.session import Arrivals, Session, do_nothing, open_session
 
 __all__ = ["work"]
 
@@ -57,10 +51,10 @@ class _Sent:
 
     def __init__(self, future: Future, frames: Sequence[Any]) -> None:
         self.future, self.frames = future, frames
-        self.losses = Losses(POISON_AFTER)
+        self.losses = Losses()
 
 
-class Hub(Session):
+class Hub(Session[Future]):
     """The session of a worker.
 
     Parameters
@@ -167,7 +161,7 @@ class Hub(Session):
         while self._said:
             self._socket.send_multipart(self._said.popleft())
 
-    def wait_a_while(self, arrivals: Arrivals, timeout_s: float) -> None:
+    def wait_a_while(self, arrivals: Arrivals[Future], timeout_s: float) -> None:
         """Let other tasks run until a future has ended, or the time is over."""
         me = greenlet.getcurrent()
         if me.parent is not self._hub:

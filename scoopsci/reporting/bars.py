@@ -15,14 +15,14 @@ from weakref import WeakSet
 
 import numpy as np
 
-from scoopsci.reporting import (
+from scoopsci.basics.wording import format_duration, format_with_error, plural, shorten
+from scoopsci.reporting.progress import (
     Bar,
     Progress,
     ProgressCallback,
     ProgressOption,
     check_progress,
 )
-from scoopsci.wording import format_duration, format_with_error, plural, shorten
 
 if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderResult

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from scoopsci.extras import import_extra
-from scoopsci.wording import plural
+from scoopsci.basics.extras import import_extra
+from scoopsci.basics.wording import plural
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -217,7 +217,7 @@ def plot_workers(receipt: Mapping[str, Any], *, ax: Axes | None = None) -> Axes:
     Parameters
     ----------
     receipt : mapping
-        Of a run; see `scoopsci.receipts`.
+        Of a run; see `scoopsci.reporting.receipts`.
     ax : Axes, optional
         Where to draw.
 
@@ -270,7 +270,7 @@ def plot_hosts(receipt: Mapping[str, Any], *, ax: Axes | None = None) -> Axes:
     Parameters
     ----------
     receipt : mapping
-        Of a run; see `scoopsci.receipts`.
+        Of a run; see `scoopsci.reporting.receipts`.
     ax : Axes, optional
         Where to draw.
 
@@ -308,7 +308,7 @@ def plot_receipt(kind: str, receipt: Mapping[str, Any], *, ax: Axes | None = Non
     kind : {"workers", "hosts", "times"}
         See `plot_workers`, `plot_hosts` and `plot_times`.
     receipt : mapping
-        See `scoopsci.receipts`.
+        See `scoopsci.reporting.receipts`.
     ax : Axes, optional
         Where to draw.
 

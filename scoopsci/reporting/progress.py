@@ -121,7 +121,7 @@ ProgressOption: TypeAlias = bool | ProgressCallback | Bar | type[Any] | None
 
 
 def check_progress(progress: ProgressOption) -> None:
-    """Raise a `TypeError` for what `scoopsci.bars.open_progress` cannot use."""
+    """Raise a `TypeError` for what `scoopsci.reporting.bars.open_progress` cannot use."""
     if progress is None or isinstance(progress, (bool, Bar)) or callable(progress):
         return
     raise TypeError(

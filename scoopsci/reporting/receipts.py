@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from scoopsci.interrupts import uninterrupted
+from scoopsci.basics.interrupts import uninterrupted
 
 __all__ = [
     "as_plain",
@@ -129,7 +129,7 @@ def make_receipt(
     stream : str
         Identity and version of the random streams.
     code : str
-        `scoopsci.codehash.hash_code` of the user's function, or the name of one of ours.
+        `scoopsci.basics.codehash.hash_code` of the user's function, or the name of one of ours.
     result : mapping
         The result.
     **run

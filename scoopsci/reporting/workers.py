@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from scoopsci.errors import EngineError
-from scoopsci.timeline import Timeline
+from scoopsci.reporting.timeline import Timeline
 
 __all__ = ["Workers", "with_numerics"]
 
@@ -49,7 +49,7 @@ class Workers:
         Returns
         -------
         list of dict
-            See `scoopsci.timeline.Timeline.spans`.
+            See `scoopsci.reporting.timeline.Timeline.spans`.
         """
         return [
             {**facts, "spans": self._timeline.spans(worker)}
@@ -104,7 +104,7 @@ class Workers:
         Parameters
         ----------
         report : dict
-            The facts of `scoopsci.receipts.process_facts`, times and bytes.
+            The facts of `scoopsci.reporting.receipts.process_facts`, times and bytes.
         n_blocks : int
             Number of blocks.
 

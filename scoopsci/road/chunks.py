@@ -11,10 +11,10 @@ from typing import Any, Generic, TypeAlias, TypeVar
 
 import numpy as np
 
-from scoopsci.blocks import MergeError, Range, merge_consecutive, split_into_ranges
 from scoopsci.engines.payload import Failure
-from scoopsci.stopping import BlockSizes, Supply
-from scoopsci.streams import block_generator
+from scoopsci.estimation.streams import block_generator
+from scoopsci.road.blocks import MergeError, Range, merge_consecutive, split_into_ranges
+from scoopsci.road.stopping import BlockSizes, Supply
 
 __all__ = [
     "CallEach",

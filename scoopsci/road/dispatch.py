@@ -16,9 +16,8 @@ from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, CancelledError, wait
 from typing import Any, Generic, NoReturn, TypeVar
 
-from scoopsci.blocks import Fold, MergeError, Range
-from scoopsci.chunks import Chunk, Inputs, RunBlocks, run_chunk
-from scoopsci.codehash import hash_values
+from scoopsci.basics.codehash import hash_values
+from scoopsci.basics.interrupts import check_end
 from scoopsci.engines.base import Engine, TaskFuture
 from scoopsci.engines.shared import Shared, SharedMissingError
 from scoopsci.errors import (
@@ -30,12 +29,14 @@ from scoopsci.errors import (
     TaskError,
     WorkerLostError,
 )
-from scoopsci.interrupts import check_end
-from scoopsci.ledger import Ledger
-from scoopsci.options import LOSSES_PER_DEATH, DispatchOptions
-from scoopsci.reporting import Progress, ProgressCallback
-from scoopsci.stopping import Supply, describe_sizes
-from scoopsci.workers import Workers, with_numerics
+from scoopsci.pool.losses import LOSSES_PER_DEATH
+from scoopsci.reporting.progress import Progress, ProgressCallback
+from scoopsci.reporting.workers import Workers, with_numerics
+from scoopsci.road.blocks import Fold, MergeError, Range
+from scoopsci.road.chunks import Chunk, Inputs, RunBlocks, run_chunk
+from scoopsci.road.ledger import Ledger
+from scoopsci.road.options import DispatchOptions
+from scoopsci.road.stopping import Supply, describe_sizes
 
 __all__ = ["Dispatch"]
 
@@ -73,7 +74,7 @@ class Dispatch(Generic[P]):
     engine : Engine
         An open engine.
     run_blocks : callable
-        What workers do with consecutive blocks; see `scoopsci.chunks.RunBlocks`. A block must
+        What workers do with consecutive blocks; see `scoopsci.road.chunks.RunBlocks`. A block must
         depend on nothing but its index and its input.
     inputs : iterable or Supply
         An input for each block; consumed as the window moves on. A supply is asked for what it

@@ -18,8 +18,9 @@ from typing import Any
 
 import cloudpickle
 
-from scoopsci.blocks import Range
+from scoopsci.basics.moved import load_recorded
 from scoopsci.errors import LedgerError
+from scoopsci.road.blocks import Range
 
 __all__ = ["Ledger", "open_ledger"]
 
@@ -53,7 +54,7 @@ class Ledger:
         What the partials depend on, as plain values: a ledger with another identity is refused.
         None to look into one that is there.
     task : sequence of bytes, optional
-        What computes blocks from their indices, as frames, for `scoopsci.replay`.
+        What computes blocks from their indices, as frames, for `scoopsci.road.replay`.
 
     Raises
     ------
@@ -263,7 +264,7 @@ class Ledger:
         try:
             if zlib.crc32(pickled) != checksum:
                 raise ValueError("its checksum is wrong")
-            return pickle.loads(pickled), len(pickled)
+            return load_recorded(pickled), len(pickled)
         except Exception as error:
             raise LedgerError(
                 f"{self.path} is damaged: {where} cannot be read ({error}); delete the file and "

@@ -7,13 +7,13 @@ from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias, Unpack
 
-from scoopsci.blocks import Prefixes, Range
-from scoopsci.chunks import CallEach, Columns, FoldBlocks, ListBlocks
-from scoopsci.codehash import hash_code
-from scoopsci.options import RunOptions, split_options
-from scoopsci.receipts import make_receipt
-from scoopsci.runs import Run, fold_run, hold_engine, merging
-from scoopsci.streams import STREAM, check_seed
+from scoopsci.basics.codehash import hash_code
+from scoopsci.estimation.streams import STREAM, check_seed
+from scoopsci.reporting.receipts import make_receipt
+from scoopsci.road.blocks import Prefixes, Range
+from scoopsci.road.chunks import CallEach, Columns, FoldBlocks, ListBlocks
+from scoopsci.road.options import RunOptions, split_options
+from scoopsci.road.runs import Run, fold_run, hold_engine, merging
 
 __all__ = ["MapCall", "MapOptions", "OnError"]
 

@@ -7,8 +7,9 @@ from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import Any, TypedDict
 
-from scoopsci.arguments import check_count, check_seconds
-from scoopsci.reporting import ProgressOption, check_progress
+from scoopsci.basics.arguments import check_count, check_seconds
+from scoopsci.pool.losses import POISON_AFTER
+from scoopsci.reporting.progress import ProgressOption, check_progress
 
 __all__ = ["CHUNK_TARGET_S", "DispatchOptions", "RunOptions", "refuse_ledger", "split_options"]
 
@@ -19,10 +20,6 @@ CHUNK_TARGET_S = 0.1
 #: A long run can afford longer chunks, up to this time and this share of what it has taken so far:
 #: on two cores that are busy, a task costs about 4 ms of them, in all processes together.
 LONG_CHUNK_S, CHUNK_SHARE = 0.5, 1 / 40
-
-#: A task may be lost so often for each death that makes it poison: workers also die of what comes
-#: from outside, and of other tasks where several runs share an engine.
-LOSSES_PER_DEATH = 10
 
 #: Options that choose the engine, with their defaults.
 WHERE = {"engine": "auto", "n_workers": None, "hostfile": None}
@@ -80,8 +77,9 @@ class DispatchOptions:
         Time that a chunk of blocks should take, in seconds; by default 0.1, and in runs of more
         than 4 s a fortieth of the time so far, up to 0.5.
     progress : bool, callable or bar, optional
-        True draws a bar in a terminal or notebook; a callable gets a `scoopsci.reporting.Progress`
-        whenever a task ends, and when the run has; a bar like tqdm's, or its class, is moved on.
+        True draws a bar in a terminal or notebook; a callable gets a
+        `scoopsci.reporting.progress.Progress` whenever a task ends, and when the run has; a bar
+        like tqdm's, or its class, is moved on.
 
     Raises
     ------
@@ -91,7 +89,7 @@ class DispatchOptions:
 
     timeout: float | None = None
     retries: int = 0
-    poison_after: int = 3
+    poison_after: int = POISON_AFTER
     mixed: bool = False
     window: int | None = None
     chunk_target_s: float | None = None

@@ -8,15 +8,15 @@ from contextlib import closing
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from scoopsci.blocks import Fold, Range
-from scoopsci.chunks import FoldBlocks, run_chunk
-from scoopsci.codehash import hash_values
+from scoopsci.basics.codehash import hash_values
+from scoopsci.basics.moved import load_recorded
 from scoopsci.engines.base import open_engine
-from scoopsci.engines.payload import load
 from scoopsci.errors import LedgerError
-from scoopsci.ledger import Ledger
-from scoopsci.stopping import BlockSizes, next_check
-from scoopsci.workers import with_numerics
+from scoopsci.reporting.workers import with_numerics
+from scoopsci.road.blocks import Fold, Range
+from scoopsci.road.chunks import FoldBlocks, run_chunk
+from scoopsci.road.ledger import Ledger
+from scoopsci.road.stopping import BlockSizes, next_check
 
 __all__ = ["Replay", "describe_ledger", "replay_block", "verify_ledger"]
 
@@ -207,7 +207,7 @@ def _load_work(ledger: Ledger) -> FoldBlocks[Any] | None:
         return None
     try:
         # As engines have it: arrays that were writable are so again.
-        work: FoldBlocks[Any] = load([frames[0], *map(bytearray, frames[1:])])
+        work: FoldBlocks[Any] = load_recorded(frames[0], map(bytearray, frames[1:]))
     except Exception as error:
         raise LedgerError(
             f"{ledger.path} holds a function that cannot be loaded here: {error!r}; it needs the "

@@ -8,20 +8,20 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any, Generic, TypeVar, cast
 
-from scoopsci.bars import open_progress
-from scoopsci.blocks import Fold, Range
-from scoopsci.chunks import CallEach, FoldBlocks, ListBlocks, RunBlocks
-from scoopsci.dispatch import Dispatch
 from scoopsci.engines.base import Engine, borrow_engine
 from scoopsci.engines.byvalue import users_modules
 from scoopsci.engines.payload import as_plain as as_plain_frame
 from scoopsci.engines.payload import dump, not_pickled
 from scoopsci.errors import TaskError
-from scoopsci.ledger import open_ledger
-from scoopsci.options import WHERE, RunOptions, split_options
-from scoopsci.receipts import as_plain
-from scoopsci.reporting import Progress, ProgressCallback
-from scoopsci.stopping import Supply
+from scoopsci.reporting.bars import open_progress
+from scoopsci.reporting.progress import Progress, ProgressCallback
+from scoopsci.reporting.receipts import as_plain
+from scoopsci.road.blocks import Fold, Range
+from scoopsci.road.chunks import CallEach, FoldBlocks, ListBlocks, RunBlocks
+from scoopsci.road.dispatch import Dispatch
+from scoopsci.road.ledger import open_ledger
+from scoopsci.road.options import WHERE, RunOptions, split_options
+from scoopsci.road.stopping import Supply
 
 __all__ = ["Run", "fold_run", "hold_engine", "merging", "run_list"]
 
@@ -34,7 +34,7 @@ class Run(Generic[P]):
     Parameters
     ----------
     run_blocks : callable
-        What workers do with consecutive blocks; see `scoopsci.chunks.RunBlocks`.
+        What workers do with consecutive blocks; see `scoopsci.road.chunks.RunBlocks`.
     inputs : iterable
         An input for each block.
     options : RunOptions

@@ -12,16 +12,16 @@ from typing import Any, Generic, TypeVar, cast
 
 import numpy as np
 
-from scoopsci.arguments import check_count, check_fraction
-from scoopsci.blocks import Fold
-from scoopsci.chunks import FoldBlocks
+from scoopsci.basics.arguments import check_count, check_fraction
 from scoopsci.errors import EngineTimeoutError
-from scoopsci.estimates import format_with_error
-from scoopsci.estimators import Estimator
-from scoopsci.options import RunOptions
-from scoopsci.reporting import Progress
-from scoopsci.runs import Run, merging
-from scoopsci.stopping import MOST_BLOCKS, Goal, Supply
+from scoopsci.estimation.estimates import format_with_error
+from scoopsci.estimation.estimators import Estimator
+from scoopsci.reporting.progress import Progress
+from scoopsci.road.blocks import Fold
+from scoopsci.road.chunks import FoldBlocks
+from scoopsci.road.options import RunOptions
+from scoopsci.road.runs import Run, merging
+from scoopsci.road.stopping import MOST_BLOCKS, Goal, Supply
 
 __all__ = ["Sampling", "SamplingOptions"]
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from scoopsci.arguments import check_count, check_positive
+from scoopsci.basics.arguments import check_count, check_positive
 
 __all__ = [
     "MIN_SAMPLES",

@@ -21,8 +21,8 @@ from numpy.typing import NDArray
 
 from scoopsci.engines.base import Engine
 from scoopsci.errors import EngineTimeoutError
-from scoopsci.options import RunOptions
-from scoopsci.runs import run_list
+from scoopsci.road.options import RunOptions
+from scoopsci.road.runs import run_list
 from scoopsci.sorting.sharedarrays import SharedArray, SharedReference
 from scoopsci.sorting.sortedruns import cut_arrays, cut_lists, flip_order, order_pieces, sort_pieces
 
@@ -76,7 +76,7 @@ class Phases:
         Raises
         ------
         TaskError, EngineError
-            See `scoopsci.runs.run_list`.
+            See `scoopsci.road.runs.run_list`.
         """
         options, timeout = self._options, self._options.get("timeout")
         if timeout is not None:

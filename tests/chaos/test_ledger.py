@@ -17,8 +17,8 @@ from pathlib import Path
 
 import pytest
 
-from scoopsci.replay import verify_ledger
-from scoopsci.streams import block_generator
+from scoopsci.estimation.streams import block_generator
+from scoopsci.road.replay import verify_ledger
 from tests.chaos import resumed_program
 from tests.chaos.resumed_program import BLOCK_SIZE, SEED, find_mean
 from tests.conftest import REPOSITORY, becomes, end_session, start_scoop, wait_for_end

@@ -22,7 +22,7 @@ import pytest
 
 import scoopsci
 from scoopsci import EngineError, Pool
-from scoopsci.reporting import Progress
+from scoopsci.reporting.progress import Progress
 from tests.chaos.conftest import (
     GENEROUS_S,
     bits,

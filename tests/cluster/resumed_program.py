@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 import scoopsci
-from scoopsci.reporting import Progress
+from scoopsci.reporting.progress import Progress
 
 N_ITEMS = 240
 N_FREE = 120  # the others wait for a word

@@ -19,7 +19,7 @@ import numpy
 import pytest
 
 from scoopsci import InstallError
-from scoopsci.wheels import gather_wheels
+from scoopsci.deployment.wheels import gather_wheels
 from tests import pool_console
 from tests.conftest import becomes, require
 from tests.lan import PLAIN, PYTHON, SHARED, Lan

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 import scoopsci
-from scoopsci.replay import describe_ledger, replay_block, verify_ledger
+from scoopsci.road.replay import describe_ledger, replay_block, verify_ledger
 from tests import pool_console
 from tests.conftest import RunScoop
 from tests.lan import Lan

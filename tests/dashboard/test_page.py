@@ -23,7 +23,7 @@ import pytest
 import scoopsci
 from scoopsci import Estimate, Pool
 from scoopsci.dashboard import Dashboard
-from scoopsci.estimates import format_with_error
+from scoopsci.estimation.estimates import format_with_error
 from tests.browser import Tab, missing_browser, run_in_browser, take_pictures
 from tests.conftest import REPOSITORY, require
 from tests.pages import HOSTILE, StatedEngine, make_status

@@ -47,7 +47,7 @@ NEEDS = {
     "docs/montecarlo.md": ("numba",),
     "docs/notebooks.md": ("scoopsci.dashboard",),
     "docs/watching.md": (
-        *("scoopsci.dashboard", "scoopsci.plots", "scoopsci.report"),
+        *("scoopsci.dashboard", "scoopsci.reporting.plots", "scoopsci.report"),
         *("tornado", "matplotlib", "jinja2", "tqdm", "shtab"),
     ),
 }

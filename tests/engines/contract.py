@@ -34,9 +34,9 @@ from scoopsci import (
     WorkerLostError,
     open_engine,
 )
-from scoopsci.chunks import FoldBlocks
-from scoopsci.dispatch import Dispatch
-from scoopsci.options import DispatchOptions
+from scoopsci.road.chunks import FoldBlocks
+from scoopsci.road.dispatch import Dispatch
+from scoopsci.road.options import DispatchOptions
 from tests.calls import CallBlocks, meet
 from tests.cluster.map_program import find_bits
 

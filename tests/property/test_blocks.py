@@ -9,7 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scoopsci.blocks import Fold, MergeError, Prefixes, Range, merge_consecutive, split_into_ranges
+from scoopsci.road.blocks import (
+    Fold,
+    MergeError,
+    Prefixes,
+    Range,
+    merge_consecutive,
+    split_into_ranges,
+)
 
 N_MOST = 64
 

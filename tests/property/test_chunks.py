@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scoopsci.blocks import Fold, Range, split_into_ranges
-from scoopsci.chunks import CallEach, FoldBlocks, Inputs, ListBlocks, RunBlocks, run_chunk
+from scoopsci.road.blocks import Fold, Range, split_into_ranges
+from scoopsci.road.chunks import CallEach, FoldBlocks, Inputs, ListBlocks, RunBlocks, run_chunk
 
 ERRORS = (ArithmeticError, StopIteration, SystemExit)
 

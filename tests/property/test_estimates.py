@@ -11,8 +11,8 @@ from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 from scipy import stats
 
-from scoopsci.estimates import format_with_error, student_interval, wilson_interval
-from scoopsci.moments import Moments
+from scoopsci.estimation.estimates import format_with_error, student_interval, wilson_interval
+from scoopsci.estimation.moments import Moments
 
 Floats = NDArray[np.float64]
 confidences = st.floats(1e-6, 1 - 1e-12)

@@ -12,9 +12,9 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scoopsci.blocks import Fold, Range
-from scoopsci.chunks import CallEach, FoldBlocks
-from scoopsci.runs import Run
+from scoopsci.road.blocks import Fold, Range
+from scoopsci.road.chunks import CallEach, FoldBlocks
+from scoopsci.road.runs import Run
 
 CALLS: Counter[int] = Counter()
 

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 
-from scoopsci.blocks import Fold, merge_consecutive
-from scoopsci.moments import Moments
+from scoopsci.estimation.moments import Moments
+from scoopsci.road.blocks import Fold, merge_consecutive
 
 Floats = NDArray[np.float64]
 

@@ -7,9 +7,9 @@ import pytest
 from numpy.typing import NDArray
 from scipy import stats
 
-from scoopsci import kernels
-from scoopsci.kernels import N_LANES, N_MIXING, derive_key, seed_lanes
-from scoopsci.streams import block_generator
+from scoopsci.estimation import kernels
+from scoopsci.estimation.kernels import N_LANES, N_MIXING, derive_key, seed_lanes
+from scoopsci.estimation.streams import block_generator
 
 Interleave = Callable[[int, int, int], NDArray[np.float64]]
 

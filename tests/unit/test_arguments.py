@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from scoopsci.arguments import check_count, check_fraction, check_seconds
+from scoopsci.basics.arguments import check_count, check_fraction, check_seconds
 
 
 @pytest.mark.parametrize("confidence", [0.0, 1.0, -0.5, 95, math.nan, math.inf])

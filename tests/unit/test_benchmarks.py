@@ -14,7 +14,7 @@ import pytest
 from benchmarks import kernels
 from benchmarks.__main__ import BENCHMARKS
 from benchmarks.form import README, RESULTS, make_table, mark, put_table
-from scoopsci.compiled import find_numba
+from scoopsci.estimation.compiled import find_numba
 from scoopsci.montecarlo import PI_BLOCK_SIZE
 from tests.conftest import REPOSITORY, require
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from scoopsci.blocks import Fold, Prefixes, Range, merge_consecutive, split_into_ranges
+from scoopsci.road.blocks import Fold, Prefixes, Range, merge_consecutive, split_into_ranges
 
 
 def bracket(left: str, right: str) -> str:

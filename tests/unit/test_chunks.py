@@ -16,8 +16,9 @@ import cloudpickle
 import numpy as np
 import pytest
 
-from scoopsci.blocks import MergeError, Range
-from scoopsci.chunks import (
+from scoopsci.estimation.streams import block_generator
+from scoopsci.road.blocks import MergeError, Range
+from scoopsci.road.chunks import (
     CallEach,
     Chunk,
     Columns,
@@ -27,7 +28,6 @@ from scoopsci.chunks import (
     RunBlocks,
     run_chunk,
 )
-from scoopsci.streams import block_generator
 
 PATIENT_S = 60.0
 

@@ -23,11 +23,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from scoopsci.codehash import hash_code, hash_values
+from scoopsci.basics.codehash import hash_code, hash_values
 
 PROGRAM = """
 from dataclasses import dataclass
-from scoopsci.codehash import hash_code
+from scoopsci.basics.codehash import hash_code
 @dataclass
 class Point:
     x: float

@@ -18,7 +18,7 @@ from scoopsci import pi
 from scoopsci.compare import compare
 from scoopsci.errors import EngineError, EngineTimeoutError, HostfileError
 from scoopsci.harness.workloads import digest
-from scoopsci.reporting import Progress
+from scoopsci.reporting.progress import Progress
 from tests.conftest import begin_of_advice, end_in_mid_run
 
 

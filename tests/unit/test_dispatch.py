@@ -24,11 +24,11 @@ from scoopsci import (
     WorkerLostError,
     open_engine,
 )
-from scoopsci.blocks import Fold, Range
-from scoopsci.chunks import FoldBlocks, ListBlocks
-from scoopsci.dispatch import CHUNK_BYTES, CHUNK_GROWTH, Dispatch
-from scoopsci.options import DispatchOptions
-from scoopsci.reporting import Progress
+from scoopsci.reporting.progress import Progress
+from scoopsci.road.blocks import Fold, Range
+from scoopsci.road.chunks import FoldBlocks, ListBlocks
+from scoopsci.road.dispatch import CHUNK_BYTES, CHUNK_GROWTH, Dispatch
+from scoopsci.road.options import DispatchOptions
 from tests.calls import CallBlocks
 
 ONE_BY_ONE = 1e-9  # a chunk target so short that every chunk is one block
@@ -307,7 +307,7 @@ def test_chunks_grow_with_cheap_blocks_and_never_in_leaps() -> None:
 
 
 def test_last_chunks_end_together(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("scoopsci.dispatch.LEAST_CHUNK_S", 1e-9)
+    monkeypatch.setattr("scoopsci.road.dispatch.LEAST_CHUNK_S", 1e-9)
     script = Script()
     with scripted(script) as executor:
         walk(executor, script, range(1_000), n_blocks=1_000, window=2, chunk_target_s=10.0)
@@ -320,7 +320,7 @@ def test_last_chunks_end_together(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_last_chunks_are_not_too_short(monkeypatch: pytest.MonkeyPatch) -> None:
     """Blocks that take no time would otherwise become a dozen more tasks."""
-    monkeypatch.setattr("scoopsci.dispatch.LEAST_CHUNK_S", 5.0)  # of blocks, even if interrupted
+    monkeypatch.setattr("scoopsci.road.dispatch.LEAST_CHUNK_S", 5.0)  # even if interrupted
     script = Script()
     with scripted(script) as executor:
         walk(executor, script, range(1_000), n_blocks=1_000, window=2, chunk_target_s=10.0)
@@ -607,8 +607,8 @@ class TestInOrder:
         self, window: int, chunk_target_s: float, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         size, most = 10_000, 200_000
-        monkeypatch.setattr("scoopsci.dispatch.HELD_BYTES", most)
-        monkeypatch.setattr("scoopsci.dispatch.CHUNK_BYTES", 2 * size)
+        monkeypatch.setattr("scoopsci.road.dispatch.HELD_BYTES", most)
+        monkeypatch.setattr("scoopsci.road.dispatch.CHUNK_BYTES", 2 * size)
         executor = FirstLast()
         work = ListBlocks(CallBlocks(lambda block, value: bytes(size)))
         options = DispatchOptions(window=window, chunk_target_s=chunk_target_s)

@@ -10,12 +10,12 @@ import pytest
 
 import scoopsci
 from scoopsci.compare import compare
-from scoopsci.doctor import Check, Diagnoses, Diagnosis
+from scoopsci.deployment.doctor import Check, Diagnoses, Diagnosis
 from scoopsci.harness.methods import compare_methods
 from scoopsci.harness.sorts import measure_sort
-from scoopsci.markup import as_facts, as_notes, as_table
 from scoopsci.mergesort import sort_and_describe
-from scoopsci.plots import CAUSES
+from scoopsci.reporting.markup import as_facts, as_notes, as_table
+from scoopsci.reporting.plots import CAUSES
 
 
 class _Page(HTMLParser):

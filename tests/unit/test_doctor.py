@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from scoopsci import probe
 from scoopsci.cli import main
-from scoopsci.doctor import Check, Diagnosis, examine_hosts, show_diagnoses
+from scoopsci.deployment import probe
+from scoopsci.deployment.doctor import Check, Diagnosis, examine_hosts, show_diagnoses
 
 
 @pytest.fixture
@@ -33,7 +33,7 @@ def test_this_machine_is_ready(hostfile: Path, capsys: pytest.CaptureFixture[str
 
 
 def test_more_workers_than_fit(hostfile: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("scoopsci.doctor.WORKER_BYTES", 1 << 50)
+    monkeypatch.setattr("scoopsci.deployment.doctor.WORKER_BYTES", 1 << 50)
     hostfile.write_text("localhost 3\n")
     (diagnosis,) = examine_hosts(hostfile)
     (wrong,) = [check for check in diagnosis.checks if not check.ok]

@@ -13,14 +13,14 @@ import pytest
 
 import scoopsci
 from scoopsci import errors
-from scoopsci.chunks import FoldBlocks
-from scoopsci.dispatch import Dispatch
+from scoopsci.basics.extras import import_extra
+from scoopsci.deployment.wheels import pack_wheel
 from scoopsci.engines.payload import pack, run_payload, unpack
-from scoopsci.extras import import_extra
 from scoopsci.hosts import read_hostfile
-from scoopsci.ledger import Ledger
-from scoopsci.options import DispatchOptions
-from scoopsci.wheels import pack_wheel
+from scoopsci.road.chunks import FoldBlocks
+from scoopsci.road.dispatch import Dispatch
+from scoopsci.road.ledger import Ledger
+from scoopsci.road.options import DispatchOptions
 from tests.calls import CallBlocks
 
 

@@ -8,14 +8,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from scoopsci.estimates import (
+from scoopsci.estimation.estimates import (
     Estimate,
     find_doubts,
     format_with_error,
     student_interval,
     wilson_interval,
 )
-from scoopsci.moments import Moments
+from scoopsci.estimation.moments import Moments
 
 FIELDS: dict[str, Any] = {
     "value": 3.14159,

@@ -18,9 +18,9 @@ import numpy as np
 import pytest
 
 import scoopsci
-from scoopsci import compiled
-from scoopsci.compiled import compile_once, find_numba
-from scoopsci.fused import FusedPoints, fuse_points, fuse_sampler
+from scoopsci.estimation import compiled
+from scoopsci.estimation.compiled import compile_once, find_numba
+from scoopsci.estimation.fused import FusedPoints, fuse_points, fuse_sampler
 from tests.conftest import REPOSITORY
 
 
@@ -119,8 +119,8 @@ class TestIntegrand:
     ) -> None:
         fused = fuse_points(at_point, *BOX)
         assert fused is not None
-        monkeypatch.setattr("scoopsci.fused.find_numba", lambda: None)
-        monkeypatch.setattr("scoopsci.fused._loops", {})
+        monkeypatch.setattr("scoopsci.estimation.fused.find_numba", lambda: None)
+        monkeypatch.setattr("scoopsci.estimation.fused._loops", {})
         with pytest.raises(ImportError, match=r"needs it on every host.*scoopsci\[fast\]"):
             fused(np.zeros((10, 3)))
 
@@ -214,8 +214,8 @@ class TestSampler:
 PROGRAM = """
 import json, sys, time
 import numba
-import scoopsci.compiled as compiled
-from scoopsci.kernels import compile_counter
+import scoopsci.estimation.compiled as compiled
+from scoopsci.estimation.kernels import compile_counter
 
 started = []
 compile_of_numba = numba.core.compiler.compile_extra

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 import scoopsci
-from scoopsci.compiled import find_numba
-from scoopsci.interrupts import Terminated, terminable, uninterrupted
+from scoopsci.basics.interrupts import Terminated, terminable, uninterrupted
+from scoopsci.estimation.compiled import find_numba
 from tests.conftest import require
 
 #: SIGINT arrives while LLVM calls Python from C, where an exception is printed and lost.
@@ -28,7 +28,7 @@ def set_object_cache(self, notify, find):
     called(self, notify, be_struck)
 
 ExecutionEngine.set_object_cache = set_object_cache
-from scoopsci import kernels
+from scoopsci.estimation import kernels
 try:
     kernels.compile_counter()
 except KeyboardInterrupt:
@@ -112,7 +112,7 @@ def test_other_signals_are_put_off_as_well() -> None:
 #: A function of the user's that goes on after Ctrl-C, and a child that has inherited the handlers.
 STUBBORN = """
 import os, signal, time
-from scoopsci import interrupts
+from scoopsci.basics import interrupts
 interrupts.GRACE_S = 1
 with interrupts.terminable():
     child = os.fork()

@@ -8,8 +8,8 @@ import math
 import numpy as np
 import pytest
 
-from scoopsci import compiled, kernels
-from scoopsci.kernels import (
+from scoopsci.estimation import compiled, kernels
+from scoopsci.estimation.kernels import (
     CIRCLE_STREAM,
     COMPILE_AFTER,
     N_LANES,

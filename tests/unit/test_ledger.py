@@ -28,13 +28,13 @@ import pytest
 
 import scoopsci
 from scoopsci import EngineError, LedgerError, ScoopsciError, TaskError, WorkerLostError
-from scoopsci.blocks import Range
-from scoopsci.chunks import CallEach, FoldBlocks, ListBlocks
 from scoopsci.engines.payload import in_task
-from scoopsci.ledger import Ledger, open_ledger
-from scoopsci.options import RunOptions
-from scoopsci.replay import describe_ledger, replay_block, verify_ledger
-from scoopsci.runs import Run, fold_run
+from scoopsci.road.blocks import Range
+from scoopsci.road.chunks import CallEach, FoldBlocks, ListBlocks
+from scoopsci.road.ledger import Ledger, open_ledger
+from scoopsci.road.options import RunOptions
+from scoopsci.road.replay import describe_ledger, replay_block, verify_ledger
+from scoopsci.road.runs import Run, fold_run
 from tests.conftest import REPOSITORY, end_session, require, wait_for_end
 from tests.counted import Counted
 
@@ -543,10 +543,10 @@ class TwoHosts(Executor):
 PROGRAM = """
 import os, secrets, sys, time
 from pathlib import Path
-from scoopsci.chunks import CallEach, FoldBlocks
-from scoopsci.blocks import Fold
-from scoopsci.options import RunOptions
-from scoopsci.runs import Run, fold_run
+from scoopsci.road.chunks import CallEach, FoldBlocks
+from scoopsci.road.blocks import Fold
+from scoopsci.road.options import RunOptions
+from scoopsci.road.runs import Run, fold_run
 
 folder, ledger, engine, n_workers = sys.argv[1:]
 
@@ -648,7 +648,7 @@ class TestKill:
 MY_CLASS = """
 import sys
 from dataclasses import dataclass
-from scoopsci.runs import run_list
+from scoopsci.road.runs import run_list
 
 @dataclass
 class Counts:
@@ -921,8 +921,8 @@ class TestUnusable:
 
 BUSY = """
 import sys
-from scoopsci.chunks import CallEach, ListBlocks
-from scoopsci.runs import Run
+from scoopsci.road.chunks import CallEach, ListBlocks
+from scoopsci.road.runs import Run
 
 def wait_for_more():
     yield "first"
@@ -938,7 +938,7 @@ for _ in run.partials():
 CROWD = """
 import sys, time
 from scoopsci import LedgerError
-from scoopsci.runs import run_list
+from scoopsci.road.runs import run_list
 
 sys.stdin.read()
 while True:
@@ -1137,7 +1137,7 @@ class TestMemory:
         self, path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """The first block is missing: the others need not be in memory until it has ended."""
-        monkeypatch.setattr("scoopsci.dispatch.HELD_BYTES", 200_000)
+        monkeypatch.setattr("scoopsci.road.dispatch.HELD_BYTES", 200_000)
         assert self.walk(lambda value: Counted(), path) == 200
         with contextlib.closing(sqlite3.connect(path)) as database, database:
             database.execute("DELETE FROM ranges WHERE start = 0")

@@ -31,8 +31,8 @@ import pytest
 
 import scoopsci
 from scoopsci import EngineError, EngineTimeoutError, LedgerError, PoisonTaskError, TaskError
+from scoopsci.estimation.streams import block_generator
 from scoopsci.mapreduce import Results
-from scoopsci.streams import block_generator
 from tests.calls import meet
 from tests.cluster.map_program import (
     CHUNK_TARGETS_S,

@@ -12,8 +12,8 @@ import pytest
 
 from scoopsci import EngineError, EngineUnavailableError, open_engine
 from scoopsci.harness.methods import MapComparison, MethodRow, compare_methods, sum_list
-from scoopsci.receipts import as_plain
-from scoopsci.reporting import Progress
+from scoopsci.reporting.progress import Progress
+from scoopsci.reporting.receipts import as_plain
 
 SERIAL: Any = {"engine": "serial"}
 PROCESSES: Any = {"engine": "processes", "n_workers": 2}

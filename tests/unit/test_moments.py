@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from scoopsci.moments import Moments
+from scoopsci.estimation.moments import Moments
 
 
 def test_scalars() -> None:

@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 
 import scoopsci
 from scoopsci import DoubtfulEstimateWarning, Estimate, LedgerError, TaskError
-from scoopsci.kernels import CIRCLE_STREAM
-from scoopsci.receipts import battery_hash
-from scoopsci.reporting import Progress
-from scoopsci.streams import STREAM, block_generator
+from scoopsci.estimation.kernels import CIRCLE_STREAM
+from scoopsci.estimation.streams import STREAM, block_generator
+from scoopsci.reporting.progress import Progress
+from scoopsci.reporting.receipts import battery_hash
 
 Floats = NDArray[np.float64]
 Rng = np.random.Generator

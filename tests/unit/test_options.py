@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from scoopsci.options import WHERE, DispatchOptions, RunOptions, split_options
+from scoopsci.road.options import WHERE, DispatchOptions, RunOptions, split_options
 
 NAMES = {field.name for field in fields(DispatchOptions)}
 

@@ -15,12 +15,12 @@ from matplotlib.collections import PolyCollection
 from matplotlib.colors import to_rgb
 
 import scoopsci
-import scoopsci.plots
+import scoopsci.reporting.plots
 from scoopsci import ExtraMissingError
 from scoopsci.compare import compare
 
 mpl.use("Agg")
-plots: Any = scoopsci.plots
+plots: Any = scoopsci.reporting.plots
 pytestmark = pytest.mark.usefixtures("fonts")
 
 

@@ -12,7 +12,7 @@ import pytest
 from scipy.stats import qmc
 
 import scoopsci
-from scoopsci.qmc import N_BITS, fingerprint, scrambled_points
+from scoopsci.estimation.qmc import N_BITS, fingerprint, scrambled_points
 
 
 @pytest.mark.parametrize("parts", [[(0, 64)], [(0, 16), (16, 48)], [(32, 32), (0, 32)], [(63, 1)]])

@@ -18,8 +18,8 @@ import pytest
 from numpy.typing import NDArray
 
 import scoopsci
-from scoopsci.codehash import hash_code
-from scoopsci.receipts import (
+from scoopsci.basics.codehash import hash_code
+from scoopsci.reporting.receipts import (
     as_plain,
     battery_hash,
     make_receipt,
@@ -53,7 +53,7 @@ class Scale:
 
 
 def test_battery_is_the_same_in_another_process() -> None:
-    program = "from scoopsci.receipts import battery_hash; print(battery_hash())"
+    program = "from scoopsci.reporting.receipts import battery_hash; print(battery_hash())"
     command = [sys.executable, "-c", program]
     told = subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
     assert told == battery_hash()
@@ -61,7 +61,7 @@ def test_battery_is_the_same_in_another_process() -> None:
 
 
 def test_battery_sees_other_kernels() -> None:
-    program = "from scoopsci.receipts import battery_hash; print(battery_hash())"
+    program = "from scoopsci.reporting.receipts import battery_hash; print(battery_hash())"
     command = [sys.executable, "-c", program]
     found = {
         subprocess.run(

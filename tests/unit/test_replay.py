@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
+import importlib
 import json
 import random
+import shutil
 import sqlite3
 import sys
 from collections.abc import Callable
@@ -16,9 +19,11 @@ import numpy as np
 import pytest
 
 import scoopsci
-from scoopsci import Estimate, LedgerError
+from scoopsci import Estimate, LedgerError, PiEstimate
+from scoopsci.basics.codehash import hash_code
+from scoopsci.basics.moved import FORMER
 from scoopsci.cli import main
-from scoopsci.replay import describe_ledger, replay_block, verify_ledger
+from scoopsci.road.replay import describe_ledger, replay_block, verify_ledger
 
 cloudpickle.register_pickle_by_value(sys.modules[__name__])
 
@@ -120,6 +125,29 @@ class TestReplay:
             database.commit()
         with pytest.raises(LedgerError, match="holds a function that cannot be loaded here"):
             replay_block(path, 0)
+
+
+class TestFormerLayout:
+    """A ledger that was written when the modules lay in the package's root."""
+
+    @pytest.fixture
+    def ledger(self, tmp_path: Path) -> Path:
+        return Path(shutil.copy(Path(__file__).with_name("before_rooms.ledger"), tmp_path))
+
+    def test_its_run_is_resumed(self, ledger: Path) -> None:
+        found = scoopsci.pi(1_000, seed=5, ledger=ledger)
+        assert isinstance(found, PiEstimate)
+        assert (found.n_inside, found.receipt["run"]["n_recalled_blocks"]) == (805, 1)
+
+    def test_its_blocks_are_replayed(self, ledger: Path) -> None:
+        assert replay_block(ledger, 0).equal
+        assert verify_ledger(ledger) == 1
+        assert describe_ledger(ledger)["estimate"] == 3.22
+
+    def test_hashes_keep_the_former_names(self) -> None:
+        hashed = hashlib.sha256(b"type\0scoopsci.estimates Estimate\0").hexdigest()
+        assert hash_code(Estimate) == hashed
+        assert {importlib.import_module(name).__name__ for name in FORMER} == set(FORMER)
 
 
 class TestDescribe:

@@ -11,8 +11,8 @@ import pytest
 from tqdm import tqdm
 
 import scoopsci
-from scoopsci.bars import describe, open_progress
-from scoopsci.reporting import Progress
+from scoopsci.reporting.bars import describe, open_progress
+from scoopsci.reporting.progress import Progress
 
 tqdm.monitor_interval = 0  # its thread would outlive the test
 

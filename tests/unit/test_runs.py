@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 
 from scoopsci import Engine, EngineError, TaskError, open_engine
-from scoopsci.chunks import CallEach, FoldBlocks, ListBlocks
 from scoopsci.engines.payload import in_task
-from scoopsci.options import RunOptions
-from scoopsci.reporting import Progress
-from scoopsci.runs import Run, fold_run, hold_engine, run_list
-from scoopsci.streams import block_generator
+from scoopsci.estimation.streams import block_generator
+from scoopsci.reporting.progress import Progress
+from scoopsci.road.chunks import CallEach, FoldBlocks, ListBlocks
+from scoopsci.road.options import RunOptions
+from scoopsci.road.runs import Run, fold_run, hold_engine, run_list
 
 SERIAL: RunOptions = {"engine": "serial"}
 

@@ -22,8 +22,8 @@ import pytest
 
 import scoopsci
 from scoopsci import EngineTimeoutError, Estimate, LedgerError, NotConvergedError
-from scoopsci.reporting import Progress
-from scoopsci.stopping import next_check
+from scoopsci.reporting.progress import Progress
+from scoopsci.road.stopping import next_check
 
 cloudpickle.register_pickle_by_value(sys.modules[__name__])
 

@@ -20,11 +20,11 @@ import pytest
 
 import scoopsci
 from scoopsci import TaskError, WorkerLostError
-from scoopsci.chunks import CallEach, ListBlocks
 from scoopsci.engines import shared
 from scoopsci.engines.payload import count_bytes, dump
 from scoopsci.engines.shared import N_KEPT, SMALL_BYTES, Shared, SharedMissingError
-from scoopsci.runs import Run
+from scoopsci.road.chunks import CallEach, ListBlocks
+from scoopsci.road.runs import Run
 from tests.calls import meet
 
 # As functions of a notebook or a script do, those of this file travel by value.

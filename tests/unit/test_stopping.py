@@ -9,7 +9,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from scoopsci.stopping import EQUAL_FACTOR, BlockSizes, Goal, Supply, describe_sizes, next_check
+from scoopsci.road.stopping import (
+    EQUAL_FACTOR,
+    BlockSizes,
+    Goal,
+    Supply,
+    describe_sizes,
+    next_check,
+)
 
 
 def list_checks(n: int, **where: int) -> list[int]:

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from scoopsci.streams import STREAM, block_generator, check_seed
+from scoopsci.estimation.streams import STREAM, block_generator, check_seed
 
 
 @pytest.mark.parametrize("seed", [0, 7, 2**31, 2**64, 2**128 + 1, 10**1000, np.int64(7)])

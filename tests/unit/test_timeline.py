@@ -7,7 +7,7 @@ import itertools
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scoopsci.timeline import MOST_SPANS, Timeline
+from scoopsci.reporting.timeline import MOST_SPANS, Timeline
 
 
 def test_clocks_that_differ() -> None:

@@ -13,8 +13,8 @@ from scipy.special import ndtri
 
 import scoopsci
 from scoopsci import Antithetic, ControlVariates, Estimate, ImportanceSampling
-from scoopsci.comoments import CoMoments
-from scoopsci.streams import block_generator
+from scoopsci.estimation.comoments import CoMoments
+from scoopsci.estimation.streams import block_generator
 
 Floats = NDArray[np.float64]
 N = 20_000

@@ -16,7 +16,7 @@ import pytest
 
 import scoopsci
 from scoopsci import InstallError
-from scoopsci.wheels import (
+from scoopsci.deployment.wheels import (
     PACKED,
     PIN,
     find_needs,

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from scoopsci import EngineError
-from scoopsci.workers import COSTS, FACTS, Workers
+from scoopsci.reporting.workers import COSTS, FACTS, Workers
 
 
 def report(**given: Any) -> dict[str, Any]:

@@ -13,8 +13,8 @@ import scoop
 import zmq
 from scoop._types import Future as ScoopFuture
 
-from scoopsci.pool.scoopdriver import ScoopDriver
-from scoopsci.pool.task import Task
+from scoopsci.pool.plain.scoopdriver import ScoopDriver
+from scoopsci.pool.plain.task import Task
 
 __all__ = ["retire_origin"]
 

@@ -24,9 +24,9 @@ from typing import Any
 import zmq
 
 from scoopsci.errors import EngineError, WorkerLostError
-from scoopsci.pool.heirs import STATUS_REQUEST, TASK, Heirs
-from scoopsci.pool.links import Links
-from scoopsci.pool.task import Task
+from scoopsci.pool.plain.heirs import STATUS_REQUEST, TASK, Heirs
+from scoopsci.pool.plain.links import Links
+from scoopsci.pool.plain.task import Task
 
 __all__ = ["ScoopDriver"]
 

@@ -1,0 +1,5 @@
+"""What every room may use: checks of arguments, the hash of a user's code, optional packages.
+
+`arguments` checks numbers, `codehash` tells whether two functions are the same, `extras` imports
+optional packages, `interrupts` defers Ctrl-C, and `wording` writes numbers in words.
+"""
