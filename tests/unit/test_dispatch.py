@@ -29,7 +29,7 @@ from scoopsci.road.blocks import Fold, Range
 from scoopsci.road.chunks import FoldBlocks, ListBlocks
 from scoopsci.road.dispatch import CHUNK_BYTES, CHUNK_GROWTH, Dispatch
 from scoopsci.road.options import DispatchOptions
-from tests.calls import CallBlocks
+from scoopsci.testing.tasks import CallBlocks
 
 ONE_BY_ONE = 1e-9  # a chunk target so short that every chunk is one block
 
