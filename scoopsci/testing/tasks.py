@@ -30,6 +30,7 @@ __all__ = [
     "make_unpicklable",
     "meet",
     "note",
+    "raise_error",
     "raise_made",
     "sleep_and_return",
     "talk",
@@ -86,6 +87,11 @@ class CallBlocks:
         """Yield the results of consecutive blocks, the first of which is `start`."""
         for block, value in enumerate(inputs, start):
             yield self.fn(block, value)
+
+
+def raise_error(error: BaseException) -> None:
+    """Raise an exception that came with the task."""
+    raise error
 
 
 def raise_made(make: Callable[[], BaseException]) -> None:

@@ -17,6 +17,7 @@ from scoopsci.testing.tasks import (
     Unpicklable,
     UnpicklableError,
     Ununpicklable,
+    raise_error,
     raise_made,
 )
 from scoopsci.testing.users import users_module
@@ -29,14 +30,10 @@ def raise_error(error):
 """
 
 
-def _raise_error(error: BaseException) -> None:
-    raise error
-
-
 FIVE_WAYS: list[tuple[str, Callable[..., Any], Callable[[], Any]]] = [
     ("pickling the task", len, Unpicklable),
     ("unpickling the task", len, Ununpicklable),
-    ("running", _raise_error, Misfit),
+    ("running", raise_error, Misfit),
     ("pickling the result", Unpicklable, tuple),
     ("unpickling the result", Ununpicklable, tuple),
 ]

@@ -46,7 +46,7 @@ class TravelContract(EngineUnderTest):
         warned_here = pytest.warns(UserWarning, match="a warning")
         with warned_here if self.in_caller else contextlib.nullcontext():
             future = engine.submit(talk)
-        pid = future.result(self.patience_s)
+            pid = future.result(self.patience_s)
         out, err = capfd.readouterr()
         label = f"[{future.report['host']} {pid}] "
         assert out == ""
