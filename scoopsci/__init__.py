@@ -3,7 +3,8 @@
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
-from scoopsci.engines.base import Engine, open_engine
+from scoopsci.engines.base import Engine
+from scoopsci.engines.opening import open_engine
 from scoopsci.errors import (
     EngineError,
     EngineNotStartedError,

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from scoopsci.basics.arguments import check_count, check_seconds
-from scoopsci.engines.base import ENTRY_POINTS
+from scoopsci.engines.opening import ENTRY_POINTS
 from scoopsci.errors import EngineError
 from scoopsci.estimation.streams import check_seed
 from scoopsci.harness.children import Child, run_children

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any, Literal, Unpack
 
 from scoopsci.basics.arguments import check_count, check_seconds
 from scoopsci.basics.wording import plural
-from scoopsci.engines.base import Engine, inside_scoop
+from scoopsci.engines.base import Engine
+from scoopsci.engines.opening import inside_scoop
 from scoopsci.harness.startup import start_workers
 from scoopsci.mapreduce import map as map_items
 from scoopsci.mapreduce import map_as_completed, map_reduce

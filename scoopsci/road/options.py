@@ -128,7 +128,7 @@ def split_options(
     Returns
     -------
     where : dict
-        For `scoopsci.engines.base.borrow_engine`.
+        For `scoopsci.engines.opening.borrow_engine`.
     ledger : path-like or None
         The ledger.
     how : DispatchOptions
