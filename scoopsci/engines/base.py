@@ -42,7 +42,8 @@ class Engine(Executor):
     carrier : context manager
         Yields the executor that carries the frames, and its number of workers.
     plain : bool
-        Give it frames of plain bytes: it may pickle them by an older protocol than 5.
+        Give it frames of plain bytes: it may pickle them by an older protocol than 5. An executor
+        may also say so by an attribute ``plain_frames``.
     mixed : bool
         Whether its user accepts hosts that compute differently in the last bit.
     in_process : bool
@@ -56,7 +57,7 @@ class Engine(Executor):
     mixed : bool
         As given.
     watchers : list of callable
-        Each gets the `scoopsci.reporting.progress.Progress` of every run on the engine, and once
+        Each gets the `scoopsci.Progress` of every run on the engine, and once
         more when the run has ended.
     """
 
@@ -71,10 +72,10 @@ class Engine(Executor):
     ) -> None:
         self.name = name
         self.mixed = mixed
-        self._plain = plain
         self._carrier = carrier
         self._modules = contextlib.nullcontext() if in_process else users_modules
         self._executor, self._n_workers = carrier.__enter__()
+        self._plain = plain or getattr(self._executor, "plain_frames", False)
         self._modules.__enter__()
         self._open = True
         self._lock = Lock()

@@ -74,7 +74,7 @@ class MapComparison:
     start_up_s : float
         Seconds until its workers had started; in none of the rows.
     receipt : dict
-        Of `map` on the engine; see `scoopsci.reporting.receipts`.
+        Of `map` on the engine; see `scoopsci.report.make_receipt`.
     """
 
     result: int
@@ -121,7 +121,7 @@ class MapComparison:
     ) -> Axes:  # fmt: skip
         """Draw the speed-ups with the ideal line, or the run of `map`.
 
-        See `scoopsci.reporting.plots.plot_ways`.
+        See `scoopsci.report.plot_ways`.
         """
         speedups = {row.method: row.speedup for row in self.rows}
         return plot_ways(kind, speedups, self.n_workers, self.receipt, ax=ax)
@@ -158,7 +158,7 @@ def compare_methods(
     task_s : float
         Seconds that each task sleeps first.
     **run
-        See `scoopsci.road.options.RunOptions`.
+        See `scoopsci.RunOptions`.
 
     Returns
     -------
