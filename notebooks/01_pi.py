@@ -38,7 +38,7 @@ from statistics import median
 import numpy as np
 
 import scoopsci
-from scoopsci.reporting import plots
+from scoopsci.report import plot_scaling
 
 hostfile = os.environ.get("SCOOPSCI_HOSTFILE")  # without one, two workers on this machine
 pool = scoopsci.Pool(None if hostfile else 2, hostfile=hostfile)
@@ -153,7 +153,7 @@ print(f"serial {serial_s:.2f} s, {pool.n_workers} workers {pool_s:.2f} s")
 print(f"speed-up {speedup:.2f}, in single rounds {ratios[0]:.2f} to {ratios[-1]:.2f}")
 
 # %%
-ax = plots.plot_scaling(
+ax = plot_scaling(
     [1, pool.n_workers],
     [1.0, speedup],
     [(1.0, 1.0), (min(*ratios, speedup), max(*ratios, speedup))],

@@ -37,7 +37,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 import scoopsci
-from scoopsci.harness.methods import compare_methods
+from scoopsci.compare import compare_methods
 
 hostfile = os.environ.get("SCOOPSCI_HOSTFILE")  # without one, four workers on this machine
 pool = scoopsci.Pool(None if hostfile else 4, hostfile=hostfile)

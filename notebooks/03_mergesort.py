@@ -34,7 +34,7 @@ import numpy as np
 import psutil
 
 import scoopsci
-from scoopsci.harness.sorts import measure_sort
+from scoopsci.compare import measure_sort
 from scoopsci.mergesort import sort_and_describe
 
 hostfile = os.environ.get("SCOOPSCI_HOSTFILE")  # without one, two workers on this machine

@@ -41,7 +41,7 @@ import numpy as np
 
 import scoopsci
 from scoopsci.compare import compare
-from scoopsci.reporting import plots
+from scoopsci.report import plot_times
 
 hostfile = os.environ.get("SCOOPSCI_HOSTFILE")  # without one, two workers on this machine
 resources = ExitStack()
@@ -193,7 +193,7 @@ for name, engine in engines.items():
 # %%
 times = {name: pi.receipt["run"]["times"] for name, (pi, *_) in results.items()}
 del times["ThreadPoolExecutor"]
-ax = plots.plot_times(times)
+ax = plot_times(times)
 
 # %%
 resources.close()

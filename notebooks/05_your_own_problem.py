@@ -42,9 +42,8 @@ import numpy as np
 from scipy.special import ndtr, ndtri
 
 import scoopsci
-from scoopsci import ControlVariates
-from scoopsci.estimation.estimates import format_with_error
-from scoopsci.road.replay import describe_ledger, replay_block
+from scoopsci import ControlVariates, describe_ledger, replay_block
+from scoopsci.report import format_with_error
 
 folder = tempfile.TemporaryDirectory()
 hostfile = os.environ.get("SCOOPSCI_HOSTFILE")

@@ -561,4 +561,4 @@ class WorkersContract(MapWorkersContract, EngineContract):
 
         walk = dispatch(engine, run_block, 16)
         assert sum(partial for _, partial in walk) == int("1" * 16)
-        assert walk.n_lost >= 2
+        assert walk.retries.n_lost >= 2
