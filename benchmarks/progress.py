@@ -75,7 +75,7 @@ def a_terminal() -> Iterator[None]:
 
 
 def read_all(descriptor: int) -> None:
-    with contextlib.suppress(OSError):  # nobody writes any more
+    with contextlib.suppress(OSError):  # the writer has closed it
         while os.read(descriptor, 1 << 16):
             pass
     os.close(descriptor)
