@@ -1,9 +1,12 @@
 """One instrument out of a handful of machines that answer to SSH."""
 
+from importlib import import_module
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
-from scoopsci.engines.base import Engine, open_engine
+from scoopsci.engines.base import Engine
+from scoopsci.engines.opening import open_engine
+from scoopsci.engines.taskfuture import TaskFuture
 from scoopsci.errors import (
     EngineError,
     EngineNotStartedError,
@@ -31,15 +34,26 @@ from scoopsci.mapreduce import (
 )
 from scoopsci.mergesort import merge_sort
 from scoopsci.montecarlo import estimate, integrate, pi
+from scoopsci.reporting.progress import Progress
+from scoopsci.road.options import RunOptions
+from scoopsci.road.replay import Replay, describe_ledger, replay_block, verify_ledger
 
 if TYPE_CHECKING:
+    from scoopsci.dashboard import Dashboard
+    from scoopsci.deployment.doctor import Check, Diagnosis, examine_hosts
+    from scoopsci.deployment.install import install_hosts
     from scoopsci.engines.pool import Pool
+    from scoopsci.pool.broadcast import Broadcast
 
 __version__ = version("scoopsci")
 
 __all__ = [
     "Antithetic",
+    "Broadcast",
+    "Check",
     "ControlVariates",
+    "Dashboard",
+    "Diagnosis",
     "DoubtfulEstimateWarning",
     "Engine",
     "EngineError",
@@ -56,10 +70,17 @@ __all__ = [
     "PiEstimate",
     "PoisonTaskError",
     "Pool",
+    "Progress",
+    "Replay",
+    "RunOptions",
     "ScoopsciError",
     "TaskError",
+    "TaskFuture",
     "WorkerLostError",
+    "describe_ledger",
     "estimate",
+    "examine_hosts",
+    "install_hosts",
     "integrate",
     "map",
     "map_as_completed",
@@ -69,14 +90,24 @@ __all__ = [
     "merge_sort",
     "open_engine",
     "pi",
+    "replay_block",
     "starmap",
+    "verify_ledger",
 ]
+
+#: Imported when they are asked for: with them come ZeroMQ, SSH or a server of pages.
+_LAZY = {
+    "Broadcast": "scoopsci.pool.broadcast",
+    "Check": "scoopsci.deployment.doctor",
+    "Dashboard": "scoopsci.dashboard",
+    "Diagnosis": "scoopsci.deployment.doctor",
+    "Pool": "scoopsci.engines.pool",
+    "examine_hosts": "scoopsci.deployment.doctor",
+    "install_hosts": "scoopsci.deployment.install",
+}
 
 
 def __getattr__(name: str) -> Any:
-    """Import the pool, and with it ZeroMQ, when it is asked for."""
-    if name == "Pool":
-        from scoopsci.engines.pool import Pool
-
-        return Pool
+    if name in _LAZY:
+        return getattr(import_module(_LAZY[name]), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -19,7 +19,7 @@ import scoopsci
 from scoopsci.basics.extras import import_extra
 from scoopsci.basics.interrupts import Terminated, terminable
 from scoopsci.commands import add_commands
-from scoopsci.engines.base import inside_plain_scoop
+from scoopsci.engines.opening import inside_plain_scoop
 from scoopsci.engines.scoop import KNOWN_TO_BE_OPEN
 from scoopsci.errors import (
     EngineNotStartedError,

@@ -19,18 +19,34 @@ from pathlib import Path
 from typing import Any
 
 from scoopsci.basics.arguments import check_count, check_seconds
-from scoopsci.engines.base import ENTRY_POINTS
+from scoopsci.engines.opening import ENTRY_POINTS
 from scoopsci.errors import EngineError
 from scoopsci.estimation.streams import check_seed
 from scoopsci.harness.children import Child, run_children
 from scoopsci.harness.comparison import BARE, Comparison, Row, summarise
-from scoopsci.harness.rounds import count_processors, describe_machine, interleave
+from scoopsci.harness.methods import compare_methods
+from scoopsci.harness.rounds import (
+    count_processors,
+    describe_machine,
+    find_break_even,
+    interleave,
+    median_interval,
+)
+from scoopsci.harness.sorts import measure_sort
 from scoopsci.harness.workloads import Workload, find_workload
 from scoopsci.hosts import Host, read_hostfile, to_plain_scoop
 from scoopsci.reporting.bars import open_progress
 from scoopsci.reporting.progress import Progress, ProgressCallback, ProgressOption
 
-__all__ = ["Comparison", "Row", "compare"]
+__all__ = [
+    "Comparison",
+    "Row",
+    "compare",
+    "compare_methods",
+    "find_break_even",
+    "measure_sort",
+    "median_interval",
+]
 
 #: How the program of an engine is started where plain Python does not start its workers.
 LAUNCHERS = {"scoop": "{python} -m scoop -q -n {n_workers} {hosts}"}
@@ -73,7 +89,7 @@ def compare(
         that this process may use.
     n_rounds : int
         Number of rounds. Nine make the intervals honest; see
-        `scoopsci.harness.rounds.median_interval`.
+        `scoopsci.compare.median_interval`.
     n_points : int, optional
         Points of "pi", 500 million by default.
     n_tasks : int, optional
@@ -91,7 +107,7 @@ def compare(
     timeout : float
         Seconds that a single run may take.
     progress : bool, callable or bar, optional
-        See `scoopsci.reporting.bars.open_progress`; the blocks are runs here.
+        See `scoopsci.RunOptions`; the blocks are runs here.
 
     Returns
     -------

@@ -22,7 +22,7 @@ from pathlib import Path
 
 from scoopsci.errors import HostfileError
 
-__all__ = ["MAX_WORKERS", "Host", "check_workers", "parse_hosts", "read_hostfile", "to_plain_scoop"]
+__all__ = ["Host", "parse_hosts", "read_hostfile", "to_plain_scoop"]
 
 _MAX_HOSTS = 10_000
 #: Of one host: more than any has cores for.

@@ -74,7 +74,7 @@ def map(
     on_error : "raise" or "return"
         Whether a `TaskError` is raised, or takes the place of the result.
     **run
-        See `MapOptions` and `scoopsci.road.options.RunOptions`.
+        See `MapOptions` and `scoopsci.RunOptions`.
 
     Returns
     -------

@@ -54,7 +54,7 @@ class SortResult:
     in_shared_memory : bool
         Whether workers found all values in shared memory, so that none had to be sent.
     receipt : dict
-        How the sort was carried out; see `scoopsci.reporting.receipts`.
+        How the sort was carried out; see `scoopsci.report.make_receipt`.
     """
 
     values: Any = field(repr=False)
@@ -83,10 +83,7 @@ class SortResult:
     def plot(
         self, kind: Literal["times", "workers", "hosts"] = "times", *, ax: Axes | None = None
     ) -> Axes:
-        """Draw where the time went, or what the workers did.
-
-        See `scoopsci.reporting.plots.plot_receipt`.
-        """
+        """Draw where the time went, or what the workers did; see `scoopsci.report.plot_receipt`."""
         return plot_receipt(kind, self.receipt, ax=ax)
 
 

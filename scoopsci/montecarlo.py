@@ -20,6 +20,8 @@ from scoopsci.estimation.estimates import (
     Estimate,
     PiEstimate,
     format_with_error,
+    student_interval,
+    wilson_interval,
 )
 from scoopsci.estimation.estimators import (
     CircleCount,
@@ -32,12 +34,37 @@ from scoopsci.estimation.fused import fuse_sampler
 from scoopsci.estimation.integrand import Integrand
 from scoopsci.estimation.kernels import CIRCLE_STREAM
 from scoopsci.estimation.qmc import N_SCRAMBLES, SOBOL_STREAM, check_dim
-from scoopsci.estimation.streams import STREAM, check_seed
-from scoopsci.estimation.variance import Method
+from scoopsci.estimation.streams import STREAM, block_generator, check_seed
+from scoopsci.estimation.variance import (
+    Antithetic,
+    ControlVariates,
+    ImportanceSampling,
+    Method,
+)
 from scoopsci.reporting.receipts import make_receipt
 from scoopsci.road.sampling import Sampling, SamplingOptions
+from scoopsci.road.stopping import Goal, next_check
 
-__all__ = ["Estimate", "PiEstimate", "estimate", "integrate", "pi"]
+__all__ = [
+    "Antithetic",
+    "ControlVariates",
+    "DoubtfulEstimateWarning",
+    "Estimate",
+    "Estimator",
+    "Goal",
+    "ImportanceSampling",
+    "PiEstimate",
+    "Sampling",
+    "SamplingOptions",
+    "block_generator",
+    "estimate",
+    "hash_code",
+    "integrate",
+    "next_check",
+    "pi",
+    "student_interval",
+    "wilson_interval",
+]
 
 Floats = NDArray[np.float64]
 E = TypeVar("E", bound=Estimate)
@@ -102,7 +129,7 @@ def estimate(
     -----
     The interval is mean ± t·s/√n, with Student's t of n - 1 degrees of freedom and the sample
     standard deviation s: exact for normal samples, asymptotic for any of finite variance. Where n
-    follows from a half-width, `scoopsci.road.stopping.Goal` describes when a run stops; the result
+    follows from a half-width, `scoopsci.montecarlo.Goal` describes when a run stops; the result
     has the bits of a run with that n.
 
     Examples
@@ -254,7 +281,7 @@ def pi(
     Notes
     -----
     Wilson's score interval [1]_ covers also where all points or none are inside. A point takes 0.1
-    to 0.3 ns on one core with numba, 5 ns without; see `scoopsci.estimation.kernels.count_inside`.
+    to 0.3 ns on one core with numba, 5 ns without.
 
     References
     ----------

@@ -12,13 +12,41 @@ from importlib.resources import files
 from typing import Any, Protocol
 
 from scoopsci.basics.extras import import_extra
-from scoopsci.basics.wording import plural
+from scoopsci.basics.wording import format_with_error, plural
 from scoopsci.estimation.estimates import Estimate
 from scoopsci.mergesort import SortResult
 from scoopsci.reporting.markup import as_facts, as_table
-from scoopsci.reporting.receipts import as_plain, write_whole
+from scoopsci.reporting.plots import (
+    plot_convergence,
+    plot_hosts,
+    plot_receipt,
+    plot_scaling,
+    plot_speedup,
+    plot_times,
+    plot_workers,
+)
+from scoopsci.reporting.receipts import (
+    as_plain,
+    battery_hash,
+    make_receipt,
+    write_receipt,
+    write_whole,
+)
 
-__all__ = ["check_extras", "write_report"]
+__all__ = [
+    "battery_hash",
+    "format_with_error",
+    "make_receipt",
+    "plot_convergence",
+    "plot_hosts",
+    "plot_receipt",
+    "plot_scaling",
+    "plot_speedup",
+    "plot_times",
+    "plot_workers",
+    "write_receipt",
+    "write_report",
+]
 
 #: What a plot shows, under it.
 CAPTIONS = {

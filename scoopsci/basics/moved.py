@@ -27,6 +27,8 @@ FORMER["scoopsci.reporting.progress"] = "scoopsci.reporting"
 
 MOVED = {former: name for name, former in FORMER.items()}
 
+FORMER["scoopsci.engines.opening"] = FORMER["scoopsci.engines.taskfuture"] = "scoopsci.engines.base"
+
 
 def former_name(module_name: str) -> str:
     """Return the name that a module of ours had first: moving it changes no hash."""

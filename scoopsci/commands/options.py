@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from scoopsci.basics.arguments import check_count, check_fraction, check_positive, check_seconds
-from scoopsci.engines.base import open_engine
+from scoopsci.engines.opening import open_engine
 from scoopsci.estimation.streams import check_seed
 from scoopsci.harness.workloads import import_function
 from scoopsci.reporting.receipts import as_plain, write_receipt

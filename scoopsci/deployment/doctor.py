@@ -146,7 +146,7 @@ def examine_hosts(
         Names the hosts.
     python : path-like, optional
         The interpreter on the other machines; by default that of the environment installed there
-        (see `scoopsci.deployment.install`), or else the path of this one.
+        (see `scoopsci.install_hosts`), or else the path of this one.
     ssh : path-like
         The program that reaches them.
     timeout : float

@@ -1,151 +1,33 @@
 """The seam between the road and whatever carries tasks to workers.
 
-An engine is a factory: a context manager that yields a `concurrent.futures.Executor` and the
-number of its workers. `Engine` wraps the executor, so that every engine ships `run_payload` alone
-and reports failures in the same words.
+`Engine` wraps an executor, so that every engine ships `run_payload` alone and reports failures in
+the same words.
 """
 
 from __future__ import annotations
 
 import contextlib
-import os
-import sys
 import time
-from collections.abc import Callable, Iterator
-from concurrent.futures import (
-    BrokenExecutor,
-    CancelledError,
-    Executor,
-    Future,
-    ThreadPoolExecutor,
-)
+from collections.abc import Callable
+from concurrent.futures import CancelledError, Executor, Future
 from contextlib import AbstractContextManager
-from functools import cache
-from importlib.metadata import EntryPoints, entry_points, metadata
 from threading import Lock
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
-from scoopsci.basics.arguments import check_count
 from scoopsci.basics.extras import import_extra
 from scoopsci.basics.wording import plural
 from scoopsci.engines.byvalue import users_modules
-from scoopsci.engines.payload import (
-    Buffer,
-    as_plain,
-    count_bytes,
-    in_task,
-    pack,
-    run_payload,
-    run_plain_payload,
-    unpack,
-)
-from scoopsci.errors import (
-    EngineError,
-    EngineUnavailableError,
-    ScoopsciError,
-    WorkerLostError,
-)
+from scoopsci.engines.payload import as_plain, count_bytes, pack, run_payload, run_plain_payload
+from scoopsci.engines.taskfuture import TaskFuture
+from scoopsci.errors import EngineError
 from scoopsci.reporting.progress import ProgressCallback
 
 if TYPE_CHECKING:
     from scoopsci.dashboard import Dashboard
 
-__all__ = [
-    "Engine",
-    "EngineFactory",
-    "TaskFuture",
-    "borrow_engine",
-    "inside_plain_scoop",
-    "inside_scoop",
-    "open_engine",
-]
-
-#: ``factory(n_workers=..., hostfile=..., **options)``, found by entry point.
-EngineFactory: TypeAlias = Callable[..., AbstractContextManager[tuple[Executor, int]]]
-
-ENTRY_POINTS = "scoopsci.engines"
-
-
-class TaskFuture(Future[Any]):
-    """The future of one task.
-
-    Attributes
-    ----------
-    report : dict
-        Once done: host, process, versions, battery hash and times of the worker's side, times and
-        bytes of the driver's; empty where the task failed or never ran.
-    ran_alone : bool
-        Whether no other task of the engine was in flight at any time that it was.
-    """
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.report: dict[str, Any] = {}
-        self.ran_alone = True
-        self._carried: Future[list[Buffer]] | None = None
-        self._cost: dict[str, Any] = {}
-
-    def cancel(self, **how: bool) -> bool:
-        """Cancel the task unless it has started; see `concurrent.futures.Future.cancel`.
-
-        Parameters
-        ----------
-        **how
-            On a pool, ``kill=True`` also ends a worker that runs it.
-        """
-        carried = self._carried  # another thread forgets it when the task ends
-        return carried.cancel(**how) if carried is not None else super().cancel()
-
-    def running(self) -> bool:
-        """Tell whether the task has started and not ended."""
-        carried = self._carried
-        return not self.done() and carried is not None and carried.running()
-
-    def _follow(self, carried: Future[list[Buffer]], cost: dict[str, Any]) -> None:
-        self._carried, self._cost = carried, cost
-        carried.add_done_callback(self._settle)
-
-    def _settle(self, carried: Future[list[Buffer]]) -> None:
-        self._take_outcome(carried)
-        self._carried = None  # or each would hold the other, and the result, until a collection
-
-    def _take_outcome(self, carried: Future[list[Buffer]]) -> None:
-        if carried.cancelled():
-            super().cancel()
-            self.set_running_or_notify_cancel()
-            return
-        error = carried.exception()
-        try:
-            if error is not None:
-                raise _as_engine_error(error)
-            arrived_s, start_s = time.monotonic(), time.perf_counter()
-            frames = carried.result()
-            result, report = unpack(frames)
-            cost = {
-                "arrived_s": arrived_s,
-                "unpack_s": time.perf_counter() - start_s,
-                "returned_bytes": count_bytes(frames),
-            }
-            self.report = {**report, **self._cost, **cost}
-        except BaseException as failure:
-            self.set_exception(failure)
-        else:
-            self.set_result(result)
-
-
-def _as_engine_error(error: BaseException) -> BaseException:
-    # Whatever a task raises travels in frames: this is the carrier's own failure, or its word that
-    # the task is poison.
-    if isinstance(error, ScoopsciError):
-        return error
-    if isinstance(error, BrokenExecutor):
-        failure: EngineError = WorkerLostError(f"a worker ended while it held the task: {error}")
-    else:
-        failure = EngineError(f"the engine could not carry the task: {error!r}")
-    failure.__cause__ = error
-    return failure
+__all__ = ["Engine"]
 
 
 class Engine(Executor):
@@ -160,7 +42,8 @@ class Engine(Executor):
     carrier : context manager
         Yields the executor that carries the frames, and its number of workers.
     plain : bool
-        Give it frames of plain bytes: it may pickle them by an older protocol than 5.
+        Give it frames of plain bytes: it may pickle them by an older protocol than 5. An executor
+        may also say so by an attribute ``plain_frames``.
     mixed : bool
         Whether its user accepts hosts that compute differently in the last bit.
     in_process : bool
@@ -174,7 +57,7 @@ class Engine(Executor):
     mixed : bool
         As given.
     watchers : list of callable
-        Each gets the `scoopsci.reporting.progress.Progress` of every run on the engine, and once
+        Each gets the `scoopsci.Progress` of every run on the engine, and once
         more when the run has ended.
     """
 
@@ -189,10 +72,10 @@ class Engine(Executor):
     ) -> None:
         self.name = name
         self.mixed = mixed
-        self._plain = plain
         self._carrier = carrier
         self._modules = contextlib.nullcontext() if in_process else users_modules
         self._executor, self._n_workers = carrier.__enter__()
+        self._plain = plain or getattr(self._executor, "plain_frames", False)
         self._modules.__enter__()
         self._open = True
         self._lock = Lock()
@@ -363,143 +246,3 @@ class Engine(Executor):
             self._modules.__exit__(None, None, None)
             for board in list(self._boards):
                 board.close()
-
-
-def open_engine(
-    engine: str | Executor = "auto",
-    *,
-    n_workers: int | None = None,
-    hostfile: str | os.PathLike[str] | None = None,
-    **options: Any,
-) -> Engine:
-    """Open an engine.
-
-    Parameters
-    ----------
-    engine : str or concurrent.futures.Executor
-        Name of an engine, or an executor of another library, which stays the caller's to shut
-        down; one whose tasks run in this process may say so by an attribute ``in_process``.
-        "auto" is "scoop" inside ``python -m scoop``, "pool" with a hostfile, "processes" for more
-        than one worker, else "serial". Inside a task every engine is "serial", with the same bits.
-    n_workers : int, optional
-        Number of workers, where the engine has a choice.
-    hostfile : path-like, optional
-        The hosts, for engines that start workers on them.
-    **options
-        Further options of the engine.
-
-    Returns
-    -------
-    Engine
-        A context manager, and a `concurrent.futures.Executor`.
-
-    Raises
-    ------
-    EngineUnavailableError
-        If there is no engine of that name, or its package is missing.
-    EngineNotStartedError
-        If the engine needs a command that starts it.
-    ValueError, TypeError
-        If an argument is out of range.
-
-    Examples
-    --------
-    >>> with open_engine("serial") as engine:
-    ...     engine.submit(pow, 2, 10).result()
-    1024
-    """
-    if n_workers is not None:
-        check_count("n_workers", n_workers)
-    if _nested():
-        return Engine("serial", _find_factory("serial")(), in_process=True)
-    if isinstance(engine, Executor):
-        n_known = n_workers or getattr(engine, "_max_workers", None) or os.cpu_count() or 1
-        foreign = contextlib.nullcontext((engine, n_known))
-        in_process = getattr(engine, "in_process", isinstance(engine, ThreadPoolExecutor))
-        return Engine(type(engine).__name__, foreign, plain=True, in_process=in_process)
-    if not isinstance(engine, str):
-        raise TypeError(f"engine must be a name or a concurrent.futures.Executor, got {engine!r}")
-    if engine == "auto":
-        engine = _choose(n_workers, hostfile)
-    factory = _find_factory(engine)
-    carrier = factory(n_workers=n_workers, hostfile=hostfile, **options)
-    return Engine(engine, carrier, in_process=engine == "serial")
-
-
-@contextlib.contextmanager
-def borrow_engine(engine: str | Executor, **options: Any) -> Iterator[Engine]:
-    """Yield an engine that is open already, or open one for the time of the call.
-
-    Parameters
-    ----------
-    engine : str, Executor or Engine
-        An open `Engine` stays open; anything else is given to `open_engine`.
-    **options
-        For `open_engine`.
-
-    Yields
-    ------
-    Engine
-        The engine.
-
-    Raises
-    ------
-    ValueError
-        If options come with an engine that is open.
-    """
-    if isinstance(engine, Engine) and not _nested():
-        if given := [name for name, value in options.items() if value is not None]:
-            raise ValueError(f"an open engine has its workers already, got {', '.join(given)}")
-        yield engine.for_runs()
-        return
-    with open_engine(engine, **options) as opened:
-        yield opened
-
-
-def inside_scoop() -> bool:
-    """Tell whether this process was started by ``python -m scoop``, or by ``scoopsci run``."""
-    scoop = sys.modules.get("scoop")
-    return scoop is not None and bool(getattr(scoop, "IS_RUNNING", False))
-
-
-def inside_plain_scoop() -> bool:
-    """Tell whether that was SCOOP itself, and not ``scoopsci run`` in its place."""
-    return inside_scoop() and hasattr(sys.modules["scoop"], "BROKER")
-
-
-def _nested() -> bool:
-    # A worker of SCOOP may also run a future of the user's own, which is a task just as well.
-    return in_task() or (inside_scoop() and not sys.modules["scoop"].IS_ORIGIN)
-
-
-def _choose(n_workers: int | None, hostfile: str | os.PathLike[str] | None) -> str:
-    if inside_scoop():
-        return "scoop"
-    if hostfile is not None:
-        return "pool"
-    if n_workers is None:
-        import loky
-
-        n_workers = loky.cpu_count()
-    return "processes" if n_workers > 1 else "serial"
-
-
-@cache
-def _installed_engines() -> EntryPoints:
-    return entry_points(group=ENTRY_POINTS)
-
-
-def _find_factory(name: str) -> EngineFactory:
-    found = _installed_engines()
-    for entry in found.select(name=name):
-        try:
-            factory: EngineFactory = entry.load()
-        except ImportError as error:
-            has_extra = name in metadata("scoopsci").get_all("Provides-Extra", [])
-            remedy = f"pip install 'scoopsci[{name}]'" if has_extra else "see its documentation"
-            raise EngineUnavailableError(
-                f"engine {name!r} needs a package that is missing ({error}); {remedy}"
-            ) from error
-        return factory
-    known = ", ".join(["auto", *sorted({entry.name for entry in found})])
-    raise EngineUnavailableError(f"engine must be one of {known}; got {name!r}")

@@ -12,36 +12,30 @@ import logging
 import os
 import pickle
 import secrets
-import socket
 import sys
 import time
-import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextvars import ContextVar
-from dataclasses import dataclass, replace
-from types import TracebackType
+from dataclasses import replace
 from typing import Any, TypeAlias
-
-import cloudpickle
 
 from scoopsci.basics.interrupts import Terminated
 from scoopsci.engines.byvalue import users_modules
+from scoopsci.engines.failure import Failure, not_pickled
 from scoopsci.engines.output import capture_output, replay_output
 from scoopsci.engines.pickler import Pickler
 from scoopsci.engines.threads import limit_libraries_to_come, one_thread
-from scoopsci.errors import EngineError, TaskError
+from scoopsci.errors import EngineError
 from scoopsci.reporting.receipts import process_facts
 
 __all__ = [
     "Buffer",
-    "Failure",
     "as_plain",
     "count_bytes",
     "dump",
     "dump_by",
     "in_task",
     "load",
-    "not_pickled",
     "pack",
     "run_payload",
     "run_plain_payload",
@@ -50,16 +44,8 @@ __all__ = [
 
 Buffer: TypeAlias = bytes | bytearray | memoryview | pickle.PickleBuffer
 
-MODULE_REMEDY = (
-    "Modules beside the program travel if it imports them at its top; packages must be on every "
-    "host: scoopsci hosts HOSTFILE --install --requirements FILE brings them."
-)
-
 #: Smaller arrays stay within the pickle: a frame of their own would cost more than the copy.
 OUT_OF_BAND_BYTES = 1 << 16
-
-#: Where our own code lies.
-_PACKAGE = os.path.join(os.path.dirname(os.path.dirname(__file__)), "")
 
 _in_task: ContextVar[bool] = ContextVar("in_task", default=False)
 _PROCESS = secrets.token_hex(8)
@@ -68,83 +54,6 @@ _PROCESS = secrets.token_hex(8)
 def in_task() -> bool:
     """Tell whether the caller runs inside a task."""
     return _in_task.get()
-
-
-@dataclass(frozen=True, slots=True)
-class Failure:
-    """What went wrong in a task, in a form that always travels.
-
-    Attributes
-    ----------
-    stage : str
-        See `TaskError`.
-    summary, traceback : str
-        The exception in words.
-    cause : bytes
-        The exception itself, pickled; empty where it cannot be.
-    host : str or None
-        Host on which it failed; None for the driver's side.
-    pid : int or None
-        Process that ran it.
-    """
-
-    stage: str
-    summary: str
-    traceback: str
-    cause: bytes
-    host: str | None
-    pid: int | None
-
-    @classmethod
-    def of(cls, error: BaseException, stage: str = "running") -> Failure:
-        """Describe an exception, on the worker that it was raised on."""
-        words = "".join(traceback.format_exception(type(error), error, _find_users_part(error)))
-        host, pid = socket.gethostname(), os.getpid()
-        return cls(stage, _summarise(error), words, _dump_error(error), host, pid)
-
-    def as_error(self, block: int | None = None) -> TaskError:
-        """Return the error to raise in the driver, with the exception as its cause."""
-        try:
-            cause = pickle.loads(self.cause)
-        except (Exception, SystemExit):  # of a class that cannot be rebuilt here
-            cause = RuntimeError(self.summary)
-        which = "task" if block is None else f"block {block}"
-        where = f" on host {self.host}, process {self.pid}" if self.host else ""
-        error = TaskError(
-            f"{which} failed{where} ({self.stage}): {self.summary}",
-            block=block,
-            host=self.host,
-            pid=self.pid,
-            stage=self.stage,
-            remote_traceback=self.traceback,
-        )
-        error.__cause__ = cause
-        if isinstance(cause, ModuleNotFoundError):
-            error.add_note(MODULE_REMEDY)
-        return error
-
-
-def _find_users_part(error: BaseException) -> TracebackType | None:
-    """Return the traceback from where it leaves our own code, all of it where it never does."""
-    found = error.__traceback__
-    while found is not None and found.tb_frame.f_code.co_filename.startswith(_PACKAGE):
-        found = found.tb_next
-    return found or error.__traceback__
-
-
-def _dump_error(error: BaseException) -> bytes:
-    try:
-        pickled: bytes = cloudpickle.dumps(error, protocol=5)
-    except Exception:
-        return b""
-    return pickled
-
-
-def _summarise(error: BaseException) -> str:
-    try:
-        return "".join(traceback.format_exception_only(error)).strip()
-    except Exception:
-        return type(error).__name__
 
 
 def dump(value: object) -> list[Buffer]:
@@ -244,12 +153,6 @@ def pack(
         return [pickle.dumps(header), *dump((fn, args, kwargs))]
     except (Exception, SystemExit) as error:  # what travels must not end the driver
         raise not_pickled(error) from error
-
-
-def not_pickled(error: BaseException) -> TaskError:
-    """Return the error of a call that cannot be pickled: no worker has seen it."""
-    failure = Failure.of(error, "pickling the task")
-    return replace(failure, host=None, pid=None, traceback="").as_error()
 
 
 def run_payload(frames: Sequence[Buffer]) -> list[Buffer]:

@@ -12,8 +12,9 @@ from weakref import finalize
 import numpy.typing as npt
 
 from scoopsci.basics.arguments import check_count, check_seconds
-from scoopsci.engines.base import Engine, TaskFuture
+from scoopsci.engines.base import Engine
 from scoopsci.engines.payload import pack, unpack
+from scoopsci.engines.taskfuture import TaskFuture
 from scoopsci.engines.threads import VARIABLES
 from scoopsci.errors import EngineError, TaskError
 from scoopsci.hosts import MAX_WORKERS, Host, read_hostfile

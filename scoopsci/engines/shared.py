@@ -10,7 +10,8 @@ from collections import OrderedDict
 from typing import Any
 from weakref import WeakValueDictionary
 
-from scoopsci.engines.payload import as_plain, count_bytes, dump, not_pickled
+from scoopsci.engines.failure import not_pickled
+from scoopsci.engines.payload import as_plain, count_bytes, dump
 
 __all__ = ["Shared", "SharedMissingError"]
 

@@ -72,12 +72,12 @@ class Estimate:
         two of the blocks and at the end, each an array of shape (m,) or (m, k). Of scrambled
         points, only where all scrambles have as many.
     variance_reduction : dict
-        For each method of `scoopsci.estimation.variance` that was used, by its name, how many times
-        fewer evaluations the same error took than without it.
+        For each method of variance reduction that was used, by its name, how many times fewer
+        evaluations the same error took than without it.
     notes : tuple of str
         What is doubtful about the estimate; also given as `DoubtfulEstimateWarning`.
     receipt : dict
-        Where the result comes from; see `scoopsci.reporting.receipts`.
+        Where the result comes from; see `scoopsci.report.make_receipt`.
     """
 
     value: Any
@@ -153,7 +153,7 @@ class Estimate:
         Returns
         -------
         Axes
-            See `scoopsci.reporting.plots`.
+            See `scoopsci.report.plot_receipt`.
 
         Raises
         ------

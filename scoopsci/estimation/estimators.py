@@ -31,7 +31,7 @@ P = TypeVar("P")
 class Estimator(Protocol[P]):
     """What a Monte Carlo run is made of; it is shipped to the workers.
 
-    Where a run may stop is described by `scoopsci.road.stopping.next_check`.
+    Where a run may stop is described by `scoopsci.montecarlo.next_check`.
     """
 
     @property

@@ -34,7 +34,7 @@ class Fused:
     options : dict
         Those of ``numba.njit``.
     code : str
-        Hash of both, see `scoopsci.basics.codehash.hash_code`.
+        Hash of both, see `scoopsci.montecarlo.hash_code`.
     """
 
     fn: FunctionType

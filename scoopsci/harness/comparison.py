@@ -43,7 +43,7 @@ class Row:
     speedup : float
         Median of the ratios of serial's time to this one, paired within the rounds.
     speedup_interval : tuple of float
-        Its 95 % interval; see `scoopsci.harness.rounds.median_interval`.
+        Its 95 % interval; see `scoopsci.compare.median_interval`.
     efficiency : float
         Speed-up for each worker.
     share_of_limit : float
@@ -55,7 +55,7 @@ class Row:
         and of the engine included.
     break_even_task_s : float or None
         Length of a task from which the engine is faster than serial; None for serial, and where
-        the bare processes gain nothing. See `scoopsci.harness.rounds.find_break_even`.
+        the bare processes gain nothing. See `scoopsci.compare.find_break_even`.
     """
 
     engine: str
@@ -164,7 +164,7 @@ class Comparison:
         Returns
         -------
         Axes
-            See `scoopsci.reporting.plots.plot_speedup` and `scoopsci.reporting.plots.plot_times`.
+            See `scoopsci.report.plot_speedup` and `scoopsci.report.plot_times`.
 
         Raises
         ------

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any, Literal, Unpack
 
 from scoopsci.basics.arguments import check_count, check_seconds
 from scoopsci.basics.wording import plural
-from scoopsci.engines.base import Engine, inside_scoop
+from scoopsci.engines.base import Engine
+from scoopsci.engines.opening import inside_scoop
 from scoopsci.harness.startup import start_workers
 from scoopsci.mapreduce import map as map_items
 from scoopsci.mapreduce import map_as_completed, map_reduce
@@ -73,7 +74,7 @@ class MapComparison:
     start_up_s : float
         Seconds until its workers had started; in none of the rows.
     receipt : dict
-        Of `map` on the engine; see `scoopsci.reporting.receipts`.
+        Of `map` on the engine; see `scoopsci.report.make_receipt`.
     """
 
     result: int
@@ -120,7 +121,7 @@ class MapComparison:
     ) -> Axes:  # fmt: skip
         """Draw the speed-ups with the ideal line, or the run of `map`.
 
-        See `scoopsci.reporting.plots.plot_ways`.
+        See `scoopsci.report.plot_ways`.
         """
         speedups = {row.method: row.speedup for row in self.rows}
         return plot_ways(kind, speedups, self.n_workers, self.receipt, ax=ax)
@@ -157,7 +158,7 @@ def compare_methods(
     task_s : float
         Seconds that each task sleeps first.
     **run
-        See `scoopsci.road.options.RunOptions`.
+        See `scoopsci.RunOptions`.
 
     Returns
     -------

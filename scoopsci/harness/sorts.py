@@ -62,7 +62,7 @@ class SortComparison:
     advice : str
         Whether to distribute such a sort.
     receipt : dict
-        Of the sort on the engine; see `scoopsci.reporting.receipts`.
+        Of the sort on the engine; see `scoopsci.report.make_receipt`.
     """
 
     n_items: int
@@ -89,7 +89,7 @@ class SortComparison:
     ) -> Axes:  # fmt: skip
         """Draw the speed-ups with the ideal line, or the run on the engine.
 
-        See `scoopsci.reporting.plots.plot_ways`.
+        See `scoopsci.report.plot_ways`.
         """
         speedups = {way: self.serial_elapsed_s / s for way, s in self._ways().items()}
         return plot_ways(kind, speedups, self.n_workers, self.receipt, ax=ax)

@@ -7,7 +7,8 @@ import socket
 import time
 from concurrent.futures import wait
 
-from scoopsci.engines.base import Engine, TaskFuture
+from scoopsci.engines.base import Engine
+from scoopsci.engines.taskfuture import TaskFuture
 from scoopsci.errors import WorkerLostError
 
 __all__ = ["start_workers"]

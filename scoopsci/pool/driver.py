@@ -5,30 +5,26 @@ from __future__ import annotations
 import itertools
 import json
 import os
-import re
 import secrets
-import shutil
-import subprocess
-import sys
-import tempfile
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, Future, wait
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Any
 
 import numpy.typing as npt
 import zmq
 
-from scoopsci.errors import EngineError, EngineTimeoutError, TaskError, WorkerLostError
+from scoopsci.errors import EngineError, EngineTimeoutError
 from scoopsci.pool import messages as kind
 from scoopsci.pool.broadcast import Broadcast
+from scoopsci.pool.brokerprocess import BrokerProcess, name_folder
+from scoopsci.pool.calls import Call, Calls, Judge, PoolFuture
 from scoopsci.pool.losses import as_lost
 
-__all__ = ["PoolDriver", "PoolFuture"]
+__all__ = ["PoolDriver"]
 
 TICK_S = 1.0
 
@@ -37,47 +33,6 @@ BROKER_SILENCE_S = 15.0
 
 #: Tasks at the broker for each worker: one that runs, and one to follow at once.
 N_AHEAD = 2
-
-#: Addresses of UNIX sockets end at 107 bytes, and sockets of ssh take 17 of them while they open.
-LONGEST_FOLDER = 60
-
-#: In other names of folders ssh would see its own signs: blanks, %h, ${HOME}, here:there.
-PLAIN_FOLDER = re.compile(r"[\w./+=@-]+", re.ASCII)
-
-
-class PoolFuture(Future[Any]):
-    """The future of one task of a pool."""
-
-    def __init__(self, driver: PoolDriver, number: bytes) -> None:
-        super().__init__()
-        self._driver = driver
-        self._number = number
-
-    def cancel(self, *, kill: bool = False) -> bool:
-        """Cancel the task unless it has started, or end the worker that runs it.
-
-        Parameters
-        ----------
-        kill : bool
-            Cancel it even if it runs: its worker is ended, and another one started.
-
-        Returns
-        -------
-        bool
-            Whether the task has been cancelled.
-        """
-        if self.done():
-            return self.cancelled()
-        self._driver.take_back(self._number, kill=kill)
-        return self.cancelled()  # it may just have ended
-
-
-@dataclass
-class _Call:
-    future: PoolFuture
-    frames: Sequence[Any]
-    timeout_s: float | None
-    judge: Callable[[WorkerLostError], EngineError | TaskError | None] | None
 
 
 class PoolDriver(Executor):
@@ -114,21 +69,19 @@ class PoolDriver(Executor):
     ) -> None:
         self.hosts: list[dict[str, Any]] = []
         self.name = secrets.token_hex(16).encode()
-        self._folder = _name_folder()
+        self._folder = name_folder()
         for number, host in enumerate(config["hosts"]):
             host["place"]["own_control"] = f"{self._folder}/ssh{number}"
-        self._waiting: dict[bytes, _Call] = {}
-        self._sent: dict[bytes, _Call] = {}
         self._most_sent = N_AHEAD
         self._check_setup = check_setup
         self._hear = hear
         self._answers: dict[bytes, threading.Event] = {}
         self._asked: dict[bytes, Future[dict[str, Any]]] = {}
-        self._n_repeated = 0
         self._numbers = itertools.count()
         # Taken directly where Ctrl-C may strike: a condition can be left locked by it.
         self._lock = threading.RLock()
         self._changed = threading.Condition(self._lock)
+        self._calls = Calls(self._lock)
         self._closing = self._is_shut_down = False
         self._failure: EngineError | None = None
         # Ctrl-C may strike the main thread between the frames of a message: only ours sends.
@@ -138,18 +91,9 @@ class PoolDriver(Executor):
         self._wake_read, self._wake_write = os.pipe()
         for descriptor in (self._wake_read, self._wake_write):
             os.set_blocking(descriptor, False)
-        self._broker = subprocess.Popen(
-            [sys.executable, "-P", "-m", "scoopsci.pool.broker"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-            start_new_session=True,
-        )
         self._pid = os.getpid()
         own = {"folder": self._folder, "driver": self.name.decode(), "driver_pid": self._pid}
-        line = json.dumps({**config, **own})
-        assert self._broker.stdin is not None
-        self._broker.stdin.write(line.encode() + b"\n")
-        self._broker.stdin.flush()
+        self._broker = BrokerProcess({**config, **own})
         self._thread = threading.Thread(target=self._run, daemon=True, name="pool-driver")
         self._thread.start()
 
@@ -198,8 +142,8 @@ class PoolDriver(Executor):
             ) from None
         finally:
             self._asked.pop(number, None)
-        found["tasks"]["waiting"] += len(self._waiting)
-        found["tasks"]["repeated"] = self._n_repeated
+        found["tasks"]["waiting"] += self._calls.n_waiting
+        found["tasks"]["repeated"] = self._calls.n_repeated
         return found
 
     def wait_until_ready(self, timeout_s: float) -> None:
@@ -238,7 +182,7 @@ class PoolDriver(Executor):
         frames: Sequence[Any],
         *,
         timeout: float | None = None,
-        judge: Callable[[WorkerLostError], EngineError | TaskError | None] | None = None,
+        judge: Judge | None = None,
     ) -> PoolFuture:
         """Send a task.
 
@@ -249,7 +193,7 @@ class PoolDriver(Executor):
         timeout : float, optional
             Seconds after which the worker that runs it is ended.
         judge : callable, optional
-            Told of each loss; it returns the error to end with, or None to send the task again.
+            See `scoopsci.pool.calls.Judge`.
 
         Returns
         -------
@@ -262,12 +206,12 @@ class PoolDriver(Executor):
             If the pool has failed, or has been shut down.
         """
         number = next(self._numbers).to_bytes(kind.NUMBER_BYTES, "big")
-        call = _Call(PoolFuture(self, number), frames, timeout, judge)
+        future = PoolFuture(self, number)
         with self._lock:
             self.check_open()
-            self._waiting[number] = call
+            self._calls.add(number, Call(future, frames, timeout, judge))
             self._wake()
-        return call.future
+        return future
 
     def check_open(self) -> None:
         """Raise what has ended the pool, if anything has."""
@@ -277,14 +221,14 @@ class PoolDriver(Executor):
     def take_back(self, number: bytes, *, kill: bool) -> None:
         """Cancel a task if it has not started, or end its worker."""
         with self._lock:
-            call = self._waiting.pop(number, None)
+            call = self._calls.take_waiting(number)
             if call is None:
                 if threading.current_thread() is self._thread:
                     return  # of a callback: there is nobody else to hear the answer
                 answer = self._answers.setdefault(number, threading.Event())
                 self._post(kind.CANCEL + number + (b"1" if kill else b"0"))
         if call is not None:
-            _cancel(call.future)
+            call.future.settle_cancelled()
             return
         answer.wait(BROKER_SILENCE_S)
 
@@ -298,7 +242,7 @@ class PoolDriver(Executor):
 
     def finish(self) -> None:
         """Wait until every task has ended."""
-        wait([call.future for call in [*self._sent.values(), *self._waiting.values()]])
+        wait(self._calls.futures())
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """End the broker, and with it all agents and workers."""
@@ -317,17 +261,9 @@ class PoolDriver(Executor):
 
     def _clean_up(self) -> None:
         self._thread.join(timeout=10)
-        assert self._broker.stdin is not None
-        with suppress(OSError):
-            self._broker.stdin.close()
-        try:
-            self._broker.wait(10)
-        except subprocess.TimeoutExpired:
-            self._broker.kill()
-            self._broker.wait()
+        self._broker.end()
         os.close(self._wake_read)
         os.close(self._wake_write)
-        shutil.rmtree(self._folder, ignore_errors=True)
 
     def _post(self, *frames: Any) -> None:
         self._outbox.append([*frames])
@@ -369,7 +305,7 @@ class PoolDriver(Executor):
         with self._changed:
             self._closing = True
             self._changed.notify_all()
-        self._fail_all(self._failure or EngineError("the pool has been shut down"))
+        self._calls.fail_all(self._failure or EngineError("the pool has been shut down"))
         for answer in self._answers.values():
             answer.set()
         with self._lock:
@@ -378,14 +314,6 @@ class PoolDriver(Executor):
             answer_to_come.set_exception(
                 self._failure or RuntimeError("the pool has been shut down")
             )
-
-    def _fail_all(self, error: EngineError) -> None:
-        with self._lock:
-            calls = [*self._sent.values(), *self._waiting.values()]
-            self._sent.clear()
-            self._waiting.clear()
-        for call in calls:
-            call.future.set_exception(error)
 
     def _turn(self, pidfd: int) -> None:
         self._send()
@@ -405,12 +333,8 @@ class PoolDriver(Executor):
     def _send(self) -> None:
         while self._outbox:
             self._socket.send_multipart(self._outbox.popleft())
-        while len(self._sent) < self._most_sent:
-            with self._lock:
-                if not self._waiting:
-                    return
-                number = next(iter(self._waiting))
-                self._sent[number] = call = self._waiting.pop(number)
+        while self._calls.n_sent < self._most_sent and (found := self._calls.next_to_send()):
+            number, call = found
             timeout = b"" if call.timeout_s is None else str(call.timeout_s).encode()
             message = [kind.TASK + number + timeout, *call.frames]
             self._socket.send_multipart(message, copy=False)
@@ -434,14 +358,14 @@ class PoolDriver(Executor):
         message, rest = head[:2], head[2:]
         number, details = rest[: kind.NUMBER_BYTES], rest[kind.NUMBER_BYTES :]
         if message == kind.REPLY:
-            call = self._take(number)
+            call = self._calls.take_sent(number)
             if call is not None:
                 call.future.set_result([frame.buffer for frame in frames[1:]])
         elif message == kind.LOST:
             self._lose(number, json.loads(details))
         elif message == kind.CANCELLED:
-            if details == b"1" and (call := self._take(number)) is not None:
-                _cancel(call.future)
+            if details == b"1" and (call := self._calls.take_sent(number)):
+                call.future.settle_cancelled()
             if number in self._answers:
                 self._answers.pop(number).set()
         elif message == kind.HOSTS:
@@ -457,17 +381,14 @@ class PoolDriver(Executor):
         elif message == kind.FAILED:
             raise EngineError(rest.decode())
         elif message == kind.LONELY:
-            self._fail_all(EngineError("the pool has had no worker for too long; see its hosts"))
+            self._calls.fail_all(
+                EngineError("the pool has had no worker for too long; see its hosts")
+            )
         elif self._hear is not None:
             self._hear(message, rest, [frame.buffer for frame in frames[1:]])
 
-    def _take(self, number: bytes) -> _Call | None:
-        """Return a call whose outcome is there."""
-        with self._lock:
-            return self._sent.pop(number, None)
-
     def _lose(self, number: bytes, facts: dict[str, Any]) -> None:
-        call = self._sent.get(number)
+        call = self._calls.find_sent(number)
         if call is None:
             return
         verdict: Exception | None
@@ -480,29 +401,12 @@ class PoolDriver(Executor):
             verdict = lost = as_lost(facts)
             if call.judge is not None:
                 verdict = call.judge(lost)
-        if verdict is not None:
-            self._take(number)
+        if verdict is None:
+            self._calls.repeat(number)
+        else:
+            self._calls.take_sent(number)
             call.future.set_exception(verdict)
-            return
-        with self._lock:
-            del self._sent[number]
-            self._n_repeated += 1
-            self._waiting = {number: call, **self._waiting}
 
 
 def _is_complete(host: dict[str, Any]) -> bool:
     return host["n_wanted"] is not None and len(host["workers"]) >= host["n_wanted"]
-
-
-def _cancel(future: PoolFuture) -> None:
-    Future.cancel(future)
-    future.set_running_or_notify_cancel()
-
-
-def _name_folder() -> str:
-    """Name the folder that the broker makes: a driver that is killed before leaves none behind."""
-    for parent in (tempfile.gettempdir(), "/tmp"):
-        folder = os.path.abspath(f"{parent}/scoopsci-{secrets.token_urlsafe(8)}")
-        if len(os.fsencode(folder)) <= LONGEST_FOLDER and PLAIN_FOLDER.fullmatch(folder):
-            break
-    return folder

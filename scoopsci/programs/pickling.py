@@ -13,7 +13,8 @@ from dataclasses import replace
 from types import FunctionType
 from typing import Any
 
-from scoopsci.engines.payload import Failure, dump_by, load, not_pickled
+from scoopsci.engines.failure import Failure, not_pickled
+from scoopsci.engines.payload import dump_by, load
 from scoopsci.engines.pickler import Pickler
 
 __all__ = [

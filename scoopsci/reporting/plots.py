@@ -217,7 +217,7 @@ def plot_workers(receipt: Mapping[str, Any], *, ax: Axes | None = None) -> Axes:
     Parameters
     ----------
     receipt : mapping
-        Of a run; see `scoopsci.reporting.receipts`.
+        Of a run; see `scoopsci.report.make_receipt`.
     ax : Axes, optional
         Where to draw.
 
@@ -270,7 +270,7 @@ def plot_hosts(receipt: Mapping[str, Any], *, ax: Axes | None = None) -> Axes:
     Parameters
     ----------
     receipt : mapping
-        Of a run; see `scoopsci.reporting.receipts`.
+        Of a run; see `scoopsci.report.make_receipt`.
     ax : Axes, optional
         Where to draw.
 
@@ -308,7 +308,7 @@ def plot_receipt(kind: str, receipt: Mapping[str, Any], *, ax: Axes | None = Non
     kind : {"workers", "hosts", "times"}
         See `plot_workers`, `plot_hosts` and `plot_times`.
     receipt : mapping
-        See `scoopsci.reporting.receipts`.
+        See `scoopsci.report.make_receipt`.
     ax : Axes, optional
         Where to draw.
 

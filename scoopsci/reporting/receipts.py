@@ -45,8 +45,7 @@ def battery_hash() -> str:
     NumPy, OpenBLAS and the C library choose their kernels by the processor, and results differ in
     the last bit: exp and log with and without AVX-512, sin and gamma with and without FMA, dot
     products between OpenBLAS cores. About 5 ms, SciPy's import aside.
-    The arrays are small enough for one thread, and tasks are held to one; see
-    `scoopsci.engines.threads`.
+    The arrays are small enough for one thread, and tasks are held to one.
     """
     with uninterrupted():
         from scipy import linalg, special
@@ -129,7 +128,7 @@ def make_receipt(
     stream : str
         Identity and version of the random streams.
     code : str
-        `scoopsci.basics.codehash.hash_code` of the user's function, or the name of one of ours.
+        `scoopsci.montecarlo.hash_code` of the user's function, or the name of one of ours.
     result : mapping
         The result.
     **run

@@ -11,7 +11,7 @@ from typing import Any, Generic, TypeAlias, TypeVar
 
 import numpy as np
 
-from scoopsci.engines.payload import Failure
+from scoopsci.engines.failure import Failure
 from scoopsci.estimation.streams import block_generator
 from scoopsci.road.blocks import MergeError, Range, merge_consecutive, split_into_ranges
 from scoopsci.road.stopping import BlockSizes, Supply

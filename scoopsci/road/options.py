@@ -39,8 +39,23 @@ class RunOptions(TypedDict, total=False):
     ledger : path-like
         File that keeps the finished blocks: a run with the same file goes on where the last one
         ended, on any engine. Open only a ledger that you trust: it holds pickles.
-    timeout, retries, poison_after, mixed, window, chunk_target_s, progress
-        See `DispatchOptions`.
+    timeout : float
+        Seconds until `EngineTimeoutError`; those count, too, in which results wait to be taken.
+    retries : int
+        How often a block that raises is tried again.
+    poison_after : int
+        Deaths of workers at a block that runs alone, after which it is not sent again.
+    mixed : bool
+        Go on where hosts compute differently in the last bit.
+    window : int
+        Tasks in flight; by default two for each worker, one running and one at hand. With 1, an
+        input is not asked for before the result of the last has been taken.
+    chunk_target_s : float
+        Time that a chunk of blocks should take, in seconds; by default 0.1, and in runs of more
+        than 4 s a fortieth of the time so far, up to 0.5.
+    progress : bool, callable or bar
+        True draws a bar in a terminal or notebook; a callable gets a `scoopsci.Progress` whenever a
+        task ends, and when the run has; a bar like tqdm's, or its class, is moved on.
     """
 
     engine: str | Executor
@@ -58,28 +73,7 @@ class RunOptions(TypedDict, total=False):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DispatchOptions:
-    """How blocks are dispatched.
-
-    Attributes
-    ----------
-    timeout : float, optional
-        Seconds until `EngineTimeoutError`; those count, too, in which results wait to be taken.
-    retries : int
-        How often a block that raises is tried again.
-    poison_after : int
-        Deaths of workers at a block that runs alone, after which it is not sent again.
-    mixed : bool
-        Go on where hosts compute differently in the last bit.
-    window : int, optional
-        Tasks in flight; by default two for each worker, one running and one at hand. With 1, an
-        input is not asked for before the result of the last has been taken.
-    chunk_target_s : float, optional
-        Time that a chunk of blocks should take, in seconds; by default 0.1, and in runs of more
-        than 4 s a fortieth of the time so far, up to 0.5.
-    progress : bool, callable or bar, optional
-        True draws a bar in a terminal or notebook; a callable gets a
-        `scoopsci.reporting.progress.Progress` whenever a task ends, and when the run has; a bar
-        like tqdm's, or its class, is moved on.
+    """How blocks are dispatched: the part of `RunOptions` that chooses no engine.
 
     Raises
     ------
@@ -128,7 +122,7 @@ def split_options(
     Returns
     -------
     where : dict
-        For `scoopsci.engines.base.borrow_engine`.
+        For `scoopsci.engines.opening.borrow_engine`.
     ledger : path-like or None
         The ledger.
     how : DispatchOptions

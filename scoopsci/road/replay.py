@@ -10,7 +10,7 @@ from typing import Any
 
 from scoopsci.basics.codehash import hash_values
 from scoopsci.basics.moved import load_recorded
-from scoopsci.engines.base import open_engine
+from scoopsci.engines.opening import open_engine
 from scoopsci.errors import LedgerError
 from scoopsci.reporting.workers import with_numerics
 from scoopsci.road.blocks import Fold, Range

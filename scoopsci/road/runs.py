@@ -8,10 +8,12 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any, Generic, TypeVar, cast
 
-from scoopsci.engines.base import Engine, borrow_engine
+from scoopsci.engines.base import Engine
 from scoopsci.engines.byvalue import users_modules
+from scoopsci.engines.failure import not_pickled
+from scoopsci.engines.opening import borrow_engine
 from scoopsci.engines.payload import as_plain as as_plain_frame
-from scoopsci.engines.payload import dump, not_pickled
+from scoopsci.engines.payload import dump
 from scoopsci.errors import TaskError
 from scoopsci.reporting.bars import open_progress
 from scoopsci.reporting.progress import Progress, ProgressCallback

@@ -1,8 +1,9 @@
-"""Tests for engines of third parties: the contract that every engine keeps, and checks of leaks.
+"""Tests for third-party engines, and leak checks; pytest is imported nowhere else in scoopsci.
 
-`engines.WorkersContract` and `engines.EngineContract` are classes of tests for pytest, which a
-subclass turns on an engine; `leaks.no_leaks` fails any test that leaves something behind. Nothing
-else in scoopsci imports pytest, or this room.
+`engines` has the contract that every engine keeps, as classes of tests to subclass; `leaks` the
+checks for threads, descriptors and child processes that are left behind. `contract` holds the tests
+by what they are about, `opening` the engine under test and its attributes, `tasks` the functions
+that run on workers, `bits` calls whose exact results must agree, `users` modules of the user's own.
 """
 
 import pkgutil
@@ -10,8 +11,7 @@ import sys
 
 __all__: list[str] = []
 
-# The functions that the contract runs on workers lie here, too, and hosts need no pytest: it is
-# asked to explain failed assertions only where it runs.
+# `tasks` and `bits` run on workers, too, which need no pytest: it is not imported for them.
 if "pytest" in sys.modules:
     sys.modules["pytest"].register_assert_rewrite(
         *(module.name for module in pkgutil.iter_modules(__path__, f"{__name__}."))

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from scoopsci import Engine, EngineError, PoisonTaskError, estimate
-from scoopsci.engines.base import open_engine
+from scoopsci.engines.opening import open_engine
 from scoopsci.engines.processes import N_STARTS
 from scoopsci.testing.engines import WorkersContract
 

@@ -27,8 +27,9 @@ from scoopsci import (
 from scoopsci.reporting.progress import Progress
 from scoopsci.road.blocks import Fold, Range
 from scoopsci.road.chunks import FoldBlocks, ListBlocks
-from scoopsci.road.dispatch import CHUNK_BYTES, CHUNK_GROWTH, Dispatch
+from scoopsci.road.dispatch import Dispatch
 from scoopsci.road.options import DispatchOptions
+from scoopsci.road.sizing import CHUNK_BYTES, CHUNK_GROWTH
 from scoopsci.testing.tasks import CallBlocks
 
 ONE_BY_ONE = 1e-9  # a chunk target so short that every chunk is one block
@@ -272,7 +273,7 @@ def test_bits_survive_deaths_and_any_order(seed: int, window: int | None, loses_
         result, dispatch = walk(executor, script, range(120), window=window, poison_after=100)
     assert result == fold_in_order(range(120))
     assert executor.most_in_flight <= hold
-    assert dispatch.describe()["n_lost_tasks"] == dispatch.n_lost >= 5
+    assert dispatch.describe()["n_lost_tasks"] == dispatch.retries.n_lost >= 5
     assert sorted(script.calls) == list(range(120))
 
 
@@ -307,7 +308,7 @@ def test_chunks_grow_with_cheap_blocks_and_never_in_leaps() -> None:
 
 
 def test_last_chunks_end_together(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("scoopsci.road.dispatch.LEAST_CHUNK_S", 1e-9)
+    monkeypatch.setattr("scoopsci.road.sizing.LEAST_CHUNK_S", 1e-9)
     script = Script()
     with scripted(script) as executor:
         walk(executor, script, range(1_000), n_blocks=1_000, window=2, chunk_target_s=10.0)
@@ -320,7 +321,7 @@ def test_last_chunks_end_together(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_last_chunks_are_not_too_short(monkeypatch: pytest.MonkeyPatch) -> None:
     """Blocks that take no time would otherwise become a dozen more tasks."""
-    monkeypatch.setattr("scoopsci.road.dispatch.LEAST_CHUNK_S", 5.0)  # even if interrupted
+    monkeypatch.setattr("scoopsci.road.sizing.LEAST_CHUNK_S", 5.0)  # even if interrupted
     script = Script()
     with scripted(script) as executor:
         walk(executor, script, range(1_000), n_blocks=1_000, window=2, chunk_target_s=10.0)
@@ -446,7 +447,8 @@ class TestRetries:
                 executor, script, range(100), retries=retries, chunk_target_s=chunk_target_s
             )
         assert result == fold_in_order(range(100))
-        assert dispatch.n_retried == dispatch.describe()["n_retried_tasks"] == 1 + 2 * retries
+        n_retried = dispatch.describe()["n_retried_tasks"]
+        assert dispatch.retries.n_retried == n_retried == 1 + 2 * retries
         again = {0: 2, 25: retries + 1, 99: retries + 1}
         assert script.calls == dict.fromkeys(range(100), 1) | again, "what ended is not repeated"
 
@@ -504,7 +506,7 @@ class TestStandIn:
         assert sorted(error.block or 0 for error in errors) == sorted(failing)
         assert all(isinstance(error.__cause__, ArithmeticError) for error in errors)
         assert script.calls == {b: 1 + retries * (b in failing) for b in range(100)}
-        assert dispatch.n_retried == retries * len(failing)
+        assert dispatch.retries.n_retried == retries * len(failing)
 
     def test_it_stands_for_poison(self) -> None:
         script, errors = Script(deaths={17: 1_000}), []
@@ -608,7 +610,7 @@ class TestInOrder:
     ) -> None:
         size, most = 10_000, 200_000
         monkeypatch.setattr("scoopsci.road.dispatch.HELD_BYTES", most)
-        monkeypatch.setattr("scoopsci.road.dispatch.CHUNK_BYTES", 2 * size)
+        monkeypatch.setattr("scoopsci.road.sizing.CHUNK_BYTES", 2 * size)
         executor = FirstLast()
         work = ListBlocks(CallBlocks(lambda block, value: bytes(size)))
         options = DispatchOptions(window=window, chunk_target_s=chunk_target_s)
@@ -704,7 +706,7 @@ class TestPoison:
                 executor, script, range(50), window=4, chunk_target_s=ONE_BY_ONE
             )
         assert result == fold_in_order(range(50))
-        assert dispatch.n_lost >= 2
+        assert dispatch.retries.n_lost >= 2
 
     def test_two_poisons_and_one_is_told(self) -> None:
         script = Script(deaths={17: 1_000, 18: 1_000})

@@ -1,7 +1,9 @@
 """What `import scoopsci` brings in, and what its files may be called."""
 
 import ast
+import importlib
 import json
+import re
 import subprocess
 import sys
 from importlib.metadata import packages_distributions
@@ -10,6 +12,13 @@ from pathlib import Path
 import pytest
 
 import scoopsci
+from tests.conftest import REPOSITORY
+from tests.publicnames import PUBLIC_MODULES, public_names
+
+(FOLDER,) = map(Path, scoopsci.__path__)
+
+#: ``from scoopsci… import …``, in a text or in a notebook's JSON.
+IMPORT = re.compile(r"from (scoopsci[\w.]*) import ([\w, ]+)")
 
 #: Engines' packages, plotting, and what takes long to import.
 HEAVY = [
@@ -36,13 +45,40 @@ def test_import_is_light(name: str, imported: set[str]) -> None:
     assert sorted(module for module in imported if module.split(".")[0] == name) == []
 
 
-def test_no_file_hides_a_module() -> None:
-    (folder,) = map(Path, scoopsci.__path__)
-    ours = {path.stem for path in folder.iterdir() if path.suffix == ".py" or path.is_dir()}
+def test_no_file_or_folder_hides_a_module() -> None:
+    """Of a script, the folder comes first on the path of modules."""
+    ours = {path.stem for path in FOLDER.iterdir() if path.suffix == ".py" or path.is_dir()}
     ours -= {"__init__", "__main__", "__pycache__"}
     theirs = (set(packages_distributions()) | set(sys.stdlib_module_names)) - {"scoopsci"}
     assert {"numpy", "zmq", "statistics"} <= theirs
+    assert {"reporting", "mapreduce"} <= ours
     assert sorted(ours & theirs) == []
+
+
+def test_the_root_holds_what_users_import_or_run() -> None:
+    modules = {path.stem for path in FOLDER.glob("*.py")}
+    assert modules == {"__init__", "__main__", "cli", *PUBLIC_MODULES}
+
+
+def test_the_public_names_are_those_that_are_promised() -> None:
+    """A name that is added or taken away changes what users may rely on."""
+    promised = Path(__file__).with_name("public_names.txt").read_text().split()
+    assert [".".join(name) for name in public_names()] == promised
+
+
+@pytest.mark.parametrize("folder", ["docs", "examples", "notebooks", "."])
+def test_texts_for_users_import_public_names(folder: str) -> None:
+    public = {("scoopsci", name) for name in (*scoopsci.__all__, *PUBLIC_MODULES)}
+    for module in PUBLIC_MODULES:
+        names = importlib.import_module(f"scoopsci.{module}").__all__
+        public |= {(f"scoopsci.{module}", name) for name in names}
+    for path in (REPOSITORY / folder).glob("*"):
+        if path.suffix not in (".md", ".py", ".ipynb"):
+            continue
+        for place, names in IMPORT.findall(path.read_text("utf-8")):
+            for name in re.findall(r"\w+", names):
+                if not place.startswith("scoopsci.testing"):
+                    assert (place, name) in public, f"{path.name}: {place}.{name}"
 
 
 def test_everything_named_is_there() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from scoopsci import Engine, open_engine
-from scoopsci.engines.base import TaskFuture
+from scoopsci.engines.taskfuture import TaskFuture
 from scoopsci.harness.startup import start_workers
 
 

@@ -102,7 +102,7 @@ class DeathsContract(EngineUnderTest):
 
         walk = self.dispatch(mortal_engine, run_block, 16)
         assert sum(partial for _, partial in walk) == int("1" * 16)
-        assert walk.n_lost >= 2
+        assert walk.retries.n_lost >= 2
 
     def test_a_map_survives_its_workers(self, mortal_engine: Engine, tmp_path: Path) -> None:
         def visit(item: int) -> float:
