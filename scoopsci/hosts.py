@@ -240,23 +240,7 @@ def _expand_range(body: str) -> Iterator[str]:
 
 
 def check_workers(n_workers: int) -> int:
-    """Return a number of workers of one host.
-
-    Parameters
-    ----------
-    n_workers : int
-        What came.
-
-    Returns
-    -------
-    int
-        The number.
-
-    Raises
-    ------
-    ValueError
-        If a host cannot have so many.
-    """
+    """Return a number of workers, or raise `ValueError` if one host cannot have so many."""
     return _to_number(n_workers, "a number of workers")
 
 

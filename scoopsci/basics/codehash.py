@@ -44,10 +44,7 @@ def hash_code(fn: Callable[..., object]) -> str:
     >>> hash_code(partial(pow, 2)) == hash_code(partial(pow, 3))
     False
     """
-    digest = hashlib.sha256()
-    for part in _Description().describe(fn):
-        digest.update(part.encode() + b"\0")
-    return digest.hexdigest()
+    return hash_values([fn])
 
 
 def hash_values(values: Iterable[object]) -> str:

@@ -65,13 +65,7 @@ def terminable() -> Iterator[None]:
 
 
 def check_end() -> None:
-    """Raise again what has ended the process, but was lost: in a callback of C's, say.
-
-    Raises
-    ------
-    Terminated
-        If it is to end.
-    """
+    """Raise again the `Terminated` that has ended the process, but was lost: in C code, say."""
     if _came:
         raise Terminated(_came[0])
 
