@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import inspect
 import os
-import select
+import re
 import shlex
 import subprocess
 import tempfile
@@ -18,19 +17,11 @@ from typing import Any
 from scoopsci.basics.arguments import check_seconds
 from scoopsci.deployment import probe
 from scoopsci.hosts import Host, read_hostfile
-from scoopsci.pool.agent import MARK
-from scoopsci.pool.launcher import AgentProcess, Place
+from scoopsci.pool.launcher import AgentProcess, Place, pack_program
 from scoopsci.reporting.markup import as_table
 from scoopsci.reporting.receipts import battery_hash, software_versions
 
 __all__ = ["Check", "Diagnoses", "Diagnosis", "examine_hosts", "show_diagnoses"]
-
-#: The program comes with the first line, so no shell on the way has to understand it.
-LOADER = (
-    "-c",
-    "import json, sys; said = json.loads(sys.stdin.readline()); exec(said['program']); "
-    "look(said['packages'], said['mark'])",
-)
 
 #: Versions that have to be ours: results and pickles depend on them.
 SAME = ("scoopsci", "numpy", "scipy", "cloudpickle")
@@ -67,9 +58,8 @@ COMPLAINTS = (
      "log in once by hand, {ssh}, and compare the fingerprint"),
     ("Permission denied", "login", "give it your key: ssh-copy-id {destination}"),
     ("Connection refused", "connection", "start sshd there, or give its port in the hostfile"),
-    ("No route to host", "connection", "see that it is up, and reachable from here: ping {name}"),
-    ("unreachable", "connection", "see that it is up, and reachable from here: ping {name}"),
-    ("timed out", "connection", "see that it is up, and reachable from here: ping {name}"),
+    ("No route to host|unreachable|timed out", "connection",
+     "see that it is up, and reachable from here: ping {name}"),
 )  # fmt: skip
 
 
@@ -201,13 +191,10 @@ def show_diagnoses(diagnoses: Sequence[Diagnosis]) -> None:
 def _examine(host: Host, place: Place, timeout_s: float) -> Diagnosis:
     deadline_s = time.monotonic() + timeout_s
     place = place.prepare()
-    config = {
-        "program": inspect.getsource(probe),
-        "packages": [name for name in software_versions() if name != "python"],
-        "mark": MARK,
-    }
+    packages = [name for name in software_versions() if name != "python"]
+    program, line = pack_program(probe.look, packages=packages)
     try:
-        process = AgentProcess(place, config, arguments=LOADER)
+        process = AgentProcess(place, line, arguments=("-c", program))
     except OSError as error:
         remedy = "name the program that reaches it by --ssh"
         return Diagnosis(str(host), (Check("connection", False, str(error), remedy),))
@@ -227,12 +214,8 @@ def _examine(host: Host, place: Place, timeout_s: float) -> Diagnosis:
 def _hear(process: AgentProcess, deadline_s: float) -> dict[str, Any] | None:
     """Return what the probe tells, or None where it tells nothing in time."""
     while not process.ended and (left_s := deadline_s - time.monotonic()) > 0:
-        ready = select.select([process.lines, process.errors], [], [], left_s)[0]
-        if process.errors in ready:
-            process.read_errors()
-        if process.lines in ready:
-            for told in process.listen():
-                return {**told, "offset_s": told["time_s"] - time.time()}
+        for told in process.await_messages(left_s):
+            return {**told, "offset_s": told["time_s"] - time.time()}
     return None
 
 
@@ -244,7 +227,7 @@ def _find_complaint(host: Host, place: Place, process: AgentProcess, timeout_s: 
         "ssh": shlex.join(["ssh", place.destination or ""]),
     }
     for sign, what, remedy in COMPLAINTS:
-        if sign in words:
+        if re.search(sign, words):
             return Check(what, False, words, remedy.format(**names))
     if not process.ended:
         words = f"no answer within {timeout_s:g} s. {words}".strip()

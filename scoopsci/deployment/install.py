@@ -7,7 +7,6 @@ version of scoopsci and Python, and `scoopsci.pool.launcher.Place` finds it by i
 from __future__ import annotations
 
 import contextlib
-import inspect
 import json
 import os
 import re
@@ -20,14 +19,14 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from scoopsci.deployment import environment
 from scoopsci.deployment.doctor import MOST_AT_ONCE, Check, Diagnosis, examine_hosts
 from scoopsci.deployment.wheels import check_sources, gather_wheels, hash_wheels
 from scoopsci.hosts import read_hostfile
 from scoopsci.pool.agent import MARK
-from scoopsci.pool.launcher import Place, name_environment
+from scoopsci.pool.launcher import Place, name_environment, pack_program
 
 __all__ = ["install_hosts"]
 
@@ -53,12 +52,6 @@ SEARCH = (
     f'echo "no Python {VERSION} with the module venv is there as: $*" >&2; exit 127'
 )
 
-#: What Python runs there; the program comes with the first line, and the wheels after it.
-LOADER = (
-    "import json, sys; said = json.loads(sys.stdin.buffer.readline()); "
-    'exec(said.pop("program")); install(**said)'
-)
-
 #: What hinders, and what to do about it.
 REMEDIES = (
     ("no Python", f"install Python {VERSION} there, with its module venv, or name it by --python"),
@@ -82,8 +75,15 @@ class _Delivery:
 
     def deliver(self, place: Place, pythons: Sequence[str], renew: bool) -> Check:
         """Install on a host, and return what came of it."""
+        program, line = pack_program(
+            environment.install,
+            environment=name_environment(),
+            digest=self._digest,
+            wheels=[wheel.name for wheel in self._wheels],
+            renew=renew,
+        )
         process = subprocess.Popen(
-            place.prepare().reach(["sh", "-c", SEARCH, LOADER, *pythons]),
+            place.prepare().reach(["sh", "-c", SEARCH, program, *pythons]),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -100,7 +100,7 @@ class _Delivery:
                 assert process.stdin is not None
                 assert process.stdout is not None
                 with contextlib.suppress(BrokenPipeError):
-                    self._write(process.stdin, renew)
+                    self._write(process.stdin, line)
                 words = process.stdout.read()
         finally:
             limit.cancel()
@@ -112,16 +112,8 @@ class _Delivery:
         for process in self._underway:
             process.kill()
 
-    def _write(self, stream: IO[bytes], renew: bool) -> None:
-        said = {
-            "program": inspect.getsource(environment),
-            "environment": name_environment(),
-            "digest": self._digest,
-            "wheels": [wheel.name for wheel in self._wheels],
-            "renew": renew,
-            "mark": MARK,
-        }
-        stream.write(json.dumps(said).encode() + b"\n")
+    def _write(self, stream: IO[bytes], line: dict[str, Any]) -> None:
+        stream.write(json.dumps(line).encode() + b"\n")
         with tarfile.open(fileobj=stream, mode="w|") as archive:
             for wheel in self._wheels:
                 archive.add(wheel, wheel.name)

@@ -61,22 +61,7 @@ def _normalize(name: str) -> str:
 def pack_wheel(name: str, folder: Path) -> Path:
     """Make a wheel of an installed package that is pure Python, and named as its only module.
 
-    Parameters
-    ----------
-    name : str
-        The package.
-    folder : Path
-        Where to put the wheel.
-
-    Returns
-    -------
-    Path
-        The wheel.
-
-    Raises
-    ------
-    InstallError
-        If the package is not installed.
+    An `InstallError` is raised if the package is not installed.
     """
     spec = importlib.util.find_spec(name)
     if spec is None or not spec.submodule_search_locations:

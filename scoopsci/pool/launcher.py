@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import inspect
 import json
 import os
 import select
@@ -10,7 +11,7 @@ import shlex
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -19,10 +20,17 @@ from scoopsci.hosts import Host
 from scoopsci.pool.agent import MARK
 from scoopsci.reporting.receipts import software_versions
 
-__all__ = ["AgentProcess", "Place", "name_environment"]
+__all__ = ["AgentProcess", "Place", "name_environment", "pack_program"]
 
 #: What Python runs on a host; the folder that it starts in must not hide modules.
 AGENT = ("-P", "-m", "scoopsci.pool.agent")
+
+#: What Python runs for `pack_program`: the program comes with the first line of input, as do the
+#: arguments of its function, so that no shell on the way has to understand them.
+LOADER = (
+    "import json, sys; given = json.loads(sys.stdin.buffer.readline().decode()); "
+    'exec(given.pop("program")); {}(**given)'
+)
 
 #: For the host's sh: run the interpreter of the environment $0 if it is there, else $1. It holds
 #: nothing that csh or fish would read between single quotes: no "!", no backslash, no line end.
@@ -196,15 +204,17 @@ class Place:
 
     def forwarding(self, there: str, here: str) -> list[str]:
         """Return the command that makes a socket here appear there, over the same connection."""
-        assert self.destination is not None
-        forward = ["-F", "none", "-O", "forward", "-R", f"{there}:{here}"]
-        return [*self._ssh(), *forward, "--", self.destination]
+        return self._change_forwarding("forward", there, here)
 
     def stop_forwarding(self, there: str, here: str) -> None:
         """Take the socket away again, where the connection is the user's and goes on."""
         if self.destination is not None and self.users_control is not None:
-            cancel = ["-F", "none", "-O", "cancel", "-R", f"{there}:{here}"]
-            _run_briefly([*self._ssh(), *cancel, "--", self.destination])
+            _run_briefly(self._change_forwarding("cancel", there, here))
+
+    def _change_forwarding(self, order: str, there: str, here: str) -> list[str]:
+        assert self.destination is not None
+        change = ["-F", "none", "-O", order, "-R", f"{there}:{here}"]
+        return [*self._ssh(), *change, "--", self.destination]
 
     def _ssh(self) -> list[str]:
         options: dict[str, str | int] = {
@@ -232,6 +242,16 @@ class Place:
     @property
     def _program(self) -> list[str]:
         return [self.ssh] if self.port is None else [self.ssh, "-p", str(self.port)]
+
+
+def pack_program(function: Callable[..., None], **arguments: Any) -> tuple[str, dict[str, Any]]:
+    """Return what Python runs on a host, and its first line, to call a function of a text.
+
+    The text is that of the function's module, which the host need not have. The function is given
+    ``mark``, too, which begins the lines that it writes.
+    """
+    program = inspect.getsource(sys.modules[function.__module__])
+    return LOADER.format(function.__name__), {"program": program, "mark": MARK, **arguments}
 
 
 def name_environment() -> str:
@@ -334,6 +354,13 @@ class AgentProcess:
                 yield told
             else:  # of a login shell
                 self.tail = (self.tail + line + b"\n")[-TAIL_BYTES:]
+
+    def await_messages(self, timeout_s: float) -> list[dict[str, Any]]:
+        """Wait for output for some time, and return what has been told."""
+        ready = select.select([self.lines, self.errors], [], [], timeout_s)[0]
+        if self.errors in ready:
+            self.read_errors()
+        return list(self.listen()) if self.lines in ready else []
 
     def read_errors(self) -> bytes:
         """Return what has been written to its standard error since the last call."""

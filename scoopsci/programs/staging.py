@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import inspect
 import os
 import secrets
-import select
 import shutil
 import signal
 import subprocess
@@ -21,8 +19,7 @@ from typing import IO, Any
 
 from scoopsci.errors import EngineError
 from scoopsci.hosts import Host
-from scoopsci.pool.agent import MARK
-from scoopsci.pool.launcher import AgentProcess, Place
+from scoopsci.pool.launcher import AgentProcess, Place, pack_program
 from scoopsci.programs import keeper
 
 __all__ = ["Source", "find_sources", "stage"]
@@ -49,12 +46,6 @@ POLL_S = 0.2
 #: rsync's status when a file has gone since it was listed, and when it cannot write, as on a full
 #: disk: it ends its ssh with the words of the other side, if these have not come yet.
 RSYNC_VANISHED, RSYNC_IO = 24, 11
-
-LOADER = (
-    "-c",
-    "import json, sys; said = json.loads(sys.stdin.readline()); exec(said.pop('program')); "
-    "keep(**said)",
-)
 
 UNPACK = (
     "-c",
@@ -222,13 +213,9 @@ class _Copy(threading.Thread):
 
     def _serve(self) -> None:
         place = self._place.prepare()
-        said = {
-            "program": inspect.getsource(keeper),
-            **self._target,
-            "lease_s": LEASE_TIMES * self._timeout_s,
-            "mark": MARK,
-        }
-        process = AgentProcess(place, said, arguments=LOADER)
+        lease_s = LEASE_TIMES * self._timeout_s
+        program, line = pack_program(keeper.keep, **self._target, lease_s=lease_s)
+        process = AgentProcess(place, line, arguments=("-c", program))
         try:
             found = self._hear(process)
             for source in self._sources:
@@ -247,14 +234,10 @@ class _Copy(threading.Thread):
             left_s = until_s - time.monotonic()
             if left_s <= 0:
                 raise EngineError(f"no answer within {ANSWER_TIMES * self._timeout_s:g} s")
-            ready = select.select([process.lines, process.errors], [], [], min(left_s, POLL_S))[0]
-            if process.errors in ready:
-                process.read_errors()
-            if process.lines in ready:
-                for told in process.listen():
-                    if told.get("hindrance"):
-                        raise EngineError(told["hindrance"])
-                    return told
+            for told in process.await_messages(min(left_s, POLL_S)):
+                if told.get("hindrance"):
+                    raise EngineError(told["hindrance"])
+                return told
         raise EngineError(process.last_words() or "the connection ended")
 
     def _send(

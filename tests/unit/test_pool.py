@@ -12,10 +12,10 @@ import pytest
 
 import scoopsci
 from scoopsci import EngineError, HostfileError, Pool
-from scoopsci.deployment.install import LOADER, SEARCH
+from scoopsci.deployment.install import SEARCH
 from scoopsci.engines.pool import _spread
 from scoopsci.hosts import parse_hosts
-from scoopsci.pool.launcher import CHOICE, Place
+from scoopsci.pool.launcher import CHOICE, LOADER, Place
 
 HOSTS = parse_hosts("a 4\nb 2\nc")
 
