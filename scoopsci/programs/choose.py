@@ -13,7 +13,7 @@ from scoopsci.basics.arguments import check_count
 from scoopsci.errors import HostfileError
 from scoopsci.hosts import Host, parse_hosts, read_hostfile
 
-__all__ = ["choose_hosts"]
+__all__ = ["choose_hosts", "read_count"]
 
 #: Of batch systems: the number of tasks that a job was given.
 N_TASKS = ("SLURM_NTASKS", "PBS_NP", "NSLOTS")
@@ -117,12 +117,20 @@ def _read_slurm(nodes: str, tasks_per_node: str) -> list[Host]:
     return [replace(host, n_workers=n) for host, n in zip(hosts, counts, strict=True)]
 
 
+def read_count(text: str) -> int:
+    """Return a number of workers, or raise `ValueError`."""
+    try:
+        return check_count("N", int(text))
+    except ValueError:
+        message = f"must be a number of workers, at least 1, got {text!r:.80}"
+        raise ValueError(message) from None
+
+
 def _to_count(text: str, name: str) -> int:
     try:
-        return check_count(name, int(text))
-    except ValueError:
-        message = f"must be a number of workers, at least 1, got {text!r:.80}; give it by -n"
-        raise HostfileError(message, path=name) from None
+        return read_count(text)
+    except ValueError as error:
+        raise HostfileError(f"{error}; give it by -n", path=name) from None
 
 
 def _fill(hosts: Sequence[Host], n_workers: int) -> list[Host]:

@@ -6,7 +6,7 @@ import argparse
 import os
 from typing import Any, NoReturn
 
-from scoopsci.basics.arguments import check_count
+from scoopsci.programs.choose import choose_hosts, read_count
 
 __all__ = ["add_run"]
 
@@ -79,15 +79,12 @@ class _Refuse(argparse.Action):
 
 def _workers(text: str) -> int:
     try:
-        return check_count("N", int(text))
-    except ValueError:
-        raise argparse.ArgumentTypeError(
-            f"must be a number of workers, at least 1, got {text!r}"
-        ) from None
+        return read_count(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def _run(options: argparse.Namespace) -> int:
-    from scoopsci.programs.choose import choose_hosts
     from scoopsci.programs.origin import run_program
     from scoopsci.programs.staging import find_sources
 

@@ -22,7 +22,7 @@ from scoopsci.pool.config import make_config
 from scoopsci.pool.driver import PoolDriver
 from scoopsci.pool.losses import Losses
 from scoopsci.programs import futures
-from scoopsci.programs.pickling import dump, make_task, share_names, take_outcome
+from scoopsci.programs.pickling import make_task, share_names, take_outcome
 from scoopsci.programs.script import as_status, load_script, run_script
 from scoopsci.programs.session import Session, open_session
 from scoopsci.programs.staging import Source, stage
@@ -184,17 +184,10 @@ def run_program(
             )
             folder, there, patience_s = stack.enter_context(copied), Path(here).name, start_timeout
         constants = {"SIZE": sum(host.n_workers or 0 for host in hosts), "MAIN_MODULE": there}
-        setup = dump(
-            (
-                load_script,
-                (there, os.path.abspath(folder or "."), list(arguments), constants),
-                {
-                    "patience_s": patience_s,
-                    "nice": nice,
-                    "path": list(path),
-                    "log_level": log_level,
-                },
-            )
+        setup = make_task(
+            load_script,
+            (there, os.path.abspath(folder or "."), list(arguments), constants),
+            {"patience_s": patience_s, "nice": nice, "path": list(path), "log_level": log_level},
         )
         config = make_config(
             hosts,

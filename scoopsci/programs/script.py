@@ -95,20 +95,7 @@ def load_script(
 
 
 def run_script(path: str, arguments: Sequence[str]) -> int:
-    """Run the script as Python does.
-
-    Parameters
-    ----------
-    path : str
-        The program.
-    arguments : sequence of str
-        For the program.
-
-    Returns
-    -------
-    int
-        The exit status.
-    """
+    """Run the script as Python does, and return its exit status."""
     sys.argv = [path, *arguments]
     sys.path.insert(0, str(Path(path).parent))
     module = ModuleType("__main__")
