@@ -56,34 +56,6 @@ from __future__ import annotations
 
 from scoop.broker import brokerzmq
 
-__all__ = [
-    "BUSY",
-    "CANCEL",
-    "CANCELLED",
-    "FAILED",
-    "FETCH",
-    "FETCHED",
-    "HOSTS",
-    "INITIALIZE",
-    "INITIALIZED",
-    "KEY_BYTES",
-    "LONELY",
-    "LOST",
-    "NAME_BYTES",
-    "NUMBER_BYTES",
-    "OUTPUT",
-    "PING",
-    "PONG",
-    "REPLY",
-    "REQUEST",
-    "RESIZE",
-    "RUNS",
-    "SET",
-    "STATUS",
-    "TASK",
-    "VARIABLE",
-]
-
 TASK, REQUEST, REPLY = (
     kind.ljust(2) for kind in (brokerzmq.TASK, brokerzmq.REQUEST, brokerzmq.REPLY)
 )

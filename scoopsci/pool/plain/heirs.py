@@ -9,14 +9,17 @@ from dataclasses import dataclass
 from typing import Any
 
 import zmq
+from scoop.broker.brokerzmq import STATUS_DONE, STATUS_REQ, STATUS_UPDATE, TASK
 
-__all__ = ["STATUS_REQUEST", "TASK", "Heirs"]
-
-#: SCOOP's messages.
-TASK, STATUS_REQUEST, STATUS_UPDATE, STATUS_DONE = b"T", b"SR", b"SU", b"SD"
+__all__ = ["Heirs", "pack_identity"]
 
 #: The broker refuses a name while it does not know that the connection of the dead has ended.
 N_TRIES = 10
+
+
+def pack_identity(identity: tuple[bytes, int]) -> bytes:
+    """Return the identity of a task, its submitter and number, as SCOOP's messages carry it."""
+    return pickle.dumps(identity, pickle.HIGHEST_PROTOCOL)
 
 
 @dataclass
@@ -76,7 +79,7 @@ class Heirs:
                             identity = pickle.loads(frames[1]).id
                         except Exception:  # one of SCOOP's own, of what is not here: lost, as ever
                             continue
-                        packed = pickle.dumps(identity, pickle.HIGHEST_PROTOCOL)
+                        packed = pack_identity(identity)
                         heir.socket.send_multipart([STATUS_DONE, packed])
                         yield identity, [TASK, packed, frames[1]]
 
@@ -94,5 +97,4 @@ class Heirs:
         nothing: set[Any] = set()
         socket.send_multipart([STATUS_UPDATE, pickle.dumps(nothing)])
         # The answer tells that the broker takes it for the worker.
-        packed = pickle.dumps((name, -1), pickle.HIGHEST_PROTOCOL)
-        socket.send_multipart([STATUS_REQUEST, packed])
+        socket.send_multipart([STATUS_REQ, pack_identity((name, -1))])

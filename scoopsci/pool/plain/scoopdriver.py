@@ -22,16 +22,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import zmq
+from scoop.broker.brokerzmq import STATUS_HERE, STATUS_NONE, STATUS_REQ, TASK
 
 from scoopsci.errors import EngineError, WorkerLostError
-from scoopsci.pool.plain.heirs import STATUS_REQUEST, TASK, Heirs
+from scoopsci.pool.plain.heirs import Heirs, pack_identity
 from scoopsci.pool.plain.links import Links
 from scoopsci.pool.plain.task import Task
 
 __all__ = ["ScoopDriver"]
-
-#: SCOOP's answers to the question where a task is.
-HERE, NOWHERE = b"H", b"N"
 
 TICK_S = 1.0
 #: A broker that answers no question for so long is dead: it only passes messages on.
@@ -233,7 +231,7 @@ class ScoopDriver(Executor):
         self._tasks.send_multipart(frames, copy=False)
 
     def _id(self, number: int) -> bytes:
-        return pickle.dumps((self._name, number), pickle.HIGHEST_PROTOCOL)
+        return pack_identity((self._name, number))
 
     def _on_reply(self, frames: list[bytes]) -> None:
         name, content = frames[-1], pickle.loads(frames[1])
@@ -284,8 +282,8 @@ class ScoopDriver(Executor):
         call = self._sent.get(number)
         if call is None or call.worker is not None:
             return
-        if frames[2] != NOWHERE:
-            self.n_found_waiting += frames[2] == HERE
+        if frames[2] != STATUS_NONE:
+            self.n_found_waiting += frames[2] == STATUS_HERE
             call.missed_s = None
             return
         # Neither at the broker nor begun: on its way, or lost with the worker it was given to.
@@ -298,7 +296,7 @@ class ScoopDriver(Executor):
             return
         unstarted = [call.number for call in self._sent.values() if call.worker is None]
         for number in unstarted or [-1]:
-            self._pulse.send_multipart([STATUS_REQUEST, self._id(number)])
+            self._pulse.send_multipart([STATUS_REQ, self._id(number)])
         now = time.monotonic()
         if now - self._last_answer_s > BROKER_SILENCE_S:
             self._fail_all(
