@@ -1,7 +1,7 @@
-"""Checks of arguments: the rule, then what came.
+"""Checks of arguments; an error states the rule, then the value that broke it.
 
-Each takes the name of the argument, for the error, and what came. It returns the number, or raises
-`TypeError` for a value of another type and `ValueError` for a number out of range.
+Each check takes the argument's name, for the error, and its value. It returns the number, or
+raises `TypeError` for a value of another type and `ValueError` for a number out of range.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ __all__ = ["check_count", "check_fraction", "check_positive", "check_seconds"]
 
 
 def check_count(name: str, value: object, least: int = 1) -> int:
-    """Return an integer that is at least the least."""
+    """Return an integer that is not below `least`."""
     try:
         count = operator.index(value)  # type: ignore[arg-type]
     except TypeError:
@@ -35,14 +35,14 @@ def check_fraction(name: str, value: object) -> float:
 
 
 def check_seconds(name: str, value: object, *, or_zero: bool = False) -> float:
-    """Return a time in seconds, positive and finite; or 0, where that is allowed."""
+    """Return a time in seconds, positive and finite, or 0 where that is allowed."""
     if or_zero and _check_real(name, value) == 0.0:
         return 0.0
     return check_positive(name, value, "number of seconds" + ", or 0" * or_zero)
 
 
 def check_positive(name: str, value: object, what: str = "number") -> float:
-    """Return a positive, finite number; for the error, what it counts."""
+    """Return a positive, finite number; the error calls it `what`."""
     number = _check_real(name, value)
     if not 0.0 < number < math.inf:
         raise ValueError(f"{name} must be a positive {what}, got {value!r}")

@@ -1,4 +1,4 @@
-"""Packages that not everybody needs: imported when they are, or named with their remedy."""
+"""Optional packages: imported when needed; the error for a missing one names the extra."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["import_extra"]
 
 
 def import_extra(module: str, extra: str) -> Any:
-    """Import a module that an extra of scoopsci brings, or raise an `ExtraMissingError`.
+    """Import a module that an extra of scoopsci provides, or raise an `ExtraMissingError`.
 
     Examples
     --------
