@@ -30,7 +30,7 @@ AILMENTS = {
     "no-forwarding": ("forwarding", "forwarding", "AllowStreamLocalForwarding yes"),
     "other-python": ("python", "3.9.", "and name it by --python"),
     "no-package": ("packages", "cloudpickle is missing", "pip install cloudpickle=="),
-    "full-disk": ("scratch", "No space left on device", "make room in /tmp"),
+    "full-disk": ("scratch", "No space left on device", "free space in /tmp"),
     "other-day": ("clock", "s ahead", "set-ntp"),
     "no-route": ("connection", "", "ping no-route"),
     "no.such.name.invalid": ("name", "Could not resolve hostname", "/etc/hosts"),

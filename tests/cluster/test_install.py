@@ -253,7 +253,7 @@ def test_hosts_that_cannot_be_helped(lan: Lan, wheels: Path) -> None:
         assert status == 1
         frozen, small, silent, willing = found["hosts"]
         assert "Read-only file system" in wrong(frozen)["installation"]["found"]
-        assert f"write below {DATA}" in wrong(frozen)["installation"]["remedy"]
+        assert f"make {DATA} writable" in wrong(frozen)["installation"]["remedy"]
         assert "No space left on device" in wrong(small)["installation"]["found"]
         assert "MB below" in wrong(small)["installation"]["remedy"]
         assert [check["name"] for check in silent["checks"]] == ["connection"]
