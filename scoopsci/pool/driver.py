@@ -32,16 +32,16 @@ __all__ = ["PoolDriver", "PoolFuture"]
 
 TICK_S = 1.0
 
-#: A broker that answers no question for so long is dead.
+#: A broker that has not answered for so long is considered dead.
 BROKER_SILENCE_S = 15.0
 
-#: Tasks at the broker for each worker: one that runs, and one to follow at once.
+#: Tasks at the broker per worker: one that runs, and one to follow without delay.
 N_AHEAD = 2
 
-#: Addresses of UNIX sockets end at 107 bytes, and sockets of ssh take 17 of them while they open.
+#: Addresses of UNIX sockets have at most 107 bytes, and ssh appends 17 to its own temporarily.
 LONGEST_FOLDER = 60
 
-#: In other names of folders ssh would see its own signs: blanks, %h, ${HOME}, here:there.
+#: Other names could contain ssh's own syntax: blanks, %h, ${HOME}, here:there.
 PLAIN_FOLDER = re.compile(r"[\w./+=@-]+", re.ASCII)
 
 
@@ -59,7 +59,7 @@ class PoolFuture(Future[Any]):
         Parameters
         ----------
         kill : bool
-            Cancel it even if it runs: its worker is ended, and another one started.
+            Cancel it even if it runs: its worker is ended, and replaced.
 
         Returns
         -------
@@ -81,28 +81,28 @@ class _Call:
 
 
 class PoolDriver(Executor):
-    """Starts a broker, and is an executor on its workers.
+    """An executor on the workers of a pool, whose broker it starts.
 
-    A task that is lost with its worker ends with a `WorkerLostError`, unless it comes with a judge
-    who has it sent again.
+    A task that is lost with its worker ends with a `WorkerLostError`, unless it has a judge that
+    has it resubmitted.
 
     Parameters
     ----------
     config : dict
-        For `scoopsci.pool.broker.PoolBroker`, but for ``folder`` and ``driver``.
+        For `scoopsci.pool.broker.PoolBroker`, except ``folder`` and ``driver``.
     setup : sequence of buffer, optional
         Frames for each worker to run before its first task.
     check_setup : callable
-        Given the frames of their outcome, it raises an `EngineError` where that is a failure.
+        Gets the frames of their outcome, and raises an `EngineError` if that is a failure.
     hear : callable, optional
-        ``hear(kind, rest, frames)`` gets the messages that this class has no use for.
+        ``hear(kind, rest, frames)`` gets the messages that this class does not handle.
 
     Attributes
     ----------
     hosts : list of dict
-        What the broker has told of them last.
+        Their state, as last reported by the broker.
     name : bytes
-        At the broker.
+        Its name at the broker.
     """
 
     def __init__(
@@ -126,12 +126,12 @@ class PoolDriver(Executor):
         self._asked: dict[bytes, Future[dict[str, Any]]] = {}
         self._n_repeated = 0
         self._numbers = itertools.count()
-        # Taken directly where Ctrl-C may strike: a condition can be left locked by it.
+        # Acquired directly where Ctrl-C may arrive: it can leave a condition locked.
         self._lock = threading.RLock()
         self._changed = threading.Condition(self._lock)
         self._closing = self._is_shut_down = False
         self._failure: EngineError | None = None
-        # Ctrl-C may strike the main thread between the frames of a message: only ours sends.
+        # Ctrl-C may interrupt the main thread between frames of a message: only our thread sends.
         self._outbox: deque[list[Any]] = deque()
         if setup is not None:
             self._outbox.append([kind.INITIALIZE, *setup])
@@ -163,7 +163,7 @@ class PoolDriver(Executor):
         return sum(host["n_wanted"] or 0 for host in self.hosts)
 
     def status(self, timeout_s: float = 2.0) -> dict[str, Any]:
-        """Ask the broker how the pool is, from any thread but the driver's own.
+        """Ask the broker for the status of the pool, from any thread except the driver's own.
 
         Parameters
         ----------
@@ -249,12 +249,12 @@ class PoolDriver(Executor):
         timeout : float, optional
             Seconds after which the worker that runs it is ended.
         judge : callable, optional
-            Told of each loss; it returns the error to end with, or None to send the task again.
+            Called at each loss; returns the error to end with, or None to resubmit the task.
 
         Returns
         -------
         PoolFuture
-            Of the frames of the outcome.
+            Its result is the frames of the outcome.
 
         Raises
         ------
@@ -270,7 +270,7 @@ class PoolDriver(Executor):
         return call.future
 
     def check_open(self) -> None:
-        """Raise what has ended the pool, if anything has."""
+        """Raise the error that has ended the pool, if any."""
         if self._closing:
             raise self._failure or RuntimeError("the pool has been shut down")
 
@@ -280,7 +280,7 @@ class PoolDriver(Executor):
             call = self._waiting.pop(number, None)
             if call is None:
                 if threading.current_thread() is self._thread:
-                    return  # of a callback: there is nobody else to hear the answer
+                    return  # in a callback: this thread itself would receive the answer
                 answer = self._answers.setdefault(number, threading.Event())
                 self._post(kind.CANCEL + number + (b"1" if kill else b"0"))
         if call is not None:
@@ -293,7 +293,7 @@ class PoolDriver(Executor):
         self._post(kind.RESIZE + json.dumps(counts).encode())
 
     def set_variable(self, name: bytes, frames: Sequence[Any]) -> None:
-        """Name a value for all workers; what becomes of it is to be heard."""
+        """Set a named value for all workers; the broker's answer goes to `hear`."""
         self._post(kind.SET + name, *frames)
 
     def finish(self) -> None:
@@ -302,7 +302,7 @@ class PoolDriver(Executor):
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """End the broker, and with it all agents and workers."""
-        if os.getpid() != self._pid:  # in a child that the driver has forked, it is not ours
+        if os.getpid() != self._pid:  # a forked child of the driver does not own it
             return
         with self._lock:
             if self._is_shut_down:
@@ -310,7 +310,7 @@ class PoolDriver(Executor):
             self._is_shut_down = True
             self._wake()
             self._closing = True
-        if threading.current_thread() is self._thread:  # a callback, which has to return first
+        if threading.current_thread() is self._thread:  # a callback, which must return first
             threading.Thread(target=self._clean_up, name="pool-end").start()
         else:
             self._clean_up()
@@ -334,7 +334,7 @@ class PoolDriver(Executor):
         self._wake()
 
     def _wake(self) -> None:
-        with self._lock, suppress(BlockingIOError):  # a full pipe wakes, too
+        with self._lock, suppress(BlockingIOError):  # a full pipe wakes it as well
             if not self._closing:
                 os.write(self._wake_write, b"!")
 
@@ -462,7 +462,7 @@ class PoolDriver(Executor):
             self._hear(message, rest, [frame.buffer for frame in frames[1:]])
 
     def _take(self, number: bytes) -> _Call | None:
-        """Return a call whose outcome is there."""
+        """Remove and return a call whose outcome has arrived."""
         with self._lock:
             return self._sent.pop(number, None)
 
@@ -500,7 +500,7 @@ def _cancel(future: PoolFuture) -> None:
 
 
 def _name_folder() -> str:
-    """Name the folder that the broker makes: a driver that is killed before leaves none behind."""
+    """Name the folder that the broker will make: a driver killed before that leaves none behind."""
     for parent in (tempfile.gettempdir(), "/tmp"):
         folder = os.path.abspath(f"{parent}/scoopsci-{secrets.token_urlsafe(8)}")
         if len(os.fsencode(folder)) <= LONGEST_FOLDER and PLAIN_FOLDER.fullmatch(folder):
