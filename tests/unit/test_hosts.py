@@ -155,7 +155,7 @@ def test_malformed_line_is_refused_by_number(line: str) -> None:
 
 
 @pytest.mark.parametrize("sign", " \t\v\f\0\x1b\x7f\u2028!\"$%&'()*,/;<=>?[\\]^`{|}~")
-def test_no_sign_of_a_shell_in_names(sign: str) -> None:
+def test_names_contain_no_character_special_to_shells(sign: str) -> None:
     for name in (f"no{sign}de", f"{sign}node", f"node{sign}", f"fe80::1%{sign}"):
         with pytest.raises(ValueError, match="a host must be"):
             Host(name)
