@@ -40,17 +40,8 @@ def add_run(commands: Any) -> None:
     where = run.add_mutually_exclusive_group()
     where.add_argument("--hostfile", metavar="F", help="file that names the hosts")
     where.add_argument("--hosts", "--host", nargs="*", metavar="HOST", help="or their names")
-    add(
-        "--stage",
-        action="store_true",
-        help="copy the script's folder to the hosts for the duration of the run",
-    )
-    add(
-        "--data",
-        action="append",
-        metavar="PATH",
-        help="with --stage: copy this, too, next to the script",
-    )
+    add("--stage", action="store_true", help="copy the script's folder to the hosts for this run")
+    add("--data", action="append", metavar="PATH", help="with --stage: copy this beside the script")
     add(
         "--path",
         "-p",
@@ -58,11 +49,7 @@ def add_run(commands: Any) -> None:
         help="where workers run the script (default: here); with --stage, the copy is kept there",
     )
     add("--nice", type=int, default=0, metavar="N", help="niceness of the workers, -20 to 19")
-    add(
-        "--python-interpreter",
-        metavar="PATH",
-        help="on other hosts (default: the same path as here)",
-    )
+    add("--python-interpreter", metavar="PATH", help="on other hosts (default: this one's path)")
     add("--pythonpath", metavar="FOLDERS", help="where workers search for modules first")
     add("--prolog", metavar="FILE", help="on each host, sourced by bash before anything else")
     add("--ssh-executable", default="ssh", metavar="PROGRAM", help="the ssh program (default ssh)")
