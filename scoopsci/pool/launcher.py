@@ -1,8 +1,9 @@
-"""How agents are started: as a process on this machine, or by SSH on another."""
+"""Starts agents: as a process on this machine, or by SSH on another."""
 
 from __future__ import annotations
 
 import contextlib
+import inspect
 import json
 import os
 import select
@@ -10,7 +11,7 @@ import shlex
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -19,28 +20,35 @@ from scoopsci.hosts import Host
 from scoopsci.pool.agent import MARK
 from scoopsci.reporting.receipts import software_versions
 
-__all__ = ["AgentProcess", "Place", "name_environment"]
+__all__ = ["AgentProcess", "Place", "name_environment", "pack_program"]
 
-#: What Python runs on a host; the folder that it starts in must not hide modules.
+#: Arguments of Python on a host; modules must not be hidden by the folder where it starts.
 AGENT = ("-P", "-m", "scoopsci.pool.agent")
 
-#: For the host's sh: run the interpreter of the environment $0 if it is there, else $1. It holds
-#: nothing that csh or fish would read between single quotes: no "!", no backslash, no line end.
+#: What Python runs for `pack_program`: the program comes with the first line of input, as do the
+#: arguments of its function, so that no shell on the way has to understand them.
+LOADER = (
+    "import json, sys; given = json.loads(sys.stdin.buffer.readline().decode()); "
+    'exec(given.pop("program")); {}(**given)'
+)
+
+#: For the host's sh: run the interpreter of the environment $0 if it exists, else $1. It contains
+#: nothing special to csh or fish within single quotes: no "!", no backslash, no newline.
 CHOICE = (
     "p=${XDG_DATA_HOME:-$HOME/.local/share}/$0/bin/python; "
     'test -x "$p" || p=$1; shift; exec "$p" "$@"'
 )
 
-#: Hosts of a hostfile that are this machine, reached without ssh.
+#: Names of this machine in a hostfile, used without ssh.
 HERE = ("localhost", "127.0.0.1", "::1")
 
-#: ssh gives a connection up after this many unanswered questions.
+#: ssh gives up a connection after this many unanswered keep-alive messages.
 N_KEEP_ALIVES = 3
 
-#: Answers of a connection that is open already.
+#: Time-out of commands on a connection that is already open.
 CHECK_S = 5.0
 
-#: What ssh and the agent have written last, for error messages.
+#: How much of the last output of ssh and the agent is kept for error messages.
 TAIL_BYTES = 4_000
 
 #: Standard error may come a little later than the end of standard output.
@@ -54,23 +62,23 @@ class Place:
     Attributes
     ----------
     destination : str or None
-        As ssh takes it; None for this machine.
+        For ssh; None for this machine.
     port : int or None
         For ssh.
     python : str
         The interpreter there.
     ssh : str
-        The program.
+        The ssh program.
     own_control : str
-        Path for the control socket of a connection of our own; empty for none, so that each
-        command connects by itself.
+        Path for the control socket of our own connection; empty for none, so that each command
+        opens a connection.
     keep_alive_s : float
-        Time between questions of ssh to the other side.
+        Time between keep-alive messages of ssh.
     users_control : str or None
-        Path of the control socket of a connection that the user's configuration keeps open.
+        Path of the control socket of a connection kept open by the user's configuration.
     environment : str or None
-        Where `scoopsci.deployment.install` has put an environment, below the user's data there: it
-        is used instead of `python` if it is there. None if only `python` will do.
+        Where `scoopsci.deployment.install` puts environments, below the user's data there: used
+        instead of `python` if it exists. None if only `python` may be used.
     prolog : str or None
         A file for bash there, which may set up the environment.
     """
@@ -103,13 +111,13 @@ class Place:
             Of the hostfile.
         python : path-like or None
             The interpreter on other machines; None for that of the environment installed there,
-            or else the path of the one that runs this.
+            or else the same path as here.
         ssh : path-like
-            The program.
+            The ssh program.
         patience_s : float
-            A connection that is silent for so long is given up.
+            A connection is given up after so long a silence.
         own_control : str, optional
-            See above.
+            See the attribute.
         """
         is_here = host.ssh_destination in HERE and host.port is None
         return cls(
@@ -123,11 +131,11 @@ class Place:
         )
 
     def prepare(self) -> Place:
-        """Return the place as it is reached now, ready for a new connection."""
+        """Return the place ready for a new connection, as it is reached at present."""
         if self.destination is None:
             return self
         if self.own_control:
-            Path(self.own_control).unlink(missing_ok=True)  # of a connection that was cut
+            Path(self.own_control).unlink(missing_ok=True)  # of a broken connection
         if _run_briefly([*self._program, "-O", "check", "--", self.destination]) is not None:
             configured = _run_briefly([*self._program, "-G", "--", self.destination]) or ""
             for line in configured.splitlines():
@@ -138,7 +146,7 @@ class Place:
 
     def command(self, arguments: Sequence[str], variables: Mapping[str, str]) -> list[str]:
         """Return the command that runs Python there, in an environment with some variables."""
-        # For libraries that read them as they are loaded, which is before the first line.
+        # For libraries that read them when they are loaded, before the first line runs.
         setting = ["env", *(f"{name}={value}" for name, value in variables.items())]
         python = [*setting, *self._interpreter, *arguments]
         if self.prolog is not None:
@@ -146,24 +154,24 @@ class Place:
         return self.reach(python)
 
     def reach(self, command: Sequence[str]) -> list[str]:
-        """Return the command that runs a command there."""
+        """Return the command that runs another command there."""
         if self.destination is None:
             return list(command)
-        # Forwardings of the user's own configuration are for other connections: they would listen.
+        # Forwardings in the user's configuration are for other connections: they would listen.
         options = ["-T", "-oClearAllForwardings=yes"]
         return [*self._ssh(), *options, "--", self.destination, "exec " + shlex.join(command)]
 
     def rsync(self, source: str | os.PathLike[str], folder: str, *, follow: bool) -> list[str]:
-        """Return the command that copies files, named on its standard input, into a folder there.
+        """Return the command that copies files, named on standard input, into a folder there.
 
         Parameters
         ----------
         source : path-like
-            The folder here that holds the files; each name, below it, ends with a zero byte.
+            The folder here; names are relative to it, and end with a zero byte.
         folder : str
-            There.
+            The folder there.
         follow : bool
-            Whether to copy what links lead to, instead of the links.
+            Whether to copy the targets of links instead of the links.
         """
         options = ["-Lpt" if follow else "-lpt", "--files-from=-", "--from0"]
         if self.destination is None:
@@ -174,14 +182,14 @@ class Place:
         return ["rsync", *options, "-e", program, f"{source}/", f"{user}{at}{host}:{folder}/"]
 
     def as_typed(self) -> str:
-        """Return a command by which a user can look for what is wrong."""
+        """Return a command that a user can run to find the cause of a failure."""
         command = [*self._interpreter, *AGENT]
         if self.destination is not None:  # ssh joins the words, and a shell there splits them
             command = [*self._program, self.destination, *map(shlex.quote, command)]
         return shlex.join(command)
 
     def find_remedy(self, words: str) -> str:
-        """Return what to do about an agent that said some words and did not start, if it shows."""
+        """Return the remedy for an agent that did not start, if its output shows the cause."""
         if "scoopsci" in words and "No module named" in words:
             return (
                 f"scoopsci hosts HOSTFILE --install prepares it; or install scoopsci there, for "
@@ -195,16 +203,18 @@ class Place:
         return ""
 
     def forwarding(self, there: str, here: str) -> list[str]:
-        """Return the command that makes a socket here appear there, over the same connection."""
-        assert self.destination is not None
-        forward = ["-F", "none", "-O", "forward", "-R", f"{there}:{here}"]
-        return [*self._ssh(), *forward, "--", self.destination]
+        """Return the command that forwards a socket there to one here, over the same connection."""
+        return self._change_forwarding("forward", there, here)
 
     def stop_forwarding(self, there: str, here: str) -> None:
-        """Take the socket away again, where the connection is the user's and goes on."""
+        """Cancel the forwarding if the connection is the user's, and persists."""
         if self.destination is not None and self.users_control is not None:
-            cancel = ["-F", "none", "-O", "cancel", "-R", f"{there}:{here}"]
-            _run_briefly([*self._ssh(), *cancel, "--", self.destination])
+            _run_briefly(self._change_forwarding("cancel", there, here))
+
+    def _change_forwarding(self, order: str, there: str, here: str) -> list[str]:
+        assert self.destination is not None
+        change = ["-F", "none", "-O", order, "-R", f"{there}:{here}"]
+        return [*self._ssh(), *change, "--", self.destination]
 
     def _ssh(self) -> list[str]:
         options: dict[str, str | int] = {
@@ -234,14 +244,24 @@ class Place:
         return [self.ssh] if self.port is None else [self.ssh, "-p", str(self.port)]
 
 
+def pack_program(function: Callable[..., None], **arguments: Any) -> tuple[str, dict[str, Any]]:
+    """Return code for Python on a host, and the first line of its input, to call a function.
+
+    The text of the function's module is sent along: the host need not have it. The function also
+    gets ``mark``, with which the lines that it writes begin.
+    """
+    program = inspect.getsource(sys.modules[function.__module__])
+    return LOADER.format(function.__name__), {"program": program, "mark": MARK, **arguments}
+
+
 def name_environment() -> str:
-    """Return the place of the environment that fits this one, below the user's data on a host."""
+    """Return the path of a host's environment that matches this one, below the user's data."""
     versions = software_versions()
     return "scoopsci/{}-py{}.{}".format(versions["scoopsci"], *sys.version_info)
 
 
 def _run_briefly(command: list[str]) -> str | None:
-    """Return what a command writes, or None where it fails."""
+    """Return the output of a command, or None if it fails."""
     try:
         done = subprocess.run(
             command, stdin=subprocess.DEVNULL, capture_output=True, timeout=CHECK_S, check=False
@@ -260,18 +280,18 @@ def _read_json(text: str) -> dict[str, Any] | None:
 
 
 class AgentProcess:
-    """One started agent, or whatever else keeps to its language: lines of JSON to it, and from it.
+    """A started agent, or another program that reads and writes lines of JSON as agents do.
 
     Parameters
     ----------
     place : Place
-        Where.
+        Where to start it.
     config : dict
-        Its first line.
+        The first line to send.
     variables : mapping of str, optional
-        For its environment.
+        Environment variables.
     arguments : sequence of str
-        Of Python.
+        Arguments of Python.
     """
 
     def __init__(
@@ -304,12 +324,12 @@ class AgentProcess:
         self.tell(**config)
 
     def tell(self, **order: Any) -> None:
-        """Send a line; what the connection does not take now is kept for the next call."""
+        """Send a line; what the connection does not accept now is kept for the next call."""
         self._unsent += json.dumps(order).encode() + b"\n"
         self._flush()
 
     def beat(self) -> None:
-        """Let the agent know that the broker lives."""
+        """Send a heartbeat to the agent."""
         self.asked_s = time.monotonic()
         if self._unsent:
             self._flush()
@@ -323,20 +343,27 @@ class AgentProcess:
             self._n_told_bytes += n_bytes
 
     def listen(self) -> Iterator[dict[str, Any]]:
-        """Yield what the agent has told since the last call."""
+        """Yield the messages that have arrived since the last call."""
         data = self._read(self.lines)
         *lines, self._unread = (self._unread + data).split(b"\n")
         for line in lines:
             self.heard_s = time.monotonic()
             _, mark, facts = line.decode(errors="replace").partition(MARK)
-            told = _read_json(facts) if mark else None
-            if told is not None:
-                yield told
-            else:  # of a login shell
+            message = _read_json(facts) if mark else None
+            if message is not None:
+                yield message
+            else:  # output of a login shell
                 self.tail = (self.tail + line + b"\n")[-TAIL_BYTES:]
 
+    def await_messages(self, timeout_s: float) -> list[dict[str, Any]]:
+        """Wait some time for output, and return the messages that have arrived."""
+        ready = select.select([self.lines, self.errors], [], [], timeout_s)[0]
+        if self.errors in ready:
+            self.read_errors()
+        return list(self.listen()) if self.lines in ready else []
+
     def read_errors(self) -> bytes:
-        """Return what has been written to its standard error since the last call."""
+        """Return its output to standard error since the last call."""
         data = self._read(self.errors)
         self.tail = (self.tail + data)[-TAIL_BYTES:]
         return data
@@ -350,7 +377,7 @@ class AgentProcess:
         return data
 
     def last_words(self) -> str:
-        """Return what has been written last, once an ended connection had time to give it out."""
+        """Return the last output, after giving an ended connection time to deliver it."""
         deadline_s = time.monotonic() + LAST_WORDS_S
         while self.ended and (left_s := deadline_s - time.monotonic()) > 0:
             if not select.select([self.errors], [], [], left_s)[0]:
@@ -360,10 +387,10 @@ class AgentProcess:
         return self.tail.decode(errors="replace").strip()
 
     def last_life_s(self) -> float:
-        """Return when the other side has last been heard, on the clock `time.monotonic`.
+        """Return the time of the last sign of life, on the clock `time.monotonic`.
 
-        Results that come over a slow link hold the agent's words up: what ssh reads counts, too,
-        but for our own orders.
+        Results on a slow link delay the agent's messages: what ssh reads counts as well, except
+        for our own messages.
         """
         if self._is_remote:
             with contextlib.suppress(OSError, ValueError):
@@ -374,12 +401,12 @@ class AgentProcess:
         return self.heard_s
 
     def dismiss(self) -> None:
-        """End the connection, and thereby the agent and its workers."""
+        """Close the connection, which ends the agent and its workers."""
         with contextlib.suppress(OSError):
             self._streams[0].close()
 
     def end(self, timeout_s: float) -> int:
-        """Wait until it has ended, or make it; return its exit status."""
+        """Wait until it has ended, or kill it; return its exit status."""
         self.dismiss()
         try:
             self._process.wait(timeout_s)

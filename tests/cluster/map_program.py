@@ -19,7 +19,7 @@ import numpy as np
 
 import scoopsci
 
-#: Where workers cannot import this file, its functions travel by value.
+#: Where workers cannot import this file, its functions are pickled by value.
 cloudpickle.register_pickle_by_value(sys.modules[__name__])
 
 N_ITEMS = 200_000
@@ -29,7 +29,7 @@ CHUNK_TARGETS_S = (0.001, 0.1, 1.0)
 
 
 def make_numbers(n_items: int) -> np.ndarray:
-    """Return numbers of mixed magnitude: their sum has other bits for every order."""
+    """Return numbers of mixed magnitude: the bits of their sum depend on the order."""
     rng = np.random.Generator(np.random.PCG64DXSM(20_260_101))
     numbers: np.ndarray = np.exp(20.0 * rng.standard_normal(n_items))
     return numbers
