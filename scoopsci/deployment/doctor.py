@@ -17,7 +17,8 @@ from typing import Any
 from scoopsci.basics.arguments import check_seconds
 from scoopsci.deployment import probe
 from scoopsci.hosts import Host, read_hostfile
-from scoopsci.pool.launcher import AgentProcess, Place, pack_program
+from scoopsci.pool.launcher import AgentProcess
+from scoopsci.pool.place import Place, pack_program
 from scoopsci.reporting.markup import as_table
 from scoopsci.reporting.receipts import battery_hash, software_versions
 

@@ -1,7 +1,7 @@
 """Installs an environment like this one on hosts that lack it, separate from the user's own.
 
 It is put into ``~/.local/share/scoopsci`` there, or ``$XDG_DATA_HOME/scoopsci``, one for each
-version of scoopsci and Python, and `scoopsci.pool.launcher.Place` finds it.
+version of scoopsci and Python, and `scoopsci.pool.place.Place` finds it.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from scoopsci.deployment.doctor import MOST_AT_ONCE, Check, Diagnosis, examine_h
 from scoopsci.deployment.wheels import check_sources, gather_wheels, hash_wheels
 from scoopsci.hosts import read_hostfile
 from scoopsci.pool.agent import MARK
-from scoopsci.pool.launcher import Place, name_environment, pack_program
+from scoopsci.pool.place import Place, name_environment, pack_program
 
 __all__ = ["install_hosts"]
 
@@ -44,7 +44,7 @@ GROWTH = 5.0
 
 VERSION = "{}.{}".format(*sys.version_info)
 
-#: For the host's sh, like `scoopsci.pool.launcher.CHOICE`: run $0 with the first suitable Python.
+#: For the host's sh, like `scoopsci.pool.place.CHOICE`: run $0 with the first suitable Python.
 SEARCH = (
     'for p in "$@"; do if "$p" -I -c "import sys, fcntl, venv; '
     f'assert sys.version_info[:2] == {sys.version_info[:2]}" </dev/null >/dev/null 2>&1; '

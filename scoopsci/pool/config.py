@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from scoopsci.hosts import Host
-from scoopsci.pool.launcher import Place
+from scoopsci.pool.place import Place
 
 __all__ = ["make_config"]
 

@@ -6,7 +6,8 @@ import subprocess
 from dataclasses import dataclass, field
 from typing import Any
 
-from scoopsci.pool.launcher import AgentProcess, Place
+from scoopsci.pool.launcher import AgentProcess
+from scoopsci.pool.place import Place
 
 __all__ = ["FIRST_RETRY_S", "Host", "Worker"]
 

@@ -22,8 +22,9 @@ import zmq
 
 from scoopsci.errors import EngineError
 from scoopsci.pool import messages as kind
-from scoopsci.pool.launcher import AgentProcess, Place
+from scoopsci.pool.launcher import AgentProcess
 from scoopsci.pool.members import FIRST_RETRY_S, Host, Worker
+from scoopsci.pool.place import Place
 from scoopsci.pool.status import LossLog, describe_hosts
 from scoopsci.reporting.receipts import software_versions
 from scoopsci.reporting.workers import Workers

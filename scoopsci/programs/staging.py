@@ -19,7 +19,8 @@ from typing import IO, Any
 
 from scoopsci.errors import EngineError
 from scoopsci.hosts import Host
-from scoopsci.pool.launcher import AgentProcess, Place, pack_program
+from scoopsci.pool.launcher import AgentProcess
+from scoopsci.pool.place import Place, pack_program
 from scoopsci.programs import keeper
 
 __all__ = ["Source", "find_sources", "stage"]

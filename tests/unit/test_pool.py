@@ -15,7 +15,7 @@ from scoopsci import EngineError, HostfileError, Pool
 from scoopsci.deployment.install import SEARCH
 from scoopsci.engines.pool import _spread
 from scoopsci.hosts import parse_hosts
-from scoopsci.pool.launcher import CHOICE, LOADER, Place
+from scoopsci.pool.place import CHOICE, LOADER, Place
 
 HOSTS = parse_hosts("a 4\nb 2\nc")
 
