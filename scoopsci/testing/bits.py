@@ -17,7 +17,7 @@ import scoopsci
 
 __all__ = ["find_map_bits", "make_numbers", "mixed_magnitudes"]
 
-# As functions of a notebook or a script do, those of this file travel by value.
+# Like functions of a notebook or a script, those of this file are pickled by value.
 cloudpickle.register_pickle_by_value(sys.modules[__name__])
 
 
@@ -44,7 +44,7 @@ def mixed_magnitudes(**run: Any) -> scoopsci.Estimate:
 
 
 def make_numbers(n_items: int) -> np.ndarray:
-    """Return numbers of mixed magnitude: their sum has other bits for every order."""
+    """Return numbers of mixed magnitude: the bits of their sum depend on the order."""
     rng = np.random.Generator(np.random.PCG64DXSM(20_260_101))
     numbers: np.ndarray = np.exp(20.0 * rng.standard_normal(n_items))
     return numbers

@@ -71,7 +71,7 @@ def find_descriptors() -> set[str]:
         except OSError:
             continue
     # Two for each connection in the name of a dead worker of SCOOP's, which stays, too.
-    n_kept = 2 * len(getattr(scoop._driver, "_heirs", ()))
+    n_kept = 2 * len(getattr(scoop._driver, "_successors", ()))
     return set(sorted(opened)[n_kept:])
 
 

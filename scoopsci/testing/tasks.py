@@ -38,7 +38,7 @@ __all__ = [
 
 MEETING_S = 60.0
 
-# As functions of a notebook or a script do, those of this file travel by value.
+# Like functions of a notebook or a script, those of this file are pickled by value.
 cloudpickle.register_pickle_by_value(sys.modules[__name__])
 
 

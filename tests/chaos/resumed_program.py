@@ -19,7 +19,7 @@ PAUSE_S = 0.004
 
 
 def mark_and_draw(marks: str, rng: np.random.Generator, size: int) -> Any:
-    """Leave a mark with the first number of the block's stream, and draw."""
+    """Record the first number of the block's stream on disk, and draw."""
     samples = rng.standard_normal(size)
     Path(marks, f"{samples[0].hex()}_{secrets.token_hex(8)}").touch()
     time.sleep(PAUSE_S)

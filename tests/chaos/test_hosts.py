@@ -36,7 +36,7 @@ N_ITEMS, PAUSE_S = 360, 0.1
 
 @pytest.fixture(autouse=True)
 def mended(lan: Lan) -> Iterator[None]:
-    """Start each test with nothing of another's left, and leave the links as they were."""
+    """Start each test without leftovers of another, and restore the links afterwards."""
     try:
         yield
     finally:
@@ -48,7 +48,7 @@ def mended(lan: Lan) -> Iterator[None]:
 def in_mid_run(
     lan: Lan, strike: Callable[[OpenPool, list[dict[str, Any]]], None], **options: Any
 ) -> list[dict[str, Any]]:
-    """Strike during a run, and see that its bits, and those of the next, are the serial ones."""
+    """Cause a failure during a run, and check its bits and the next run's against serial."""
     options = {"host_timeout": HOST_TIMEOUT_S, **options}
     with OpenPool(lan, **options) as pool:
         hosts = pool.hear()
@@ -69,7 +69,7 @@ def named(hosts: list[dict[str, Any]], name: str) -> dict[str, Any]:
 def test_a_link_that_goes_down_for_good(lan: Lan) -> None:
     hosts = in_mid_run(lan, lambda *_: lan.unplug("node3"))
     assert named(hosts, "node3")["connected"] is False
-    # The host finds out by itself.
+    # The host detects it by itself.
     check_nothing_left(lan, within_s=30 + LEASE_S)
 
 
@@ -98,7 +98,7 @@ def test_a_link_that_is_down_for_30_s(lan: Lan) -> None:
 
 @pytest.mark.parametrize("from_host", [True, False], ids=["from", "to"])
 @pytest.mark.slow
-def test_a_black_hole(lan: Lan, from_host: bool) -> None:
+def test_a_link_that_drops_all_packets(lan: Lan, from_host: bool) -> None:
     hosts = in_mid_run(lan, lambda *_: lan.lose_packets("node2", from_host=from_host))
     assert named(hosts, "node2")["connected"] is False
 

@@ -1,4 +1,4 @@
-"""Drivers killed at random moments, each time taken up by another engine."""
+"""Drivers killed at random moments, each time resumed by another engine."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def name_block(block: int) -> str:
 
 
 def kill_in_mid_run(engine: str, folder: Path, half_width: float, pause_s: float) -> None:
-    """Kill the driver so long after it has run a first block, or while it still starts."""
+    """Kill the driver this long after its first block, or while it is still starting."""
     before = len(count_marks(folder))
     process = start(engine, folder, half_width)
     try:

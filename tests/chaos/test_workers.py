@@ -109,7 +109,7 @@ def test_busy_workers_are_killed_in_turn(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("strike", STRIKES)
-def test_a_strike_in_the_middle_of_a_map(strike: Strike) -> None:
+def test_a_failure_in_the_middle_of_a_map_changes_no_bit(strike: Strike) -> None:
     with Pool(2) as pool:
         results = scoopsci.map(invert, range(200), engine=pool, chunk_target_s=0.02)
         found = bits(itertools.islice(results, 40))
@@ -123,7 +123,7 @@ def test_a_strike_in_the_middle_of_a_map(strike: Strike) -> None:
 
 @pytest.mark.parametrize("strike", STRIKES)
 @pytest.mark.slow
-def test_a_strike_in_the_middle_of_pi(strike: Strike) -> None:
+def test_a_failure_in_the_middle_of_pi_changes_no_bit(strike: Strike) -> None:
     struck: list[int] = []
 
     def look(state: Progress) -> None:
@@ -183,7 +183,7 @@ def test_submitted_tasks_survive_kills_from_outside(tmp_path: Path) -> None:
     assert count(tmp_path, [8]) == [5]
 
 
-def test_what_a_task_has_started_ends_with_its_worker(tmp_path: Path) -> None:
+def test_processes_started_by_a_task_end_with_its_worker(tmp_path: Path) -> None:
     def visit() -> None:
         import subprocess
 

@@ -57,7 +57,7 @@ def test_length_of_a_task_decides() -> None:
     assert long.advice.startswith("use scoop: ")
 
 
-def test_a_run_that_fails_under_scoop_is_told_with_its_output(
+def test_a_run_that_fails_under_scoop_is_reported_with_its_output(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "scoop_tasks.py").write_text(
@@ -90,7 +90,7 @@ def test_no_process_of_the_pool_outlives_the_comparison(
 
 
 def pool_of(driver_pid: int) -> list[psutil.Process]:
-    """Return launcher, host, origin and two workers, once all of them are there."""
+    """Return launcher, host, origin and two workers, once all of them have started."""
     pool = []
     for process in psutil.Process(driver_pid).children(recursive=True):
         try:

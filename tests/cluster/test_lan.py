@@ -106,7 +106,7 @@ def output(lan: Lan, command: str, host: str) -> str:
 
 class TestHosts:
     @pytest.mark.parametrize("machine", MACHINES)
-    def test_bears_its_name(self, lan: Lan, machine: str) -> None:
+    def test_has_its_name(self, lan: Lan, machine: str) -> None:
         address = {host.name: host.address for host in lan.hosts}.get(machine, "10.77.0.254")
         program = (
             "import socket as s; h = s.gethostname(); print(h, s.getfqdn(), s.gethostbyname(h))"
@@ -143,7 +143,7 @@ class TestHosts:
 
     @pytest.mark.parametrize("node", NODES)
     @pytest.mark.parametrize("path", [REPOSITORY, Path(sys.prefix)])
-    def test_hides_what_is_the_drivers(self, lan: Lan, node: str, path: Path) -> None:
+    def test_hides_the_files_of_the_driver(self, lan: Lan, node: str, path: Path) -> None:
         if path == Path(sys.base_prefix):
             pytest.skip("the tests run without a virtual environment")
         listed = lan.run(["ls", "-A", path], host=node)
@@ -155,7 +155,7 @@ class TestHosts:
             pytest.skip("the interpreter lies where nothing is hidden")
         assert output(lan, f"{PYTHON} -c '{where}'", "node1") == "1"
 
-    def test_buries_the_dead(self, lan: Lan) -> None:
+    def test_reaps_dead_processes(self, lan: Lan) -> None:
         output(lan, "setsid sh -c 'sleep 0.05' >/dev/null 2>&1 & exit 0", "node1")
         assert becomes(lambda: lan.processes("node1") == [])
         assert " Z" not in output(lan, "cat /proc/[0-9]*/stat 2>/dev/null; true", "node1")

@@ -94,7 +94,7 @@ def test_wrong_use_under_scoop_is_one_line(
 @pytest.mark.parametrize(
     ("option", "value", "n_lines"), [((), "", 1), (("--quiet",), "", 0), ((), "1", 0)]
 )
-def test_an_open_pool_is_told_of_in_one_line(
+def test_an_open_pool_is_reported_in_one_line(
     run_scoop: RunScoop,
     option: tuple[str, ...],
     value: str,

@@ -92,7 +92,7 @@ def test_hosts_that_compute_differently_are_refused(lan: Lan) -> None:
     assert "--mixed" in line
 
 
-def test_mixed_goes_on_and_the_receipt_says_so(lan: Lan) -> None:
+def test_mixed_continues_and_the_receipt_records_it(lan: Lan) -> None:
     hosts = hosts_of(lan, "127.0.0.1", "node1", "node2")
     receipt = run_pi(lan, hosts, "--mixed", variables=OTHER_KERNELS)
     assert receipt["run"]["mixed"] is True

@@ -91,7 +91,7 @@ def test_blocks_of_a_pool_s_run_are_replayed_here(lan: Lan) -> None:
     for block in random.Random(1).sample(range(n_blocks), 50):
         replay = replay_block(ledger, block)
         assert replay.equal, f"block {block}"
-    # Another engine takes over what is there, and stops at the same sample.
+    # Another engine reuses the finished blocks, and stops at the same sample.
     options: Any = {"seed": 3, "block_size": 500, "engine": "serial", "ledger": ledger}
     found = scoopsci.estimate(pool_console.draw, half_width=0.002, **options)
     assert pool_console.stopping_bits(found) == bits

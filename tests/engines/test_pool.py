@@ -145,8 +145,8 @@ class TestStatus:
 
 
 def test_the_log_of_losses_is_bounded() -> None:
-    from scoopsci.pool.launcher import Place
     from scoopsci.pool.members import Host
+    from scoopsci.pool.place import Place
 
     log, host = LossLog(), Host("here", Place(None, None, "python", "ssh", "none", 1.0), 1)
     for pid in range(3 * MOST_LOSSES):

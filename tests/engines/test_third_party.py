@@ -17,19 +17,13 @@ METADATA = "Metadata-Version: 2.1\nName: their-engine\nVersion: 1.0\n"
 ENTRY_POINTS = "[scoopsci.engines]\ntheirs = their_engine:open_theirs\n"
 
 THREADS = """
-import os, pickle, subprocess, sys, threading
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
+import pickle, subprocess, sys, threading
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 
-from scoopsci.engines.payload import as_plain, run_plain_payload
 
-
-class Threads(Executor):
-    def __init__(self, n_workers):
-        self.pool = ThreadPoolExecutor(n_workers)
-
-    def submit(self, fn, frames):
-        return self.pool.submit(run_plain_payload, [as_plain(frame) for frame in frames])
+class Threads(ThreadPoolExecutor):
+    plain_frames = True
 
 
 def open_executor(n_workers):
@@ -40,8 +34,7 @@ def open_executor(n_workers):
 def open_theirs(n_workers=None, hostfile=None):
     if hostfile is not None:
         raise ValueError(f"engine 'theirs' uses this machine alone, got hostfile={hostfile!r}")
-    executor = open_executor(n_workers or 2)
-    with executor.pool:
+    with open_executor(n_workers or 2) as executor:
         yield executor, n_workers or 2
 """
 
@@ -75,8 +68,8 @@ def open_executor(n_workers):
 """
 
 SWALLOWS_EXCEPTIONS = """
-def run_and_swallow(frames):
-    report, *body = run_plain_payload(frames)
+def run_and_swallow(fn, frames):
+    report, *body = fn(frames)
     told = pickle.loads(report)
     if told["failure"] is not None:
         told["failure"], body = None, [pickle.dumps(None)]
@@ -85,7 +78,7 @@ def run_and_swallow(frames):
 
 class Swallows(Threads):
     def submit(self, fn, frames):
-        return self.pool.submit(run_and_swallow, [as_plain(frame) for frame in frames])
+        return super().submit(run_and_swallow, fn, frames)
 
 
 def open_executor(n_workers):

@@ -1,4 +1,4 @@
-"""Who may reach a pool over SSH hosts, and what strangers and odd names can do to it."""
+"""Access to a pool over SSH hosts, and the effect of strangers and odd names on it."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def nothing_left(lan: Lan) -> Iterator[None]:
 
 
 def listeners(lan: Lan) -> set[str]:
-    """Return the addresses on which a machine takes connections, by TCP or UDP."""
+    """Return the addresses on which a machine accepts connections, by TCP or UDP."""
     found = set()
     for machine in MACHINES:
         for name in ("tcp", "tcp6", "udp", "udp6"):
@@ -81,7 +81,7 @@ class TestWhileItRuns:
             pool.check_bits()
             assert listeners(lan) == before
 
-    def test_another_user_gets_at_nothing(self, lan: Lan) -> None:
+    def test_another_user_can_access_nothing(self, lan: Lan) -> None:
         with OpenPool(lan, ALL) as pool:
             pool.hear()
             pool.ask("broadcast", 100_000, 8)
@@ -94,7 +94,7 @@ class TestWhileItRuns:
                 assert facts.st_uid == os.getuid()
                 expected = 0o700 if name in folders else 0o600
                 mode = stat.S_IMODE(facts.st_mode)
-                # On a socket the right to execute means nothing.
+                # On a socket, execute permission has no meaning.
                 assert mode & ~0o100 == expected & ~0o100, (name, oct(mode))
             for name in found:
                 machine, _, path = name.partition(":")
@@ -124,7 +124,7 @@ class TestWhileItRuns:
         (lan.root("laptop") / str(keys)[1:]).unlink(missing_ok=True)
 
 
-#: Looks, reads and connects as a user who is nobody.
+#: Lists, reads and connects as the user nobody.
 AS_NOBODY = """
 import os, socket, sys
 os.setgroups([]); os.setgid(65534); os.setuid(65534)
@@ -278,7 +278,7 @@ class TestStranger:
             assert pool.ask("hosts") == before
             assert not (lan.root("laptop") / str(mark)[1:]).exists()
 
-    def test_speaks_every_word_of_scoop(self) -> None:
+    def test_sends_every_message_of_scoop(self) -> None:
         from scoop.broker import brokerzmq
 
         words = {value for name, value in vars(brokerzmq).items()

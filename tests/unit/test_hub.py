@@ -60,7 +60,7 @@ def broker(tmp_path: Path) -> Iterator[FakeBroker]:
             process.kill()
 
 
-def test_a_worker_with_tasks_to_go_on_with_takes_no_other(broker: FakeBroker) -> None:
+def test_a_worker_with_tasks_to_continue_requests_no_other(broker: FakeBroker) -> None:
     """It would lie there, however long they take, while other workers idle."""
     assert broker.hear()[0].startswith(kind.REQUEST)
     broker.tell(kind.INITIALIZE, *make_task(stand_in_for_scoop, (), SETUP))
