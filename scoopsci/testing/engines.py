@@ -1,11 +1,11 @@
 """The contract of every engine, as classes of tests for pytest.
 
-A subclass turns them on an engine::
+Subclass one for your engine::
 
-    from scoopsci.testing.engines import WorkersContract
+from scoopsci.testing.engines import WorkersContract
 
-    class TestMyEngine(WorkersContract):
-        name = "my-engine"
+class TestMyEngine(WorkersContract):
+    name = "my-engine"
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ __all__ = ["EngineContract", "WorkersContract"]
 class EngineContract(
     SameBitsContract, MapContract, FuturesContract, FailuresContract, TravelContract
 ):
-    """What holds for every engine, also for one whose tasks run in the caller, or in threads.
+    """What holds for every engine, including those whose tasks run in the caller or in threads.
 
     Attributes
     ----------
     name, n_workers, in_caller, workers_can_die, patience_s
-        What a subclass says of its engine; see `scoopsci.testing.opening.EngineUnderTest`.
+        Set by the subclass; see `scoopsci.testing.opening.EngineUnderTest`.
     """
 
 
@@ -39,5 +39,5 @@ class WorkersContract(DeathsContract, ProcessesContract, EngineContract):
     Attributes
     ----------
     name, n_workers, in_caller, workers_can_die, patience_s
-        What a subclass says of its engine; see `scoopsci.testing.opening.EngineUnderTest`.
+        Set by the subclass; see `scoopsci.testing.opening.EngineUnderTest`.
     """

@@ -1,4 +1,4 @@
-"""Checks that threads, descriptors and child processes end with whatever has opened them."""
+"""Checks for threads, descriptors and child processes that are left behind."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ KEPT_THREADS = ("scoop-driver",)
 
 
 def find_children() -> set[str]:
-    """Return the processes that have been started here: identifier and command of each.
+    """Return the processes started from this one: the identifier and command of each.
 
     Returns
     -------
     set of str
-        All descendants, but those that last as long as this process by design.
+        All descendants, except those that are meant to last as long as this process.
     """
     children = set()
     for child in psutil.Process().children(recursive=True):
@@ -42,12 +42,12 @@ def find_children() -> set[str]:
 
 
 def find_threads() -> set[str]:
-    """Return the threads of this process: identifier and name of each.
+    """Return the threads of this process: the identifier and name of each.
 
     Returns
     -------
     set of str
-        All, but those that last as long as this process by design.
+        All, except those that are meant to last as long as this process.
     """
     return {
         f"{thread.ident} {thread.name}"
@@ -57,12 +57,12 @@ def find_threads() -> set[str]:
 
 
 def find_descriptors() -> set[str]:
-    """Return the open descriptors of this process: number and file of each.
+    """Return the open descriptors of this process: the number and file of each.
 
     Returns
     -------
     set of str
-        All, but those that last as long as this process by design.
+        All, except those that are meant to last as long as this process.
     """
     opened = set()
     for link in Path("/proc/self/fd").iterdir():
@@ -89,7 +89,7 @@ def check_leaks(within_s: float = 10.0) -> Iterator[None]:
     Parameters
     ----------
     within_s : float
-        Time that what ends by itself may take for it, in seconds.
+        How long to wait for what is still ending by itself, in seconds.
 
     Raises
     ------
@@ -98,7 +98,7 @@ def check_leaks(within_s: float = 10.0) -> Iterator[None]:
 
     Notes
     -----
-    What a library opens once for each process, as `multiprocessing` does its resource tracker, must
+    Whatever a library opens once per process, like the resource tracker of `multiprocessing`, must
     have been opened before.
 
     Examples
@@ -134,7 +134,7 @@ def no_leaks() -> Iterator[None]:
     Yields
     ------
     None
-        While the test runs. Imported in a ``conftest.py``, it is there for each test below it.
+        While the test runs. Imported in a ``conftest.py``, it applies to every test below it.
     """
     with check_leaks():
         yield

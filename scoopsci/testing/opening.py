@@ -1,4 +1,4 @@
-"""The engine that is being tested: how it is opened, and what can be asked of it."""
+"""The engine under test: how it is opened, and what it is able to do."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ __all__ = ["EngineUnderTest"]
 
 
 class EngineUnderTest:
-    """The engine of a class of tests, and what it can do.
+    """The base of the contract: a class of tests for one engine.
 
     Attributes
     ----------
     name : str
         Its name among the entry points of the group ``scoopsci.engines``.
     n_workers : int, optional
-        Workers that it is opened with; by default as many as it takes for itself.
+        Number of workers to open it with; by default the engine's own choice.
     in_caller : bool
-        Whether tasks run in the process that submits them, as in threads: what they warn of and
-        log then reaches the handlers of that process as it is.
+        Whether tasks run in the process that submits them, as in threads: its handlers then get
+        their warnings and log records unlabelled.
     workers_can_die : bool
-        Whether a task may end its worker, and the engine lives. Where this is False, the tests that
-        kill workers are skipped.
+        Whether a task may end its worker without breaking the engine. Where this is False, the
+        tests that kill workers are skipped.
     patience_s : float
-        Seconds after which a call that has not returned is a failure.
+        Seconds after which a call that has not returned counts as a failure.
     """
 
     name: ClassVar[str]
@@ -43,7 +43,7 @@ class EngineUnderTest:
 
     @classmethod
     def open_engine(cls) -> Engine:
-        """Open the engine; override it where it takes options of its own.
+        """Open the engine; override this for an engine that needs options of its own.
 
         Returns
         -------

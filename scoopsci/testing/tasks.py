@@ -1,4 +1,4 @@
-"""What the contract runs on workers, and the exceptions and objects that it sends to them.
+"""The functions that the contract runs on workers, and what it sends to them.
 
 Nothing here needs pytest, and there is no ``assert``: pytest would rewrite it, and a worker that
 is sent the function would have to import pytest.
@@ -73,7 +73,7 @@ class UnpicklableError(Exception):
 
 @dataclass(frozen=True)
 class CallBlocks:
-    """As work for a dispatch: calls ``fn(block, value)`` for each input.
+    """Work for a dispatch: calls ``fn(block, value)`` for each input.
 
     Attributes
     ----------
@@ -106,7 +106,7 @@ def sleep_and_return(seconds: float, value: Any) -> Any:
 
 
 def talk() -> int:
-    """Write to both streams, warn, log, and return the number of the process."""
+    """Write to both streams, warn, log, and return the process identifier."""
     print("said on stdout")
     print("said on stderr", file=sys.stderr)
     warnings.warn("a warning", UserWarning, stacklevel=1)
@@ -122,7 +122,7 @@ def fail_at_seven(item: int) -> int:
 
 
 def make_unpicklable(item: int) -> Any:
-    """Return the item, or for 5 what cannot be pickled."""
+    """Return the item, or for 5 an object that cannot be pickled."""
     return Unpicklable() if item == 5 else item
 
 
@@ -134,17 +134,17 @@ def die_at_four(item: int) -> int:
 
 
 def note(marks: Path, item: int) -> int:
-    """Note an execution on disk, and return how many there have been."""
+    """Record an execution on disk, and return how many there have been."""
     with (marks / str(item)).open("ab") as mark:
         mark.write(b".")
         return mark.tell()
 
 
 def meet(folder: Path, n_workers: int, _: object = None) -> None:
-    """Return once so many workers are in this function, or have been."""
+    """Return once this many workers have entered this function."""
     (folder / f"{os.getpid()}-{threading.get_ident()}").touch()
     deadline = time.monotonic() + MEETING_S
     while len(os.listdir(folder)) < n_workers:
         if time.monotonic() >= deadline:
-            raise TimeoutError("the other workers do not come")
+            raise TimeoutError("the other workers have not entered")
         time.sleep(0.001)

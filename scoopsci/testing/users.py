@@ -1,4 +1,4 @@
-"""Modules of the user's own, as they lie beside a program."""
+"""Modules of the user's own, like those beside a program."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ __all__ = ["users_module"]
 
 @contextmanager
 def users_module(folder: Path, name: str, text: str) -> Iterator[ModuleType]:
-    """Import a module that is written for the purpose, and forget it afterwards.
+    """Write and import a temporary module, and forget it afterwards.
 
     Parameters
     ----------
     folder : Path
-        Where to write it.
+        Folder to write it to.
     name : str
-        Its name, which no other module has.
+        Its name, not that of any other module.
     text : str
-        What it holds.
+        Its source.
 
     Yields
     ------

@@ -1,4 +1,4 @@
-"""The contract of engines: workers die, and no result is lost or counted twice."""
+"""The contract of engines: when workers die, no result is lost or counted twice."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ __all__ = ["DeathsContract"]
 
 
 class DeathsContract(EngineUnderTest):
-    """The engine outlives its workers, and a block that kills them is named."""
+    """The engine survives the death of its workers, and names a block that kills them."""
 
     @pytest.fixture
     def mortal_engine(self, engine: Engine) -> Engine:
@@ -41,7 +41,7 @@ class DeathsContract(EngineUnderTest):
     def dispatch(
         self, engine: Engine, run_block: Callable[[int, Any], int], n_blocks: int
     ) -> Dispatch[int]:
-        """Return a walk of blocks whose results are added up.
+        """Return a dispatch of blocks whose results are added up.
 
         Parameters
         ----------
@@ -55,7 +55,7 @@ class DeathsContract(EngineUnderTest):
         Returns
         -------
         Dispatch
-            Not begun.
+            Not started yet.
         """
         work = FoldBlocks(CallBlocks(run_block), operator.add)
         options = DispatchOptions(timeout=self.patience_s)

@@ -1,4 +1,4 @@
-"""The contract of engines: whatever fails becomes a `TaskError`, and the engine lives."""
+"""The contract of engines: a task that fails gives a `TaskError`, and the engine goes on."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ FIVE_WAYS: list[tuple[str, Callable[..., Any], Callable[[], Any]]] = [
 
 
 class FailuresContract(EngineUnderTest):
-    """What a task raises, or cannot be pickled, is told with its place and its cause."""
+    """Errors of tasks, and of pickling, come back with their stage, traceback and cause."""
 
     def test_exception_becomes_task_error(self, engine: Engine, tmp_path: Path) -> None:
         with users_module(tmp_path, f"raises_for_{self.name}", RAISES) as module:

@@ -1,4 +1,4 @@
-"""The contract of engines: futures of the standard library, and an end that leaves nothing."""
+"""The contract of engines: the interface of executors and futures, and a clean shutdown."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = ["FuturesContract"]
 
 
 class FuturesContract(EngineUnderTest):
-    """An engine is an executor of the standard library's kind, from its start to its end."""
+    """An engine behaves like an executor of the standard library."""
 
     def test_submit_returns_a_future_of_the_standard_library(self, engine: Engine) -> None:
         future = engine.submit(pow, 2, exp=10)
@@ -71,6 +71,6 @@ class FuturesContract(EngineUnderTest):
         other.shutdown()
 
     def test_it_leaves_nothing_behind(self, engine: Engine) -> None:
-        """Once it is closed: the one of all tests has opened what is opened once."""
+        """Whatever is opened once per process, the engine of the class has opened already."""
         with check_leaks(), self.open_engine() as other:
             assert other.submit(pow, 2, 5).result(self.patience_s) == 32

@@ -27,7 +27,7 @@ __all__ = ["MapContract"]
 
 
 class MapContract(EngineUnderTest):
-    """Maps are lazy, ordered, resumable, and have each error in its place."""
+    """Maps are lazy, ordered and resumable, and each error takes the place of its result."""
 
     @pytest.mark.parametrize("chunk_target_s", [1e-9, 0.1])
     def test_a_map_is_that_of_the_built_in(self, engine: Engine, chunk_target_s: float) -> None:

@@ -1,4 +1,4 @@
-"""The contract of engines: what travels to workers and back."""
+"""The contract of engines: what is sent to workers and back."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ __all__ = ["TravelContract"]
 
 
 class TravelContract(EngineUnderTest):
-    """Large arrays, what tasks write, and large functions, which travel once to each worker."""
+    """Large arrays, the output of tasks, and large functions, sent once to each worker."""
 
     @pytest.mark.parametrize("writable", [True, False])
     def test_arrays_of_100_mb(self, engine: Engine, writable: bool) -> None:

@@ -26,7 +26,7 @@ def scale(x):
 
 
 class ProcessesContract(EngineUnderTest):
-    """Tasks run beside the driver: it can wait, give up and go on meanwhile."""
+    """The driver can wait for tasks with a timeout, cancel them, and leave them behind."""
 
     def test_result_has_a_timeout(self, engine: Engine) -> None:
         future = engine.submit(sleep_and_return, 0.5, "late")
