@@ -19,9 +19,17 @@ from pathlib import Path
 
 import psutil
 
+from scoopsci.compare import compare
 from tests.conftest import becomes
 
-__all__ = ["count_recorded", "has_worked", "points_taking", "start_up_s", "wait_for_records"]
+__all__ = [
+    "count_recorded",
+    "has_worked",
+    "points_taking",
+    "start_up_s",
+    "tasks_that_pay",
+    "wait_for_records",
+]
 
 #: Measures in seconds of processor time, which other programs do not change. The first of many
 #: points load the compiled form of the loop, where there is one.
@@ -59,7 +67,9 @@ def start_up_s() -> float:
 
 def has_worked(pid: int) -> bool:
     """Tell whether a process has used twice the processor time that it takes to start."""
-    return sum(psutil.Process(pid).cpu_times()[:2]) >= 2 * start_up_s()
+    with suppress(psutil.NoSuchProcess):
+        return bool(sum(psutil.Process(pid).cpu_times()[:2]) >= 2 * start_up_s())
+    return False
 
 
 def points_taking(seconds: float) -> int:
@@ -69,6 +79,12 @@ def points_taking(seconds: float) -> int:
     the test needs: a core may run up to twice as fast as when it was measured.
     """
     return math.ceil(seconds * _measure()[1])
+
+
+def tasks_that_pay(engine: str, task_s: float) -> int:
+    """Return how many tasks that sleep gain three times what two workers of an engine cost here."""
+    found = compare("mapreduce", [engine], n_tasks=1, task_seconds=0, n_workers=2, n_rounds=1)
+    return math.ceil(3 * found.rows[1].elapsed_s / (task_s / 2))
 
 
 def count_recorded(ledger: Path) -> int:
