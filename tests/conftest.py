@@ -28,7 +28,7 @@ REPOSITORY = Path(__file__).parent.parent
 
 #: They live as long as the process: the first by design of the standard library, the worker that
 #: stands in for the origin and its driver as long as the program that SCOOP runs.
-KEPT_PROCESSES = ("resource_tracker", "pool/substitute.py")
+KEPT_PROCESSES = ("resource_tracker", "plain/substitute.py")
 KEPT_THREADS = ("scoop-driver",)
 
 
@@ -166,14 +166,6 @@ def end_session(process: subprocess.Popen[str]) -> None:
         with contextlib.suppress(psutil.NoSuchProcess):
             member.kill()
     process.communicate()
-
-
-def wait_for_work(session: int, *, seconds: float) -> None:
-    """Wait until the processes of a session have used so much processor time together."""
-    deadline = time.monotonic() + 60
-    while sum(sum(process.cpu_times()[:2]) for process in _members(session)) < seconds:
-        assert time.monotonic() < deadline, f"session {session} does not work"
-        time.sleep(0.05)
 
 
 def wait_for_end(session: int) -> None:

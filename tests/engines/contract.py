@@ -474,14 +474,20 @@ class EngineContract(MapContract):
 class WorkersContract(MapWorkersContract, EngineContract):
     """What holds for engines whose workers are processes."""
 
-    def test_result_has_a_timeout(self, engine: Engine) -> None:
-        future = engine.submit(sleep_and_return, 0.5, "late")
+    def test_result_has_a_timeout(self, engine: Engine, tmp_path: Path) -> None:
+        def wait() -> str:
+            while not (tmp_path / "go").exists():
+                time.sleep(0.01)
+            return "late"
+
+        future = engine.submit(wait)
         with pytest.raises(concurrent.futures.TimeoutError):
             future.result(timeout=0.01)
         waiting = concurrent.futures.wait([future], timeout=0.01)
         assert waiting.not_done == {future}
         with pytest.raises(concurrent.futures.TimeoutError):
             list(concurrent.futures.as_completed([future], timeout=0.01))
+        (tmp_path / "go").touch()
         assert future.result(GENEROUS_S) == "late"
 
     def test_a_module_of_the_user_s_is_as_the_driver_has_it(

@@ -14,14 +14,15 @@ from types import MappingProxyType
 
 import pytest
 
-from tests.conftest import wait_for_end, wait_for_work
+from tests.conftest import becomes, wait_for_end
+from tests.sizes import has_worked, wait_for_records
 
 PROMISED_KEYS = {
     "estimate", "standard_error", "half_width", "confidence", "n_points", "n_inside", "seed",
     "n_blocks", "engine", "n_workers", "elapsed_s", "receipt",
 }  # fmt: skip
 
-ENDLESS = str(10**13)
+ENDLESS = str(10**15)
 
 
 def scoopsci(
@@ -38,9 +39,10 @@ def scoopsci(
 
 
 @pytest.fixture
-def endless_run(request: pytest.FixtureRequest) -> Iterator[subprocess.Popen[str]]:
+def endless_run(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
     """Start a run without end, and yield it once its workers compute."""
-    command = [sys.executable, "-m", "scoopsci", "pi", "--points", ENDLESS]
+    ledger = tmp_path / "ledger"
+    command = [sys.executable, "-m", "scoopsci", "pi", "--points", ENDLESS, "--ledger", str(ledger)]
     process = subprocess.Popen(
         [*command, "--engine", request.param, "--seed", "1"],
         stdout=subprocess.PIPE,
@@ -49,7 +51,7 @@ def endless_run(request: pytest.FixtureRequest) -> Iterator[subprocess.Popen[str
         start_new_session=True,
     )
     try:
-        wait_for_work(process.pid, seconds=3.0)
+        wait_for_records(ledger, process)
         yield process
     finally:
         if process.poll() is None:
@@ -422,7 +424,7 @@ class TestMapReduce:
             start_new_session=True,
         )
         try:
-            wait_for_work(process.pid, seconds=2.0)
+            assert becomes(lambda: has_worked(process.pid)), "the driver does not work"
             os.killpg(process.pid, signal.SIGINT)
             out, err = process.communicate(timeout=30)
         finally:

@@ -20,6 +20,7 @@ from scoopsci.errors import EngineError, EngineTimeoutError, HostfileError
 from scoopsci.harness.workloads import digest
 from scoopsci.reporting.progress import Progress
 from tests.conftest import begin_of_advice, end_in_mid_run
+from tests.sizes import tasks_that_pay
 
 
 @pytest.fixture(autouse=True)
@@ -105,12 +106,11 @@ def test_more_workers_than_work() -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("task_seconds", "n_tasks", "n_rounds", "advice"),
-    [(1e-6, 500, 6, "run it serially: "), (0.01, 900, 1, "use processes: ")],
+    ("task_seconds", "n_rounds", "advice"),
+    [(1e-6, 6, "run it serially: "), (0.01, 1, "use processes: ")],
 )
-def test_length_of_a_task_decides(
-    task_seconds: float, n_tasks: int, n_rounds: int, advice: str
-) -> None:
+def test_length_of_a_task_decides(task_seconds: float, n_rounds: int, advice: str) -> None:
+    n_tasks = tasks_that_pay("processes", task_seconds) if task_seconds == 0.01 else 500
     found = compare(
         "mapreduce", n_tasks=n_tasks, task_seconds=task_seconds, n_workers=2, n_rounds=n_rounds
     )
