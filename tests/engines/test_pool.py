@@ -17,10 +17,12 @@ import pytest
 
 from scoopsci import EngineTimeoutError, Pool, open_engine
 from scoopsci.pool.status import MOST_LOSSES, LossLog
+from scoopsci.testing.engines import WorkersContract
 from tests.conftest import becomes
-from tests.engines.contract import GENEROUS_S, WorkersContract
 
 cloudpickle.register_pickle_by_value(sys.modules[__name__])
+
+GENEROUS_S = 60.0
 
 
 class TestPool(WorkersContract):

@@ -30,7 +30,7 @@ from scoopsci.road.chunks import FoldBlocks, ListBlocks
 from scoopsci.road.dispatch import Dispatch
 from scoopsci.road.options import DispatchOptions
 from scoopsci.road.sizing import CHUNK_BYTES, CHUNK_GROWTH
-from tests.calls import CallBlocks
+from scoopsci.testing.tasks import CallBlocks
 
 ONE_BY_ONE = 1e-9  # a chunk target so short that every chunk is one block
 

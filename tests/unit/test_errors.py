@@ -21,7 +21,7 @@ from scoopsci.road.chunks import FoldBlocks
 from scoopsci.road.dispatch import Dispatch
 from scoopsci.road.ledger import Ledger
 from scoopsci.road.options import DispatchOptions
-from tests.calls import CallBlocks
+from scoopsci.testing.tasks import CallBlocks
 
 
 def call_nothing(block: int, _: object) -> int:

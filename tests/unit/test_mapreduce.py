@@ -33,14 +33,14 @@ import scoopsci
 from scoopsci import EngineError, EngineTimeoutError, LedgerError, PoisonTaskError, TaskError
 from scoopsci.estimation.streams import block_generator
 from scoopsci.mapreduce import Results
-from tests.calls import meet
+from scoopsci.testing.bits import make_numbers
+from scoopsci.testing.tasks import meet
 from tests.cluster.map_program import (
     CHUNK_TARGETS_S,
     N_ITEMS,
     N_MORE,
     find_bits,
     find_serial_bits,
-    make_numbers,
 )
 from tests.engines.test_foreign import Shuffled
 
