@@ -23,8 +23,9 @@ from scoopsci.engines.base import ENTRY_POINTS
 from scoopsci.errors import EngineError
 from scoopsci.estimation.streams import check_seed
 from scoopsci.harness.children import Child, run_children
-from scoopsci.harness.comparison import BARE, Comparison, Row, summarise
+from scoopsci.harness.comparison import BARE, Comparison, Row
 from scoopsci.harness.rounds import count_processors, describe_machine, interleave
+from scoopsci.harness.summary import summarise
 from scoopsci.harness.workloads import Workload, find_workload
 from scoopsci.hosts import Host, read_hostfile, to_plain_scoop
 from scoopsci.reporting.bars import open_progress

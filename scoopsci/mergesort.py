@@ -18,8 +18,8 @@ from scoopsci.basics.codehash import hash_code
 from scoopsci.basics.wording import plural
 from scoopsci.engines.base import Engine
 from scoopsci.reporting.markup import as_notes, as_table
-from scoopsci.reporting.plots import CAUSES, plot_receipt
 from scoopsci.reporting.receipts import make_receipt
+from scoopsci.reporting.workers import ACTIVITIES
 from scoopsci.road.options import RunOptions, refuse_ledger
 from scoopsci.road.runs import hold_engine
 from scoopsci.sorting.phases import Phases, sort_array, sort_items
@@ -77,17 +77,19 @@ class SortResult:
         )
 
     def _repr_html_(self) -> str:
-        times = [[CAUSES[cause], f"{self.times[cause]:.3f}"] for cause in CAUSES]
+        times = [[name, f"{self.times[activity]:.3f}"] for activity, name in ACTIVITIES.items()]
         return as_notes([str(self)]) + as_table(["time for", "seconds"], times)
 
     def plot(
         self, kind: Literal["times", "workers", "hosts"] = "times", *, ax: Axes | None = None
     ) -> Axes:
-        """Draw where the time went, or what the workers did.
+        """Draw how the time was spent, or what the workers did.
 
         See `scoopsci.reporting.plots.plot_receipt`.
         """
-        return plot_receipt(kind, self.receipt, ax=ax)
+        from scoopsci.reporting import plots
+
+        return plots.plot_receipt(kind, self.receipt, ax=ax)
 
 
 def merge_sort(

@@ -14,7 +14,6 @@ from scoopsci.basics.interrupts import uninterrupted
 from scoopsci.basics.wording import format_with_error, plural
 from scoopsci.estimation.moments import Moments
 from scoopsci.reporting.markup import as_facts, as_notes, as_table
-from scoopsci.reporting.plots import plot_convergence, plot_receipt
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -143,12 +142,12 @@ class Estimate:
         Parameters
         ----------
         kind : str
-            "convergence", how it closes in; "workers", when each was busy; "hosts", how much each
-            computed in a second; or "times", where the time went.
+            "convergence", how the estimate converges; "workers", when each was busy; "hosts", the
+            throughput of each; or "times", how the time was spent.
         truth : float, optional
             The true value, drawn with the convergence.
         ax : Axes, optional
-            Where to draw; by default into a figure of its own.
+            Where to draw; by default into a new figure.
 
         Returns
         -------
@@ -158,15 +157,17 @@ class Estimate:
         Raises
         ------
         ValueError
-            If there is no such plot.
+            If `kind` is unknown.
         ExtraMissingError
             If Matplotlib is not installed.
         """
+        from scoopsci.reporting import plots
+
         if kind == "convergence":
-            return plot_convergence(self.convergence, truth=truth, ax=ax)
+            return plots.plot_convergence(self.convergence, truth=truth, ax=ax)
         if truth is not None:
             raise ValueError(f"truth is drawn with the convergence, got kind {kind!r}")
-        return plot_receipt(kind, self.receipt, ax=ax)
+        return plots.plot_receipt(kind, self.receipt, ax=ax)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
