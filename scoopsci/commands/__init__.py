@@ -19,7 +19,7 @@ def add_commands(commands: Any) -> None:
     Parameters
     ----------
     commands : argparse subparsers
-        Of the main parser.
+        The subparsers of the main parser.
     """
     for add in (
         add_pi,
