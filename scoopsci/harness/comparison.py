@@ -125,13 +125,14 @@ class Comparison:
 
     def _speeds(self) -> list[list[str]]:
         speeds = [
-            _speed_line(r.engine, r.n_workers, r.elapsed_s, r.speedup, r.speedup_interval)
+            [
+                *_speed_cells(r.engine, r.n_workers, r.elapsed_s, r.speedup, r.speedup_interval),
+                *(f"{r.share_of_limit:.2f}", "yes" if r.equal else "NO"),
+            ]
             for r in self.rows
         ]
-        for line, row in zip(speeds, self.rows, strict=True):
-            line += [f"{row.share_of_limit:.2f}", "yes" if row.equal else "NO"]
         bare_s = Figure.of([taken[BARE]["elapsed_s"] for taken in self.rounds]).median
-        limit = _speed_line(BARE, self.n_bare, bare_s, self.ceiling, self.ceiling_interval)
+        limit = _speed_cells(BARE, self.n_bare, bare_s, self.ceiling, self.ceiling_interval)
         return [*speeds, limit]
 
     def _times(self) -> list[list[str]]:
@@ -183,7 +184,7 @@ class Comparison:
         )
 
 
-def _speed_line(
+def _speed_cells(
     name: str, n_workers: int, elapsed_s: float, speedup: float, interval: tuple[float, float]
 ) -> list[str]:
     low, high = interval

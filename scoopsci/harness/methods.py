@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 __all__ = ["MapComparison", "MethodRow", "compare_methods", "sum_list"]
 
+HEADER = ["method", "seconds", "speed-up", "efficiency", "equal"]
+
 #: A method, the seconds that it took, and its result.
 Measured: TypeAlias = tuple[str, float, int]
 
@@ -90,15 +92,14 @@ class MapComparison:
 
     def __str__(self) -> str:
         width = max(len(row.method) for row in self.rows)
-        lines = [f"{'method':{width}}  {'seconds':>8}  {'speed-up':>8}  {'efficiency':>10}  equal"]
-        for method, *numbers, equal in self._cells():
-            elapsed, speedup, efficiency = numbers
-            lines.append(f"{method:{width}}  {elapsed:>8}  {speedup:>8}  {efficiency:>10}  {equal}")
+        lines = [
+            f"{method:{width}}  {elapsed:>8}  {speedup:>8}  {efficiency:>10}  {equal}"
+            for method, elapsed, speedup, efficiency, equal in [HEADER, *self._cells()]
+        ]
         return "\n".join([*lines, self._note()])
 
     def _repr_html_(self) -> str:
-        header = ["method", "seconds", "speed-up", "efficiency", "equal"]
-        return as_table(header, self._cells()) + as_notes([self._note()])
+        return as_table(HEADER, self._cells()) + as_notes([self._note()])
 
     def _cells(self) -> list[list[str]]:
         return [

@@ -216,6 +216,8 @@ def measure_sort(
     serial_s, alone_s, found, in_order, same_multiset = zip(*rounds, strict=True)
     middle = sorted(found, key=operator.attrgetter("elapsed_s"))[N_ROUNDS // 2]
     times_s = middle.elapsed_s, median(serial_s), median(alone_s)
+    copied = ("engine", "n_workers", "largest_share", "sent_bytes", "returned_bytes",
+              "in_shared_memory")  # fmt: skip
     return SortComparison(
         n_items=n_items,
         seed=seed,
@@ -225,15 +227,10 @@ def measure_sort(
         start_up_s=start_up_s,
         sorted=all(in_order),
         same_multiset=all(same_multiset),
-        engine=middle.engine,
-        n_workers=middle.n_workers,
-        largest_share=middle.largest_share,
-        sent_bytes=middle.sent_bytes,
-        returned_bytes=middle.returned_bytes,
         moving_s=max(0.0, middle.elapsed_s - middle.times["computing_s"]),
-        in_shared_memory=middle.in_shared_memory,
         advice=advise(*times_s, middle.n_workers),
         receipt={**middle.receipt, "options": {**middle.receipt["options"], "seed": seed}},
+        **{name: getattr(middle, name) for name in copied},
     )
 
 

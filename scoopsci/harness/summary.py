@@ -9,7 +9,7 @@ from scoopsci.basics.wording import plural
 from scoopsci.harness.comparison import BARE, TIMES, Comparison, Row
 from scoopsci.harness.rounds import Figure, find_break_even, format_seconds, paired_ratio
 
-__all__ = ["advise", "summarise"]
+__all__ = ["summarise"]
 
 Report = Mapping[str, Any]
 
@@ -61,7 +61,7 @@ def summarise(
         n_bare=n_bare,
         task_s=task_s,
         unit=unit,
-        advice=advise(rows, task_s=task_s, unit=unit, n_bare=n_bare, n_rounds=len(rounds)),
+        advice=_advise(rows, task_s=task_s, unit=unit, n_bare=n_bare, n_rounds=len(rounds)),
         facts=dict(facts),
         rounds=[{name: dict(report) for name, report in taken.items()} for taken in rounds],
     )
@@ -117,27 +117,11 @@ def _computing_s(report: Report) -> float:
     return max(1e-9, float(report["times"]["computing_s"]))
 
 
-def advise(rows: Sequence[Row], *, task_s: float, unit: str, n_bare: int, n_rounds: int) -> str:
+def _advise(rows: Sequence[Row], *, task_s: float, unit: str, n_bare: int, n_rounds: int) -> str:
     """Advise in one sentence what to do.
 
-    Parameters
-    ----------
-    rows : sequence of Row
-        Serial first.
-    task_s : float
-        Seconds that serial takes for a task.
-    unit : str
-        Name of a task: "task", "point" or "item".
-    n_bare : int
-        Number of bare processes.
-    n_rounds : int
-        Number of rounds.
-
-    Returns
-    -------
-    str
-        To distribute only if, for the fastest engine whose results equal serial's, the lower end
-        of the speed-up's interval is above 1.
+    To distribute only if, for the fastest engine whose results equal serial's, the lower end of the
+    speed-up's interval is above 1.
     """
     serial, *others = rows
     if not serial.equal:

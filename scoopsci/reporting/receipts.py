@@ -195,7 +195,8 @@ def write_whole(text: str, path: str | os.PathLike[str]) -> None:
 
 
 def _write(text: str, target: Path) -> None:
-    if (target.is_absolute() and target.parts[1] in ("dev", "proc")) or _is_special(target):
+    is_special = target.exists() and not target.is_file()
+    if is_special or (target.is_absolute() and target.parts[1] in ("dev", "proc")):
         with target.open("a", encoding="utf-8") as device:  # a pipe, a terminal, /dev/null
             device.write(text)
         return
@@ -206,7 +207,3 @@ def _write(text: str, target: Path) -> None:
         scratch.replace(target)
     finally:
         scratch.unlink(missing_ok=True)
-
-
-def _is_special(path: Path) -> bool:
-    return path.exists() and not path.is_file()
