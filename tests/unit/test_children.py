@@ -1,4 +1,4 @@
-"""Child processes: times, outputs, and that none is left."""
+"""Child processes: times, outputs, and that none is left behind."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def test_children_have_sessions_of_their_own() -> None:
     assert pairs[0] != pairs[1]
 
 
-def test_what_a_child_leaves_behind_ends_with_it() -> None:
+def test_processes_left_by_a_child_end_with_it() -> None:
     with run_children([["sh", "-c", "echo $$; sleep 1000 & exit 0"]], timeout=60) as (child,):
         session = session_of(child.read_output())
     wait_for_end(session)
@@ -65,7 +65,7 @@ def test_a_program_that_cannot_start_ends_the_others() -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
-def test_children_end_with_us_whatever_happens(number: signal.Signals) -> None:
+def test_children_end_with_the_driver_whatever_happens(number: signal.Signals) -> None:
     program = (
         "from scoopsci.harness.children import run_children\n"
         "with run_children([['sh', '-c', 'sleep 1000; true']] * 2, timeout=1000): pass\n"
