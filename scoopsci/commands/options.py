@@ -46,7 +46,7 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
     add("--engine", default="auto", metavar="E", help="serial, processes, scoop, … (default auto)")
     add("--workers", type=as_count, metavar="N", help="number of workers")
     add("--hostfile", metavar="F", help="file that names the hosts")
-    add("--mixed", action="store_true", help="go on where hosts differ in the last bit")
+    add("--mixed", action="store_true", help="continue even if hosts differ in the last bit")
     add(
         "--dashboard",
         action="store_true",

@@ -199,19 +199,9 @@ def compare_methods(
             *((done, n_of_scoop or n_workers) for done in by_scoop),
             *((done, n_workers) for done in _measure_ours(fn, tasks, options, receipts)),
         ]
-    rows = [
-        MethodRow(
-            method=method,
-            elapsed_s=elapsed_s,
-            speedup=serial[1] / elapsed_s,
-            efficiency=serial[1] / elapsed_s / n,
-            equal=result == serial[2],
-        )
-        for (method, elapsed_s, result), n in measured
-    ]
     return MapComparison(
         result=serial[2],
-        rows=tuple(rows),
+        rows=tuple(_as_row(done, serial, n) for done, n in measured),
         n_tasks=n_tasks,
         task_s=task_s,
         engine=engine.name,
@@ -219,6 +209,12 @@ def compare_methods(
         start_up_s=start_up_s,
         receipt=receipts[0],
     )
+
+
+def _as_row(measured: Measured, serial: Measured, n_workers: int) -> MethodRow:
+    method, elapsed_s, result = measured
+    speedup = serial[1] / elapsed_s
+    return MethodRow(method, elapsed_s, speedup, speedup / n_workers, equal=result == serial[2])
 
 
 def _measure(method: str, call: Callable[[], int]) -> Measured:

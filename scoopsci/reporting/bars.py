@@ -111,7 +111,7 @@ def open_progress(progress: ProgressOption) -> Iterator[ProgressCallback | None]
 
 @contextlib.contextmanager
 def _open_bar() -> Iterator[ProgressCallback | None]:
-    """Yield a callback that draws a bar, or None where nobody would see it."""
+    """Yield a callback that draws a bar, or None if nobody would see it."""
     if _in_notebook():
         bar = _NotebookBar()
         try:

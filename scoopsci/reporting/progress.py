@@ -1,4 +1,4 @@
-"""Progress: the state that a run reports while it goes on, and what may receive it."""
+"""Progress: the state that a run reports while under way, and what may receive it."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Progress:
     n_retried : int
         Tasks that raised an exception, and were resubmitted.
     n_workers : int
-        Workers that are alive; 0 where the engine cannot tell.
+        Workers that are alive; 0 if the engine does not know.
     estimate, half_width : float, ndarray or None
         Estimate of a Monte Carlo run so far: at its last check if it stops at a half-width,
         otherwise of about the blocks done.

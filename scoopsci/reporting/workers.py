@@ -153,7 +153,7 @@ class Workers:
             raise EngineError(
                 f"hosts {described} compute differently in the last bit; install the same versions "
                 "and set NPY_DISABLE_CPU_FEATURES, OPENBLAS_CORETYPE and GLIBC_TUNABLES alike on "
-                "both, or go on with mixed=True (--mixed)"
+                "both, or continue with mixed=True (--mixed)"
             )
 
 
