@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import psutil
 import pytest
 import zmq
@@ -23,6 +24,10 @@ from scoopsci.testing.leaks import no_leaks as no_leaks  # for every test
 from tests.lan import Lan, missing_parts
 
 REPOSITORY = Path(__file__).parent.parent
+
+# A deadline of an example would assert a time.
+hypothesis.settings.register_profile("scoopsci", deadline=None)
+hypothesis.settings.load_profile("scoopsci")
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -101,14 +106,6 @@ def end_session(process: subprocess.Popen[str]) -> None:
         with contextlib.suppress(psutil.NoSuchProcess):
             member.kill()
     process.communicate()
-
-
-def wait_for_work(session: int, *, seconds: float) -> None:
-    """Wait until the processes of a session have used so much processor time together."""
-    deadline = time.monotonic() + 60
-    while sum(sum(process.cpu_times()[:2]) for process in _members(session)) < seconds:
-        assert time.monotonic() < deadline, f"session {session} does not work"
-        time.sleep(0.05)
 
 
 def wait_for_end(session: int) -> None:

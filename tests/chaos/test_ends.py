@@ -129,8 +129,9 @@ BY_SUBMIT = """
 with scoopsci.Pool(2) as pool:
     futures = [pool.submit(visit, item) for item in range(5_000)]
     futures[20].result()
+    last = pool.submit(time.sleep, 10_000)
     print("runs", flush=True)
-    futures[-1].result()
+    last.result()
 """
 
 PROGRAMS = {"plain": PLAIN, "never closed": NEVER_CLOSED, "thread": IN_THREAD, "submit": BY_SUBMIT}

@@ -553,23 +553,24 @@ def find_workers(process: subprocess.Popen[str]) -> list[psutil.Process]:
 
 
 @pytest.mark.parametrize(
-    ("n_generations", "every_s"),
-    [("16", 1.0), pytest.param("50", 5.0, marks=pytest.mark.slow)],
+    ("n_generations", "every"),
+    [("16", 4), pytest.param("50", 10, marks=pytest.mark.slow)],
 )
-def test_genetic_algorithm_with_workers_killed(n_generations: str, every_s: float) -> None:
+def test_genetic_algorithm_with_workers_killed(n_generations: str, every: int) -> None:
     command = [*RUN, "-n", "2", "genetic.py", n_generations]
     undisturbed = run(command, HERE)
-    n_killed = 0
+    n_begun, n_killed, err = 0, 0, ""
     with start(command, HERE) as process:
-        assert becomes(lambda: len(find_workers(process)) == 2)
-        while process.poll() is None:
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(every_s)
-                break
-            for worker in find_workers(process)[:1]:
-                worker.kill()
+        assert process.stdout is not None
+        assert process.stderr is not None
+        for line in process.stderr:
+            err += line
+            n_begun += line == "begins\n"
+            if n_begun == every * (n_killed + 1):
+                assert becomes(lambda: find_workers(process))
+                find_workers(process)[0].kill()
                 n_killed += 1
-        out, err = process.communicate()
+        out = process.stdout.read()
     assert (undisturbed.returncode, process.returncode) == (0, 0), err
     assert out == undisturbed.stdout
     assert len(json.loads(out)[1]) == int(n_generations) + 1

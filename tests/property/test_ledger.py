@@ -43,7 +43,7 @@ attempts = st.lists(
 )
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(attempts, st.sampled_from([1e-9, 1e-5, 0.1]), st.booleans())
 def test_any_number_of_attempts(
     attempts: list[tuple[int, int, float]], chunk_target_s: float, in_order: bool

@@ -21,7 +21,6 @@ from tests.pools import (
     OpenPool,
     check_nothing_left,
     fail_to_open,
-    serial_sum,
     write_ssh,
 )
 from tests.security import stranger
@@ -73,9 +72,8 @@ class TestWhileItRuns:
         ssh = write_ssh(lan, config + " DynamicForward 4803\n")
         with OpenPool(lan, ALL, ssh=str(ssh)) as pool:
             pool.hear()
-            pool.say("sum", 40, 0.05)
-            assert listeners(lan) == before
-            pool.hear()
+            with pool.in_mid_sum(40, 0.05):
+                assert listeners(lan) == before
             pool.ask("broadcast", 100_000, 8)
             assert listeners(lan) == before
             pool.check_bits()
@@ -270,10 +268,9 @@ class TestStranger:
             (socket,) = (lan.root("laptop") / str(SCRATCH)[1:]).glob("scoopsci-*/broker")
             path = SCRATCH / socket.parent.name / "broker"
             mark = SCRATCH.parent / MARK
-            pool.say("sum", 200, 0.1)
             program: list[str | Path] = [PYTHON, stranger.__file__, path, mark, str(seed)]
-            lan.run(program, timeout=100, check=True)
-            assert pool.hear() == serial_sum(200)
+            with pool.in_mid_sum(20, 0.1):
+                lan.run(program, timeout=100, check=True)
             pool.check_bits()
             assert pool.ask("hosts") == before
             assert not (lan.root("laptop") / str(mark)[1:]).exists()

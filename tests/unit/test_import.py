@@ -39,6 +39,13 @@ def imported(tmp_path_factory: pytest.TempPathFactory) -> set[str]:
     return set(json.loads(done.stdout))
 
 
+def test_no_module_draws_before_it_is_asked_to() -> None:
+    modules = "scoopsci.cli, scoopsci.compare, scoopsci.report"
+    program = f"import sys; import {modules}; print('scoopsci.reporting.plots' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True)
+    assert done.stdout == b"False\n"
+
+
 @pytest.mark.parametrize("name", HEAVY)
 def test_import_is_light(name: str, imported: set[str]) -> None:
     assert "scoopsci" in imported

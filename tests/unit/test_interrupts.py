@@ -114,11 +114,13 @@ STUBBORN = """
 import os, signal, time
 from scoopsci.basics import interrupts
 interrupts.GRACE_S = 1
+begun, begins = os.pipe()
 with interrupts.terminable():
     child = os.fork()
     if not child:
+        os.write(begins, b".")
         time.sleep(60)
-    time.sleep(0.2)
+    os.read(begun, 1)
     os.kill(child, signal.SIGTERM)
     print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
     while True:

@@ -548,11 +548,11 @@ from scoopsci.road.blocks import Fold
 from scoopsci.road.options import RunOptions
 from scoopsci.road.runs import Run, fold_run
 
-folder, ledger, engine, n_workers = sys.argv[1:]
+folder, ledger, engine, n_workers, n_free = sys.argv[1:]
 
 def mark_and_name(block):
     (Path(folder) / f"{block}-{secrets.token_hex(8)}").touch()
-    time.sleep(0.002)
+    time.sleep(0.002 if block < int(n_free) else 1000)  # until it is killed
     return f"[{block}]"
 
 def bracket(left, right):
@@ -589,7 +589,7 @@ class TestKill:
     ) -> None:
         program = tmp_path / "program.py"
         program.write_text(PROGRAM)
-        driver = start(program, marks, path, *first)
+        driver = start(program, marks, path, *first, 250)
         try:
             assert driver.stdout is not None
             ends = [driver.stdout.readline().split() for _ in range(n_told)]
@@ -609,7 +609,7 @@ class TestKill:
         assert told <= recorded <= set(before)
         assert len(recorded) < 300
 
-        again = start(program, marks, path, *second)
+        again = start(program, marks, path, *second, 300)
         out, _ = again.communicate(timeout=100)
         result, n_recalled = out.splitlines()[-1].split()
         after = count_marks(marks)
@@ -625,7 +625,7 @@ class TestKill:
         program.write_text(PROGRAM)
         n_recorded = [0]
         while True:
-            driver = start(program, marks, path, "processes", 2)
+            driver = start(program, marks, path, "processes", 2, n_recorded[-1] + 120)
             try:
                 assert driver.stdout is not None
                 for line in driver.stdout:

@@ -144,7 +144,7 @@ class TestBits:
         assert whole != float(np.cumsum(numbers)[-1]), "another order has other bits"
         assert math.isclose(whole, math.fsum(numbers), rel_tol=20 * 2**-53)
 
-    def test_a_prefix_is_the_reduction_of_its_items(self) -> None:
+    def test_each_scanned_value_is_the_reduction_of_its_prefix(self) -> None:
         numbers = make_numbers(70_000)
         prefixes = list(scoopsci.map_scan(float, operator.add, numbers, **SERIAL))
         assert len(prefixes) == 70_000
@@ -180,7 +180,7 @@ class TestAsTheBuiltIn:
         assert list(scoopsci.map(sleep_unevenly, items, **run)) == list(map(operator.neg, items))
 
     @both
-    def test_the_shortest_iterable_counts(self, run: Any) -> None:
+    def test_the_shortest_iterable_ends_the_map(self, run: Any) -> None:
         columns = (range(70), "abcdefghij" * 6, np.arange(50.0), itertools.count())
         found = list(scoopsci.map(lambda *items: items, *columns, **run))
         assert found == list(zip(*columns[:3], range(50), strict=False))
@@ -268,7 +268,7 @@ class TestReduction:
         assert scoopsci.map_reduce_by_key(list, operator.add, nothing, **run) == {}
 
     @both
-    def test_none_is_a_result_like_any_other(self, run: Any) -> None:
+    def test_none_is_a_valid_result(self, run: Any) -> None:
         merge = lambda left, right: None  # noqa: E731
         assert scoopsci.map_reduce(lambda _: None, merge, range(100), **run) is None
         assert list(scoopsci.map_scan(lambda _: None, merge, range(9), **run)) == [None] * 9
@@ -350,7 +350,7 @@ class TestGroups:
         assert found == {"a": 7, 7: 11, None: 5, (1, 2): 6, frozenset("x"): 7}
         assert list(found) == ["a", 7, None, (1, 2), frozenset("x")]
 
-    def test_keys_that_differ_from_themselves_do_not_make_chunks_visible(self) -> None:
+    def test_keys_that_differ_from_themselves_do_not_reveal_chunks(self) -> None:
         """A NaN that travels is another one: they are one key, or refused, or each its own."""
 
         def reduce(chunk_target_s: float) -> list[str]:
@@ -366,7 +366,7 @@ class TestGroups:
         assert reduce(ONE_BY_ONE) == reduce(0.1)
 
     @pytest.mark.parametrize("given", [5, [5], ["abc"], [([], 1)], [(1, 2, 3)]])
-    def test_what_is_no_pair_is_a_task_error(self, given: Any) -> None:
+    def test_results_that_are_not_pairs_are_a_task_error(self, given: Any) -> None:
         with pytest.raises(TaskError, match="block 0") as caught:
             scoopsci.map_reduce_by_key(lambda _: given, operator.add, range(3), **SERIAL)
         assert isinstance(caught.value.__cause__, (TypeError, ValueError))
@@ -391,7 +391,7 @@ class Counted:
 class TestEndlessInputs:
     @both
     @pytest.mark.parametrize("call", [scoopsci.map, scoopsci.map_as_completed])
-    def test_as_far_as_asked_for(self, run: Any, call: Any) -> None:
+    def test_items_are_consumed_only_as_requested(self, run: Any, call: Any) -> None:
         with call(operator.neg, itertools.count(), **run) as results:
             found = list(itertools.islice(results, 1_000))
         assert len(set(found)) == 1_000
@@ -408,7 +408,7 @@ class TestEndlessInputs:
     @pytest.mark.parametrize(
         ("run", "call"), [(SERIAL, scoopsci.map), (PROCESSES, scoopsci.map_as_completed)]
     )
-    def test_no_further_than_the_window(self, run: Any, call: Any, window: int) -> None:
+    def test_consumption_stays_within_the_window(self, run: Any, call: Any, window: int) -> None:
         inputs = Counted()
         results = call(sleep_briefly, inputs, window=window, chunk_target_s=ONE_BY_ONE, **run)
         assert inputs.n_taken == 0, "nothing is taken before it is asked for"
@@ -427,7 +427,7 @@ class TestEndlessInputs:
                 assert inputs.n_taken <= n_told + 6
 
     @both
-    def test_chunks_are_no_longer_than_their_time(self, run: Any) -> None:
+    def test_chunks_do_not_exceed_their_target_time(self, run: Any) -> None:
         """At 1 ms an item, a chunk of 20 ms has at most 20 of them, and a window four chunks."""
         inputs = Counted()
         options: Any = {"chunk_target_s": 0.02, "window": 4, **run}
@@ -438,7 +438,7 @@ class TestEndlessInputs:
     @both
     @pytest.mark.parametrize("n_asked", [0, 1, 50])
     @pytest.mark.parametrize("leave", ["close", "with", "forget", "cycle"])
-    def test_leaving_ends_the_run(self, run: Any, n_asked: int, leave: str) -> None:
+    def test_closing_ends_the_run(self, run: Any, n_asked: int, leave: str) -> None:
         """What it leaves behind would be found by the fixture of all tests."""
         inputs = Counted()
         results: Any = scoopsci.map(sleep_briefly, inputs, **run)
@@ -461,7 +461,7 @@ class TestEndlessInputs:
         assert inputs.is_left is (n_asked > 0)
         assert inputs.n_taken == n_taken
 
-    def test_nothing_comes_after_closing(self) -> None:
+    def test_no_result_is_yielded_after_closing(self) -> None:
         results = scoopsci.map(abs, range(10_000), **SERIAL)
         loop = iter(results)
         assert list(itertools.islice(loop, 50)) == list(range(50))
@@ -492,7 +492,7 @@ class TestEndlessInputs:
             with scoopsci.map(len, itertools.repeat(bytes(4_000_000)), **PROCESSES) as results:
                 assert next(results) == 4_000_000
 
-    def test_leaving_says_nothing(self) -> None:
+    def test_closing_writes_nothing_to_stderr(self) -> None:
         """Tasks in the queue are no reason for messages of the engine."""
         program = (
             "import itertools, time, scoopsci\n"
@@ -699,7 +699,7 @@ class TestErrors:
 
     @both
     @pytest.mark.parametrize("chunk_target_s", [ONE_BY_ONE, 0.1])
-    def test_returned_in_their_places(self, run: Any, chunk_target_s: float) -> None:
+    def test_errors_are_returned_in_place(self, run: Any, chunk_target_s: float) -> None:
         options: Any = {"on_error": "return", "chunk_target_s": chunk_target_s, **run}
         found: list[Any] = list(scoopsci.map(fail_sometimes, range(100), **options))
         tuples = ((item,) for item in range(100))
@@ -752,14 +752,14 @@ class TestErrors:
 
     @both
     @all_calls
-    def test_stop_iteration_does_not_pass_for_the_end(self, run: Any, call: Any) -> None:
+    def test_stop_iteration_of_a_task_does_not_end_the_map(self, run: Any, call: Any) -> None:
         with pytest.raises(TaskError, match="StopIteration") as caught:
             walk(call(lambda item: next(iter(()) if item == 5 else iter([item])), range(9), **run))
         assert caught.value.block == 5
 
     @both
     @pytest.mark.parametrize("seed", [None, 1])
-    def test_stop_iteration_in_its_place(self, run: Any, seed: int | None) -> None:
+    def test_stop_iteration_is_returned_in_place(self, run: Any, seed: int | None) -> None:
         def stop(*arguments: Any) -> int:
             item = arguments[-1]
             return int(next(iter(()) if item == 5 else iter([item])))
@@ -808,7 +808,7 @@ class TestErrors:
             list(scoopsci.map(die, range(6), poison_after=1, **OWN))
         assert caught.value.block == 4
 
-    def test_poison_in_its_place(self) -> None:
+    def test_poison_is_returned_in_place(self) -> None:
         found: list[Any] = list(scoopsci.map(die, range(30), on_error="return", **OWN))
         assert [isinstance(result, PoisonTaskError) for result in found] == [
             item == 4 for item in range(30)
@@ -826,7 +826,7 @@ class TestErrors:
         with pytest.raises(EngineTimeoutError, match=r"timeout of 0\.2 s"):
             walk(call(sleep, itertools.count(), timeout=0.2, **run))
 
-    def test_time_is_up_in_the_midst_of_a_task(self) -> None:
+    def test_time_out_interrupts_a_running_task(self) -> None:
         def sleep(item: int) -> int:
             time.sleep(GENEROUS_S)
             return item
@@ -902,12 +902,12 @@ class TestWrongUse:
             call(abs, [(1,)], on_error=on_error, **SERIAL)
 
     @pytest.mark.parametrize("call", ["map_reduce", "map_scan", "map_reduce_by_key"])
-    def test_on_error_where_there_is_no_place_for_one(self, call: str) -> None:
+    def test_on_error_is_refused_where_results_are_merged(self, call: str) -> None:
         with pytest.raises(TypeError, match="on_error"):
             CALLS[call](abs, [1], on_error="return", **SERIAL)
 
     @pytest.mark.parametrize("call", ["map", "map_as_completed"])
-    def test_merge_where_nothing_is_merged(self, call: str) -> None:
+    def test_merge_is_refused_where_nothing_is_merged(self, call: str) -> None:
         with pytest.raises(TypeError, match="merge"):
             CALLS[call](abs, [1], merge=operator.add, **SERIAL)
 
@@ -949,7 +949,7 @@ class TestReceipts:
         assert done["returned_bytes"] > 0
         assert (done["n_lost_tasks"], done["n_retried_tasks"], done["mixed"]) == (0, 0, False)
 
-    def test_what_the_result_depends_on(self) -> None:
+    def test_receipt_has_what_the_result_depends_on(self) -> None:
         receipts: list[dict[str, Any]] = []
 
         def receive(**more: Any) -> dict[str, Any]:
@@ -962,7 +962,7 @@ class TestReceipts:
         assert receive(**SERIAL)["workload"] == "map_reduce"
         assert receive(**SERIAL)["options"]["seed"] is None
 
-    def test_length_is_none_where_it_is_not_known(self) -> None:
+    def test_unknown_length_is_none(self) -> None:
         receipts: list[dict[str, Any]] = []
         list(scoopsci.map(abs, iter([1, 2]), receipt=receipts.append, **SERIAL))
         assert receipts[0]["options"]["n_items"] is None
@@ -1024,7 +1024,7 @@ class TestNested:
             assert found == [k**item for k in range(9)]
             assert total == sum(found)
 
-    def test_an_open_engine_of_the_caller_s_is_left_alone(self) -> None:
+    def test_an_open_engine_of_the_caller_s_stays_open(self) -> None:
         with scoopsci.open_engine("serial") as engine:
             nest = lambda item: sum(scoopsci.map(abs, range(item), engine="auto"))  # noqa: E731
             assert list(scoopsci.map(nest, range(5), engine=engine)) == [0, 0, 1, 3, 6]
@@ -1082,7 +1082,7 @@ class TestLedger:
         ("first", "second"), [(SERIAL, PROCESSES), (PROCESSES, SERIAL)], ids=["to", "from"]
     )
     @pytest.mark.parametrize("call", [scoopsci.map, scoopsci.map_as_completed, CALLS["map_scan"]])
-    def test_a_run_that_was_left_is_taken_up(
+    def test_an_unfinished_run_is_resumed(
         self, tmp_path: Path, call: Any, first: Any, second: Any
     ) -> None:
         marks = tmp_path / "marks"
@@ -1106,7 +1106,7 @@ class TestLedger:
 
     @both
     @all_calls
-    def test_a_finished_run_is_read(self, tmp_path: Path, run: Any, call: Any) -> None:
+    def test_a_finished_run_is_read_back(self, tmp_path: Path, run: Any, call: Any) -> None:
         marks = tmp_path / "marks"
         marks.mkdir()
         visit = functools.partial(visit_for, marks)
@@ -1130,7 +1130,7 @@ class TestLedger:
         assert sorted(found) == sorted(expected) if isinstance(found, list) else found == expected
         assert count_executions(marks) == dict.fromkeys(range(200), 1)
 
-    def test_what_failed_is_tried_again_and_what_did_not_is_not(self, tmp_path: Path) -> None:
+    def test_only_failed_items_are_retried(self, tmp_path: Path) -> None:
         marks, mended = tmp_path / "marks", str(tmp_path / "mended")
         marks.mkdir()
 
@@ -1162,7 +1162,7 @@ class TestLedger:
         assert count_executions(marks) == dict.fromkeys(range(20), 1)
 
     @all_calls
-    def test_another_run_s_is_refused(self, tmp_path: Path, call: Any) -> None:
+    def test_the_ledger_of_another_run_is_refused(self, tmp_path: Path, call: Any) -> None:
         ledger = tmp_path / "ledger"
         walk(call(abs, range(10), ledger=ledger, **SERIAL))
         size = ledger.stat().st_size
@@ -1222,7 +1222,7 @@ class TestLedger:
     @pytest.mark.parametrize(
         ("value", "use"), [(Path("a", "b"), str), (Path("a", "b"), Path.exists)]
     )
-    def test_a_value_that_has_been_used_is_the_same(
+    def test_using_a_value_does_not_change_its_hash(
         self, tmp_path: Path, value: Any, use: Callable[[Any], object]
     ) -> None:
         """What an object remembers of its use is no part of it."""
@@ -1297,7 +1297,7 @@ print(peak_bytes() - before)
         ("map_as_completed", "processes", "sliced"),
     ],
 )
-def test_memory_is_flat_where_results_are_consumed_as_they_come(
+def test_memory_is_flat_if_results_are_consumed_as_they_arrive(
     call: str, engine: str, lazily: str
 ) -> None:
     """Three million results of 183 bytes are 549 MB; most of them are gone when the last come."""

@@ -28,14 +28,20 @@ def scale(x):
 class ProcessesContract(EngineUnderTest):
     """The driver can wait for tasks with a timeout, cancel them, and leave them behind."""
 
-    def test_result_has_a_timeout(self, engine: Engine) -> None:
-        future = engine.submit(sleep_and_return, 0.5, "late")
+    def test_result_has_a_timeout(self, engine: Engine, tmp_path: Path) -> None:
+        def wait() -> str:
+            while not (tmp_path / "go").exists():
+                time.sleep(0.01)
+            return "late"
+
+        future = engine.submit(wait)
         with pytest.raises(concurrent.futures.TimeoutError):
             future.result(timeout=0.01)
         waiting = concurrent.futures.wait([future], timeout=0.01)
         assert waiting.not_done == {future}
         with pytest.raises(concurrent.futures.TimeoutError):
             list(concurrent.futures.as_completed([future], timeout=0.01))
+        (tmp_path / "go").touch()
         assert future.result(self.patience_s) == "late"
 
     def test_cancel_of_a_waiting_task(self, engine: Engine) -> None:
