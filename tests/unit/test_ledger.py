@@ -807,7 +807,7 @@ class TestUnusable:
     )
     def test_no_database(self, content: bytes, path: Path) -> None:
         path.write_bytes(content)
-        self.refuse(path, r"run\.ledger is (no ledger|damaged).*another file|run again")
+        self.refuse(path, r"run\.ledger is (not a ledger|damaged).*another file|run again")
         assert take_files(path) == {path.name: content}
 
     @pytest.mark.parametrize("journal", ["delete", "wal"])
@@ -831,7 +831,7 @@ class TestUnusable:
 
     def test_a_folder(self, path: Path) -> None:
         path.mkdir()
-        self.refuse(path, "is no regular file; name a file")
+        self.refuse(path, "is not a regular file; name a file")
         assert list(path.iterdir()) == []
 
     def test_a_folder_that_is_missing(self, path: Path) -> None:
@@ -894,7 +894,7 @@ class TestUnusable:
     def test_a_file_cut_off(self, n_kept: int, path: Path) -> None:
         run(str, range(200), path, chunk_target_s=ONE_BY_ONE)
         path.write_bytes(path.read_bytes()[:n_kept])
-        with pytest.raises(LedgerError, match=r"is (damaged|no ledger)"):
+        with pytest.raises(LedgerError, match=r"is (damaged|not a ledger)"):
             run(str, range(200), path)
 
     @pytest.mark.parametrize("column", ["name", "value"])

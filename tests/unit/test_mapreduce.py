@@ -1201,7 +1201,7 @@ class TestLedger:
         ledger = tmp_path / "ledger"
         found = list(scoopsci.map(repr, [one], ledger=ledger, **SERIAL))
         assert list(scoopsci.map(repr, [one], ledger=ledger, **SERIAL)) == found
-        with pytest.raises(LedgerError, match="the inputs of blocks 0 to 0 were others"):
+        with pytest.raises(LedgerError, match="the inputs of blocks 0 to 0 were different"):
             list(scoopsci.map(repr, [other], ledger=ledger, **SERIAL))
 
     @pytest.mark.parametrize(

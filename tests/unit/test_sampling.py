@@ -191,7 +191,7 @@ class TestGoal:
             assert found.n_samples == expected
 
     def test_maximum_ends_in_an_error_with_the_estimate(self) -> None:
-        with pytest.raises(NotConvergedError, match="max_samples = 5,500 are drawn") as caught:
+        with pytest.raises(NotConvergedError, match="max_samples = 5,500 were drawn") as caught:
             find_pi(engine="serial", max_samples=5_500)
         found = caught.value.estimate
         again = scoopsci.pi(5_500, seed=3, block_size=1_000, engine="serial")
@@ -221,7 +221,7 @@ class TestGoal:
             assert found.half_width <= 0.9 * abs(found.value)
 
     def test_a_run_with_a_maximum_goes_on_to_it(self) -> None:
-        with pytest.raises(NotConvergedError, match="max_samples = 20,000 are drawn"):
+        with pytest.raises(NotConvergedError, match="max_samples = 20,000 were drawn"):
             scoopsci.pi(half_width=1e-12, max_samples=20_000, seed=1, engine="serial")
 
     def test_a_maximum_that_is_enough(self) -> None:
@@ -245,7 +245,7 @@ class TestGoal:
     def test_equal_samples_that_are_not_finite_reach_nothing(
         self, value: float, shape: tuple[int, ...]
     ) -> None:
-        with pytest.raises(NotConvergedError, match=r"no finite mean .*; look at") as caught:
+        with pytest.raises(NotConvergedError, match=r"no finite mean .*; check") as caught:
             scoopsci.estimate(
                 lambda rng, size: np.full((size, *shape), value),
                 half_width=0.1, seed=1, timeout=60, engine="serial",
