@@ -27,6 +27,11 @@ class CallBlocks:
             yield self.fn(block, value)
 
 
+def bracket(left: str, right: str) -> str:
+    """Merge so that the result shows every merge: neither associative nor commutative."""
+    return f"({left}{right})"
+
+
 def meet(folder: Path, n_workers: int) -> None:
     """Return once so many workers are in this function, or have been."""
     (folder / f"{os.getpid()}-{threading.get_ident()}").touch()

@@ -1,4 +1,4 @@
-"""The map family as a user meets it: results, errors, endless inputs, ledgers, receipts."""
+"""The map family as users see it: results, errors, endless inputs, ledgers, receipts."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ import scoopsci
 from scoopsci import EngineError, EngineTimeoutError, LedgerError, PoisonTaskError, TaskError
 from scoopsci.estimation.streams import block_generator
 from scoopsci.mapreduce import Results
-from tests.calls import meet
+from tests.calls import bracket, meet
 from tests.cluster.map_program import (
     CHUNK_TARGETS_S,
     N_ITEMS,
@@ -50,14 +50,14 @@ ONE_BY_ONE = 1e-9  # a chunk target so short that every chunk is one item
 GENEROUS_S = 60.0
 
 SERIAL: Any = {"engine": "serial"}
-PROCESSES: Any = {}  # with an engine that is open while the tests of this file run
-OWN: Any = {"engine": "processes", "n_workers": 2}  # for what leaves tasks behind
+PROCESSES: Any = {}  # an engine that stays open during the tests of this file
+OWN: Any = {"engine": "processes", "n_workers": 2}  # for tests that leave tasks behind
 both, both_alone = (
     pytest.mark.parametrize("run", [SERIAL, processes], ids=["serial", "processes"])
     for processes in (PROCESSES, OWN)
 )
 
-#: Each as call(fn, iterable, **run), for what holds for all of them; fn must return numbers.
+#: Each as call(fn, iterable, **run), for tests of all of them; fn must return numbers.
 CALLS: dict[str, Callable[..., Any]] = {
     "map": scoopsci.map,
     "map_as_completed": scoopsci.map_as_completed,
@@ -82,12 +82,8 @@ def pair(fn: Callable[..., Any], *arguments: Any) -> list[tuple[int, Any]]:
 
 
 def walk(results: Any) -> Any:
-    """Carry a call out to its end: some begin with the first result asked for."""
+    """Carry a call out to its end: some begin with the first result consumed."""
     return list(results) if isinstance(results, Results) else results
-
-
-def bracket(left: str, right: str) -> str:
-    return f"({left}{right})"
 
 
 def sleep_briefly(item: int) -> int:
@@ -107,7 +103,7 @@ def count_executions(marks: Path) -> dict[int, int]:
 
 
 class TestBits:
-    """The same bits on every engine; tests/cluster has those of SCOOP."""
+    """The same bits on every engine; those of SCOOP are in tests/cluster."""
 
     @pytest.mark.timeout(300)
     @pytest.mark.parametrize(
@@ -130,7 +126,7 @@ class TestBits:
 
     @pytest.mark.parametrize("n_items", [N_ITEMS, pytest.param(N_MORE, marks=pytest.mark.slow)])
     def test_the_sum_is_that_of_the_tree(self, n_items: int) -> None:
-        """Pairs, pairs of pairs and so on; what is left over from the left."""
+        """Pairs, pairs of pairs and so on; then the rest from the left."""
         numbers = make_numbers(n_items)
         whole, start = 0.0, 0
         for exponent in reversed(range(n_items.bit_length())):
@@ -141,7 +137,7 @@ class TestBits:
                     part = part[::2] + part[1::2]
                 whole = whole + float(part[0]) if start > len(part) else float(part[0])
         assert find_serial_bits(n_items)["sum"] == whole.hex()
-        assert whole != float(np.cumsum(numbers)[-1]), "another order has other bits"
+        assert whole != float(np.cumsum(numbers)[-1]), "another order gives other bits"
         assert math.isclose(whole, math.fsum(numbers), rel_tol=20 * 2**-53)
 
     def test_a_prefix_is_the_reduction_of_its_items(self) -> None:
@@ -153,7 +149,7 @@ class TestBits:
             assert found.hex() == prefixes[n_items - 1].hex()
 
     def test_adding_in_another_order_gives_other_bits(self) -> None:
-        """Or the tests above would show nothing."""
+        """Otherwise the tests above would prove nothing."""
         numbers = make_numbers(10_000)
         in_order, shuffled = (
             scoopsci.map_reduce(float, operator.add, values, **SERIAL)
@@ -180,7 +176,7 @@ class TestAsTheBuiltIn:
         assert list(scoopsci.map(sleep_unevenly, items, **run)) == list(map(operator.neg, items))
 
     @both
-    def test_the_shortest_iterable_counts(self, run: Any) -> None:
+    def test_the_shortest_iterable_determines_the_length(self, run: Any) -> None:
         columns = (range(70), "abcdefghij" * 6, np.arange(50.0), itertools.count())
         found = list(scoopsci.map(lambda *items: items, *columns, **run))
         assert found == list(zip(*columns[:3], range(50), strict=False))
@@ -261,7 +257,7 @@ class TestReduction:
 
     @both
     @pytest.mark.parametrize("nothing", [[], range(0), (), iter(()), np.zeros((0, 3)), ""])
-    def test_nothing(self, run: Any, nothing: Iterable[Any]) -> None:
+    def test_no_items(self, run: Any, nothing: Iterable[Any]) -> None:
         with pytest.raises(ValueError, match="at least one item to merge, got none"):
             scoopsci.map_reduce(str, operator.add, nothing, **run)
         assert list(scoopsci.map_scan(str, operator.add, nothing, **run)) == []
@@ -317,7 +313,7 @@ class TestGroups:
         found = scoopsci.map_reduce_by_key(count, operator.add, self.TEXT, **run)
         expected = Counter(word for line in self.TEXT for word in line.split())
         assert found == expected
-        assert list(found) == list(expected), "in the order in which the keys come first"
+        assert list(found) == list(expected), "in the order of the first occurrences"
 
     @both
     @pytest.mark.parametrize("chunk_target_s", [ONE_BY_ONE, 0.1])
@@ -351,7 +347,7 @@ class TestGroups:
         assert list(found) == ["a", 7, None, (1, 2), frozenset("x")]
 
     def test_keys_that_differ_from_themselves_do_not_make_chunks_visible(self) -> None:
-        """A NaN that travels is another one: they are one key, or refused, or each its own."""
+        """A pickled NaN is another object; whatever becomes of such keys, chunks do not matter."""
 
         def reduce(chunk_target_s: float) -> list[str]:
             options: Any = {"chunk_target_s": chunk_target_s, **SERIAL}
@@ -366,14 +362,14 @@ class TestGroups:
         assert reduce(ONE_BY_ONE) == reduce(0.1)
 
     @pytest.mark.parametrize("given", [5, [5], ["abc"], [([], 1)], [(1, 2, 3)]])
-    def test_what_is_no_pair_is_a_task_error(self, given: Any) -> None:
+    def test_a_result_that_is_not_a_pair_is_a_task_error(self, given: Any) -> None:
         with pytest.raises(TaskError, match="block 0") as caught:
             scoopsci.map_reduce_by_key(lambda _: given, operator.add, range(3), **SERIAL)
         assert isinstance(caught.value.__cause__, (TypeError, ValueError))
 
 
 class Counted:
-    """An iterator without end that counts what is taken of it, and knows when it is left."""
+    """An endless iterator that counts the items taken, and knows when it is closed."""
 
     def __init__(self) -> None:
         self.n_taken = 0
@@ -391,7 +387,7 @@ class Counted:
 class TestEndlessInputs:
     @both
     @pytest.mark.parametrize("call", [scoopsci.map, scoopsci.map_as_completed])
-    def test_as_far_as_asked_for(self, run: Any, call: Any) -> None:
+    def test_results_come_on_demand(self, run: Any, call: Any) -> None:
         with call(operator.neg, itertools.count(), **run) as results:
             found = list(itertools.islice(results, 1_000))
         assert len(set(found)) == 1_000
@@ -411,7 +407,7 @@ class TestEndlessInputs:
     def test_no_further_than_the_window(self, run: Any, call: Any, window: int) -> None:
         inputs = Counted()
         results = call(sleep_briefly, inputs, window=window, chunk_target_s=ONE_BY_ONE, **run)
-        assert inputs.n_taken == 0, "nothing is taken before it is asked for"
+        assert inputs.n_taken == 0, "nothing is taken before the first result is consumed"
         for n_told in range(1, 31):
             next(results)
             assert inputs.n_taken <= n_told + window
@@ -428,7 +424,7 @@ class TestEndlessInputs:
 
     @both
     def test_chunks_are_no_longer_than_their_time(self, run: Any) -> None:
-        """At 1 ms an item, a chunk of 20 ms has at most 20 of them, and a window four chunks."""
+        """At 1 ms an item, a chunk of 20 ms has at most 20 items, and a window four chunks."""
         inputs = Counted()
         options: Any = {"chunk_target_s": 0.02, "window": 4, **run}
         with scoopsci.map_as_completed(sleep_briefly, inputs, **options) as results:
@@ -438,8 +434,8 @@ class TestEndlessInputs:
     @both
     @pytest.mark.parametrize("n_asked", [0, 1, 50])
     @pytest.mark.parametrize("leave", ["close", "with", "forget", "cycle"])
-    def test_leaving_ends_the_run(self, run: Any, n_asked: int, leave: str) -> None:
-        """What it leaves behind would be found by the fixture of all tests."""
+    def test_closing_ends_the_run(self, run: Any, n_asked: int, leave: str) -> None:
+        """A fixture of all tests would find anything left behind."""
         inputs = Counted()
         results: Any = scoopsci.map(sleep_briefly, inputs, **run)
         assert list(itertools.islice(results, n_asked)) == list(range(n_asked))
@@ -468,7 +464,7 @@ class TestEndlessInputs:
         results.close()
         assert list(loop) == []
 
-    def test_leaving_the_loop_ends_the_run(self) -> None:
+    def test_breaking_the_loop_ends_the_run(self) -> None:
         inputs = Counted()
         for result in scoopsci.map(sleep_briefly, inputs, **PROCESSES):
             if result == 20:
@@ -486,14 +482,14 @@ class TestEndlessInputs:
             fail()
         assert inputs.is_left
 
-    def test_leaving_large_items_in_the_queue(self) -> None:
-        """More than a pipe holds: whoever writes into it must not wait for ever."""
+    def test_closing_with_large_items_in_the_queue(self) -> None:
+        """They are larger than a pipe: its writer must not wait forever."""
         for _ in range(3):
             with scoopsci.map(len, itertools.repeat(bytes(4_000_000)), **PROCESSES) as results:
                 assert next(results) == 4_000_000
 
-    def test_leaving_says_nothing(self) -> None:
-        """Tasks in the queue are no reason for messages of the engine."""
+    def test_closing_prints_nothing(self) -> None:
+        """Tasks in the queue must not make the engine print messages."""
         program = (
             "import itertools, time, scoopsci\n"
             "def f(i):\n    time.sleep(0.01)\n    return i\n"
@@ -524,7 +520,7 @@ class TestInputs:
             found: list[int] = []
             results = call(abs, break_off(n_items), chunk_target_s=chunk_target_s, **run)
             with pytest.raises(LookupError, match=f"no more than {n_items}") as caught:
-                found.extend(results)  # keeps what comes before an error
+                found.extend(results)  # keeps the results before an error
             assert type(caught.value) is LookupError
             assert sorted(found) == list(range(n_items))
 
@@ -560,8 +556,8 @@ class TestInputs:
             ("map_as_completed", PROCESSES, {}),
         ],
     )
-    def test_items_may_follow_from_results(self, call: str, run: Any, more: Any) -> None:
-        """With a window of one, an item is not asked for before the result of the last one."""
+    def test_items_may_depend_on_results(self, call: str, run: Any, more: Any) -> None:
+        """With a window of 1, an item is not taken before the last result is consumed."""
         told = threading.Semaphore(1)
 
         def follow() -> Iterator[int]:
@@ -579,7 +575,7 @@ class TestInputs:
 
     @both
     def test_an_iterator_may_give_the_same_object_again(self, run: Any) -> None:
-        """Changed meanwhile, as those that read into a buffer do: what counts is what it was."""
+        """It modifies it, like one that reads into a buffer: each item counts as it was."""
 
         def refill() -> Iterator[np.ndarray]:
             buffer = np.zeros(2)
@@ -596,7 +592,7 @@ class TestInputs:
         assert list(scoopsci.map(add, refill(), range(200), **run)) == expected
         assert list(scoopsci.starmap(add, numbered, **run)) == expected
 
-    def test_an_iterator_is_taken_in_one_thread_and_not_twice(self) -> None:
+    def test_an_iterator_is_consumed_once_in_one_thread(self) -> None:
         threads = set()
 
         def tell() -> Iterator[int]:
@@ -699,7 +695,7 @@ class TestErrors:
 
     @both
     @pytest.mark.parametrize("chunk_target_s", [ONE_BY_ONE, 0.1])
-    def test_returned_in_their_places(self, run: Any, chunk_target_s: float) -> None:
+    def test_errors_are_returned_in_place(self, run: Any, chunk_target_s: float) -> None:
         options: Any = {"on_error": "return", "chunk_target_s": chunk_target_s, **run}
         found: list[Any] = list(scoopsci.map(fail_sometimes, range(100), **options))
         tuples = ((item,) for item in range(100))
@@ -729,7 +725,7 @@ class TestErrors:
     @both
     @pytest.mark.parametrize("retries", [0, 1, 3])
     @pytest.mark.parametrize("chunk_target_s", [ONE_BY_ONE, 0.1])
-    def test_attempts(self, run: Any, retries: int, chunk_target_s: float, tmp_path: Path) -> None:
+    def test_retries(self, run: Any, retries: int, chunk_target_s: float, tmp_path: Path) -> None:
         def fail(item: int) -> int:
             if note(tmp_path, item) <= item % 5:
                 raise Misfit(f"of item {item}")
@@ -752,14 +748,14 @@ class TestErrors:
 
     @both
     @all_calls
-    def test_stop_iteration_does_not_pass_for_the_end(self, run: Any, call: Any) -> None:
+    def test_stop_iteration_is_not_mistaken_for_the_end(self, run: Any, call: Any) -> None:
         with pytest.raises(TaskError, match="StopIteration") as caught:
             walk(call(lambda item: next(iter(()) if item == 5 else iter([item])), range(9), **run))
         assert caught.value.block == 5
 
     @both
     @pytest.mark.parametrize("seed", [None, 1])
-    def test_stop_iteration_in_its_place(self, run: Any, seed: int | None) -> None:
+    def test_stop_iteration_is_returned_in_place(self, run: Any, seed: int | None) -> None:
         def stop(*arguments: Any) -> int:
             item = arguments[-1]
             return int(next(iter(()) if item == 5 else iter([item])))
@@ -808,7 +804,7 @@ class TestErrors:
             list(scoopsci.map(die, range(6), poison_after=1, **OWN))
         assert caught.value.block == 4
 
-    def test_poison_in_its_place(self) -> None:
+    def test_poison_is_returned_in_place(self) -> None:
         found: list[Any] = list(scoopsci.map(die, range(30), on_error="return", **OWN))
         assert [isinstance(result, PoisonTaskError) for result in found] == [
             item == 4 for item in range(30)
@@ -818,7 +814,7 @@ class TestErrors:
 
     @both_alone
     @all_calls
-    def test_time_is_up(self, run: Any, call: Any) -> None:
+    def test_timeout(self, run: Any, call: Any) -> None:
         def sleep(item: int) -> int:
             time.sleep(0.02)
             return item
@@ -826,7 +822,7 @@ class TestErrors:
         with pytest.raises(EngineTimeoutError, match=r"timeout of 0\.2 s"):
             walk(call(sleep, itertools.count(), timeout=0.2, **run))
 
-    def test_time_is_up_in_the_midst_of_a_task(self) -> None:
+    def test_timeout_during_a_task(self) -> None:
         def sleep(item: int) -> int:
             time.sleep(GENEROUS_S)
             return item
@@ -877,7 +873,7 @@ WRONG: list[tuple[dict[str, Any], type[Exception], str]] = [
 
 
 class TestWrongUse:
-    """Refused at the call: not on iteration, and before workers are started for nothing."""
+    """Refused at the call, not on iteration, and before workers are started."""
 
     @all_calls
     @pytest.mark.parametrize(("wrong", "kind", "told"), WRONG, ids=[str(w[0]) for w in WRONG])
@@ -902,12 +898,12 @@ class TestWrongUse:
             call(abs, [(1,)], on_error=on_error, **SERIAL)
 
     @pytest.mark.parametrize("call", ["map_reduce", "map_scan", "map_reduce_by_key"])
-    def test_on_error_where_there_is_no_place_for_one(self, call: str) -> None:
+    def test_on_error_is_an_option_of_maps_only(self, call: str) -> None:
         with pytest.raises(TypeError, match="on_error"):
             CALLS[call](abs, [1], on_error="return", **SERIAL)
 
     @pytest.mark.parametrize("call", ["map", "map_as_completed"])
-    def test_merge_where_nothing_is_merged(self, call: str) -> None:
+    def test_merge_is_not_an_option_of_maps(self, call: str) -> None:
         with pytest.raises(TypeError, match="merge"):
             CALLS[call](abs, [1], merge=operator.add, **SERIAL)
 
@@ -999,7 +995,7 @@ class TestReceipts:
         receipts: list[dict[str, Any]] = []
         options: Any = {"chunk_target_s": ONE_BY_ONE, "receipt": receipts.append, **PROCESSES}
         assert sum(scoopsci.map(pick, range(200), **options)) == 200
-        # Each of two workers needs it once; who takes a task is not known when it is sent.
+        # Each of two workers needs it once; which one takes a task is not known beforehand.
         assert 2 * size <= receipts[0]["run"]["sent_bytes"] <= 4 * size
 
     def test_slices_of_an_array_are_sent_once(self) -> None:
@@ -1031,7 +1027,7 @@ class TestNested:
 
 
 class Rounded(float):
-    """Shows less than it is."""
+    """Has a repr that does not show its value."""
 
     def __repr__(self) -> str:
         return f"{float(self):.1f}"
@@ -1039,7 +1035,7 @@ class Rounded(float):
 
 ONE_FIELD = np.dtype([("x", "f8")])
 
-#: Pairs of items that differ: the results of one must not be taken for those of the other.
+#: Pairs of items that differ: results for one must not be used for the other.
 DIFFERENT: list[tuple[Any, Any]] = [
     (1, 2),
     (1, 1.0),
@@ -1076,13 +1072,13 @@ DIFFERENT: list[tuple[Any, Any]] = [
 
 
 class TestLedger:
-    """Within one process; drivers that are killed are in tests/cluster/test_map_scripts.py."""
+    """Within one process; killed drivers are in tests/cluster/test_map_scripts.py."""
 
     @pytest.mark.parametrize(
         ("first", "second"), [(SERIAL, PROCESSES), (PROCESSES, SERIAL)], ids=["to", "from"]
     )
     @pytest.mark.parametrize("call", [scoopsci.map, scoopsci.map_as_completed, CALLS["map_scan"]])
-    def test_a_run_that_was_left_is_taken_up(
+    def test_a_run_closed_early_is_resumed(
         self, tmp_path: Path, call: Any, first: Any, second: Any
     ) -> None:
         marks = tmp_path / "marks"
@@ -1099,14 +1095,14 @@ class TestLedger:
             assert seen == list(range(70)) == found[:70]
         assert sorted(found) == sorted(walk(call(abs, range(200), **SERIAL)))
         n_recalled = receipts[0]["run"]["n_recalled_blocks"]
-        assert n_recalled >= 70, "a result is on disk before it is seen"
+        assert n_recalled >= 70, "a result is on disk before it is yielded"
         n_again = sum(after[item] > count for item, count in before.items())
         assert n_again == len(before) - n_recalled
         assert set(after) == set(range(200))
 
     @both
     @all_calls
-    def test_a_finished_run_is_read(self, tmp_path: Path, run: Any, call: Any) -> None:
+    def test_a_finished_run_is_recalled(self, tmp_path: Path, run: Any, call: Any) -> None:
         marks = tmp_path / "marks"
         marks.mkdir()
         visit = functools.partial(visit_for, marks)
@@ -1130,7 +1126,7 @@ class TestLedger:
         assert sorted(found) == sorted(expected) if isinstance(found, list) else found == expected
         assert count_executions(marks) == dict.fromkeys(range(200), 1)
 
-    def test_what_failed_is_tried_again_and_what_did_not_is_not(self, tmp_path: Path) -> None:
+    def test_failed_items_are_run_again_and_others_are_not(self, tmp_path: Path) -> None:
         marks, mended = tmp_path / "marks", str(tmp_path / "mended")
         marks.mkdir()
 
@@ -1225,7 +1221,7 @@ class TestLedger:
     def test_a_value_that_has_been_used_is_the_same(
         self, tmp_path: Path, value: Any, use: Callable[[Any], object]
     ) -> None:
-        """What an object remembers of its use is no part of it."""
+        """What an object caches in use is not part of its value."""
         options: Any = {"ledger": tmp_path / "ledger", **SERIAL}
         carry = functools.partial(lambda value, item: repr((value, item)), value)
         found = list(scoopsci.map(carry, [value], **options))
@@ -1280,7 +1276,7 @@ def consume(call, n_items, lazily, **run):
 
 call, n_items, name, lazily = sys.argv[1:]
 with scoopsci.open_engine(name, n_workers=1 if name == "serial" else 2) as engine:
-    consume(call, 50_000, False, engine=engine)  # a worker that starts late holds back the others
+    consume(call, 50_000, False, engine=engine)  # a worker that starts late delays the others
     before = peak_bytes()
     consume(call, int(n_items), lazily == "lazily", engine=engine)
 print(peak_bytes() - before)
@@ -1300,7 +1296,7 @@ print(peak_bytes() - before)
 def test_memory_is_flat_where_results_are_consumed_as_they_come(
     call: str, engine: str, lazily: str
 ) -> None:
-    """Three million results of 183 bytes are 549 MB; most of them are gone when the last come."""
+    """Three million results of 183 bytes take 549 MB; most are freed before the last come."""
     grown = [
         int(
             subprocess.run(
