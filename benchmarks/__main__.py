@@ -1,4 +1,4 @@
-"""Run the benchmarks: all, or those that are named."""
+"""Run all benchmarks, or those named on the command line."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ def main() -> None:
     parser.add_argument(
         "--quick",
         action="store_true",
-        help="small sizes and 3 rounds, written to a scratch folder and not into the README",
+        help="small sizes and 3 rounds, written to a scratch folder instead of the README",
     )
     options = parser.parse_args()
     if unknown := set(options.names) - set(BENCHMARKS):
-        parser.error(f"there is no {', '.join(sorted(unknown))}; choose of {', '.join(BENCHMARKS)}")
+        parser.error(f"unknown: {', '.join(sorted(unknown))}; choose from {', '.join(BENCHMARKS)}")
     folder = Path(tempfile.mkdtemp(prefix="scoopsci-quick-")) if options.quick else RESULTS
     for name in options.names or BENCHMARKS:
         benchmark = BENCHMARKS[name]
@@ -42,7 +42,7 @@ def main() -> None:
         results = json.loads(path.read_text("utf-8"))
         print(f"\n{name}: {path}\n{benchmark.as_table(results)}", flush=True)
     if options.quick:
-        print("QUICK: 3 rounds of small sizes, which show that it runs and prove nothing.")
+        print("QUICK: 3 rounds of small sizes, a smoke test and not a measurement.")
     else:
         fill_readme()
 

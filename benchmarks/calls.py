@@ -1,7 +1,7 @@
-"""Calls of an empty function: the map of scoopsci, of multiprocessing and of SCOOP.
+"""Calls of an empty function with the map of scoopsci, multiprocessing and SCOOP.
 
-Each run is a process of its own that starts two workers and then takes the time; as a script, this
-file is that process.
+Each run is a separate process that starts two workers before timing; run as a script, this file is
+that process.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ SCOOP_OF_TWO = ("-m", "scoop", "-q", "-n", "2")
 
 
 def measure(*, quick: bool) -> dict[str, Any]:
-    """Take SCOOP's own map at a tenth of the calls: its rate falls with all that it has done."""
+    """Give SCOOP's own map a tenth of the calls: its rate falls with every call it has made."""
     n_calls, n_many = (20_000, 1_000_000) if quick else (200_000, 10_000_000)
     n_few = n_calls // 10
     sizes = {OURS: n_calls, POOL: n_calls, SCOOP: n_few, USED_SCOOP: n_few}
@@ -69,7 +69,7 @@ def run(*launch: str, way: str, sizes: list[int]) -> dict[str, Any]:
 
 
 def run_scoop(sizes: list[int]) -> dict[str, Any]:
-    """Repeat a run that SCOOP fails: each 25 s, a thread writes between the parts of a message."""
+    """Repeat a run in which SCOOP fails: every 25 s a thread writes in the middle of a message."""
     for n_failed in range(MAX_FAILED):
         try:
             return {**run(*SCOOP_OF_TWO, way=SCOOP, sizes=sizes), "n_failed": n_failed}
@@ -89,20 +89,24 @@ def as_table(results: Mapping[str, Any]) -> str:
         for row in results["rows"]
     ]
     header = [
-        "empty calls by",
+        "empty calls with",
         "calls",
         "calls per second",
-        "`scoopsci.map` to this, 95 % interval",
+        "speed-up of `scoopsci.map` (95 % interval)",
     ]
     n_failed = results["n_failed_by_scoop"]
     return (
         make_table(header, rows)
-        + f"\nOf {results['n_many']:,} calls, each takes "
+        + f"\nWith {results['n_many']:,} calls instead of 100,000, each takes "
         + as_cell(results, "time_per_call_many_to_100000")
-        + " times as long as of 100,000,\nand the driver needs "
+        + " times as long,\nand the driver needs "
         + as_cell(results, "peak_memory_many_to_100000")
         + " times the memory.\n"
-        + (f"SCOOP's own map failed in {plural(n_failed, 'run')}, repeated.\n" if n_failed else "")
+        + (
+            f"SCOOP's own map failed and was rerun {plural(n_failed, 'time')}.\n"
+            if n_failed
+            else ""
+        )
     )
 
 
@@ -142,7 +146,7 @@ def main() -> None:
 
 
 def time_calls(map_items: Map, sizes: list[int]) -> dict[str, list[float]]:
-    """Consume the results as they come, and note the time of a call and the peak of memory."""
+    """Consume the results as they arrive, and record the time per call and the peak memory."""
     found: dict[str, list[float]] = {"s_per_call": [], "peak_bytes": []}
     list(map_items(doze, range(20)))  # until both workers have started
     for size in sizes:
@@ -155,11 +159,11 @@ def time_calls(map_items: Map, sizes: list[int]) -> dict[str, list[float]]:
 
 
 def read_peak_bytes() -> int:
-    """Return the largest memory that this process has held so far."""
+    """Return the peak memory of this process so far."""
     for line in Path("/proc/self/status").read_text("ascii", "replace").splitlines():
         if line.startswith("VmHWM:"):
             return 1024 * int(line.split()[1])
-    raise RuntimeError("this system does not tell the peak of a process's memory")
+    raise RuntimeError("this system does not report the peak memory of a process")
 
 
 if __name__ == "__main__":

@@ -1,9 +1,9 @@
-/* Points in the quarter circle, counted as scoopsci.kernels counts them: the same lanes, the same
-   bits.
+/* Points in the quarter circle, counted as scoopsci.estimation.kernels counts them: with the same
+   lanes and the same bits.
 
        circle K0 K1 FIRST_BLOCK N_BLOCKS
 
-   prints how many points of these blocks are inside, and the nanoseconds that counting took. */
+   prints the number of points of these blocks that are inside, and the time in nanoseconds. */
 
 #include <inttypes.h>
 #include <stdint.h>
@@ -33,8 +33,8 @@ static uint64_t is_outside(uint64_t drawn)
     return (uint64_t)(x * x + y * y) >> 62;
 }
 
-/* Let the lanes take steps, and count the points drawn that are outside. A copy of the lanes, whose
-   address nobody has, can stay in registers. */
+/* Advance the lanes, and count the points drawn that are outside. A local copy of the lanes, whose
+   address is never taken, can stay in registers. */
 static uint64_t take_steps(Lanes *lanes, int n_steps)
 {
     Lanes now = *lanes;

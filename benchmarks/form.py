@@ -1,7 +1,7 @@
-"""The house form: what every benchmark writes, and how its table comes into the README.
+"""The common form of the benchmarks: the results they write, and their tables in the README.
 
 The statistics are those of `scoopsci.harness.rounds`: interleaved rounds, medians of ratios paired
-within a round, 95 % intervals, and all rounds kept.
+within a round, and 95 % intervals; the results keep all rounds.
 """
 
 from __future__ import annotations
@@ -20,18 +20,21 @@ REPOSITORY = Path(__file__).parent.parent
 RESULTS = REPOSITORY / "benchmarks" / "results"
 README = REPOSITORY / "README.md"
 
-#: Seconds that one run may take.
+#: Time limit of one run, in seconds.
 TIMEOUT_S = 900.0
+
+#: Heading of a column.
+SPEEDUP = "speed-up (95 % interval)"
 
 
 class Benchmark(Protocol):
     """A module of this folder."""
 
     def measure(self, *, quick: bool) -> dict[str, Any]:
-        """Take all rounds, and return what was found, all ``rounds`` included."""
+        """Measure all rounds, and return the results, including all ``rounds``."""
 
     def as_table(self, results: Mapping[str, Any]) -> str:
-        """Write the results as the README has them; the empty text for none."""
+        """Format the results for the README; an empty string for no table."""
 
 
 def count_rounds(*, quick: bool, wanted: int = 9) -> int:
@@ -39,7 +42,7 @@ def count_rounds(*, quick: bool, wanted: int = 9) -> int:
 
 
 def run_json(*commands: Sequence[str | Path]) -> list[dict[str, Any]]:
-    """Run Python programs side by side, and return the JSON that each writes to its --output."""
+    """Run Python programs in parallel, and return the JSON that each writes to its --output."""
     with tempfile.TemporaryDirectory(prefix="scoopsci-benchmark-") as folder:
         outputs = [Path(folder) / f"{i}.json" for i in range(len(commands))]
         python = ("env", f"PYTHONPATH={REPOSITORY}", sys.executable)
@@ -79,13 +82,13 @@ def mark(name: str) -> str:
 
 
 def put_table(text: str, name: str, table: str) -> str:
-    """Put a table between its marks, where the text has them."""
+    """Put a table between its marks, if the text has them."""
     before, start, rest = text.partition(mark(name))
     end = "<!-- end of table -->\n"
     return before + start + table + rest[rest.index(end) :] if start else text
 
 
 def read_table(name: str, benchmark: Benchmark) -> str:
-    """Return the table of the results that were kept, or the empty text before there are any."""
+    """Return the table of the stored results, or an empty string if there are none."""
     path = RESULTS / f"{name}.json"
     return benchmark.as_table(json.loads(path.read_text("utf-8"))) if path.exists() else ""

@@ -1,8 +1,8 @@
-"""Points in the quarter circle: the kernels against C and NumPy, and two workers of SCOOP.
+"""Points in the quarter circle: the kernels compared with C and NumPy, and two SCOOP workers.
 
-On one core, numba takes turns with `circle.c`, which counts the same points, and with what NumPy
-and plain Python make of it. Two workers of SCOOP take turns with two bare processes, each with half
-of the same points; run as a script, this file is such a process.
+On one core, numba is interleaved with `circle.c`, which counts the same points, and with
+implementations in NumPy and plain Python. Two SCOOP workers are interleaved with two bare
+processes, each with half of the same points; run as a script, this file is such a process.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ NUMPY, BATCHES = "the same in NumPy", "NumPy in batches, PCG64DXSM"
 LOOP = "a loop in plain Python"
 SCOOP, BARE = "scoop, 2 workers", "two bare processes"
 
-#: What is claimed: ratios of times, by the end of the interval on that side.
+#: The claims: bounds on ratios of times, which the whole interval must satisfy.
 CLAIMS = (
     (NUMBA, C, "at most", 1.15),
     (LOOP, NUMBA, "at least", 400.0),
@@ -44,20 +44,20 @@ CLAIMS = (
 SEED = 7
 SOURCE = REPOSITORY / "benchmarks" / "circle.c"
 
-#: The forms of the loop in C, of which the fastest takes part: 16 where this was written.
+#: Variants of the loop in C, of which the fastest is measured: 16 where this was written.
 LANES_IN_REGISTERS = (16, 32, 64)
 
-#: Points of a round, for 0.4 to 0.9 s of each way.
+#: Points per round, so that each implementation takes 0.4 to 0.9 s.
 N_POINTS = {NUMBA: 1 << 31, C: 1 << 31, NUMPY: 1 << 27, BATCHES: 1 << 27, LOOP: 1 << 21}
 N_ROUNDS = 21
 
-#: Pairs of uniforms that stay in the cache.
+#: Number of pairs of uniforms that fit into the cache.
 BATCH_SIZE = 8192
 
-#: What a round of two workers takes, beside which the start of SCOOP is small.
+#: Duration of a round of two workers, long compared with the start-up of SCOOP.
 SCOOP_ROUND_S = 27.0
 
-#: Counts those inside among the first so many points of a way.
+#: Counts the points inside among the first n of an implementation.
 Count = Callable[[int], int]
 CountBlock = Callable[[tuple[int, int], int, int], int]
 
@@ -106,7 +106,7 @@ def measure(*, quick: bool) -> dict[str, Any]:
 
 
 def fill_round(ns_per_point: float) -> int:
-    """Say how many blocks two workers count in a round, an even number."""
+    """Return the number of blocks that two workers count in a round, an even number."""
     return 2 * round(SCOOP_ROUND_S / (ns_per_point * 1e-9 * PI_BLOCK_SIZE))
 
 
@@ -132,7 +132,7 @@ def judge(
 
 def compile_c(folder: Path, lanes: int) -> Path:
     if shutil.which("gcc") is None:
-        raise RuntimeError("the benchmark 'kernels' compiles C by gcc, which is not installed here")
+        raise RuntimeError("the benchmark 'kernels' compiles C with gcc, which is not installed")
     program = folder / f"circle-{lanes}"
     options = ("-O3", "-march=native", f"-DLANES_IN_REGISTERS={lanes}")
     subprocess.run(["gcc", *options, SOURCE, "-o", program], check=True)
@@ -140,7 +140,7 @@ def compile_c(folder: Path, lanes: int) -> Path:
 
 
 def check_counts(*programs: Path) -> None:
-    """Make sure that all forms of the kernel give the same count, to the last point."""
+    """Check that all variants of the kernel give exactly the same count."""
     n_points = 3 * PI_BLOCK_SIZE
     expected = count_numpy(n_points)
     found = [count_numba(n_points), *(run_c(each, n_points)["n_inside"] for each in programs)]
@@ -242,15 +242,15 @@ def as_table(results: Mapping[str, Any]) -> str:
         for row in results["rows"]
     ]
     header = [
-        "points in the quarter circle, on one core, by",
-        "nanoseconds a point",
-        "to numba's, 95 % interval",
+        "implementation, on one core",
+        "nanoseconds per point",
+        "time relative to numba (95 % interval)",
     ]
     scoop = results["scoop"]
     return (
         make_table(header, rows)
         + f"\nFor {scoop['n_points']:,} points, `python -m scoop -n 2` takes "
-        + f"{scoop['elapsed_s']:.1f} s as a whole, and reaches\n"
+        + f"{scoop['elapsed_s']:.1f} s in total, and reaches\n"
         + f"{as_cell(scoop, 'share_of_limit')} of the limit.\n"
     )
 

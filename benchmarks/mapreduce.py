@@ -1,7 +1,7 @@
-"""1000 tasks of 10 ms on four workers: serially, by SCOOP's futures, and by the map family.
+"""1000 tasks of 10 ms on four workers: serially, with SCOOP's futures, and with the map family.
 
-Each round is one run of the script, which takes all its ways in turn on workers that have started,
-and one of four bare processes, each with a quarter of the tasks.
+Each round is one run of the script, which tries all its methods in turn on workers already
+started, and one run of four bare processes, each with a quarter of the tasks.
 """
 
 from __future__ import annotations
@@ -9,7 +9,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from benchmarks.form import REPOSITORY, as_cell, as_fields, count_rounds, make_table, run_json
+from benchmarks.form import (
+    REPOSITORY,
+    SPEEDUP,
+    as_cell,
+    as_fields,
+    count_rounds,
+    make_table,
+    run_json,
+)
 from scoopsci.harness.rounds import Figure, interleave, paired_ratio
 
 N_WORKERS = 4
@@ -71,4 +79,4 @@ def as_table(results: Mapping[str, Any]) -> str:
         for row in results["rows"]
     ]
     tasks = f"{results['n_tasks']} tasks of {1000 * results['task_s']:g} ms, 4 workers"
-    return make_table([tasks, "seconds", "speed-up, 95 % interval", "of the limit"], rows)
+    return make_table([tasks, "seconds", SPEEDUP, "fraction of the limit"], rows)

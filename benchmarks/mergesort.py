@@ -1,7 +1,7 @@
-"""A million integers in a list: sorted by Python, by NumPy, and by merge_sort.
+"""Sorting a list of a million integers with Python, NumPy and merge_sort.
 
-All in this process, and on workers that have started; the limit is two processes that sort a half
-each, and merge nothing.
+All run in this process or on workers already started; the limit is two processes that sort half of
+the list each, without merging.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.form import as_cell, as_fields, count_rounds, make_table
+from benchmarks.form import SPEEDUP, as_cell, as_fields, count_rounds, make_table
 from scoopsci import open_engine
 from scoopsci.harness.rounds import Figure, interleave, paired_ratio
 from scoopsci.mergesort import merge_sort
@@ -47,7 +47,7 @@ def measure(*, quick: bool) -> dict[str, Any]:
             "`merge_sort`, 2 workers": partial(merge_sort, items, engine=engine),
             BARE: sort_halves,
         }
-        for sort in ways.values():  # whatever a first call does more
+        for sort in ways.values():  # warm up
             sort()
         rounds = interleave(
             {way: partial(time_sort, sort, expected) for way, sort in ways.items()},
@@ -88,5 +88,5 @@ def as_table(results: Mapping[str, Any]) -> str:
         [row["way"], f"{1000 * row['elapsed_s']:.3g}", as_cell(row, "speedup")]
         for row in results["rows"]
     ]
-    list_of = f"a list of {results['n_items']:,} integers by"
-    return make_table([list_of, "milliseconds", "speed-up, 95 % interval"], rows)
+    task = f"sorting a list of {results['n_items']:,} integers"
+    return make_table([task, "milliseconds", SPEEDUP], rows)

@@ -1,6 +1,6 @@
-"""π on every engine, against one core and against two bare processes.
+"""π on every engine, compared with one core and with two bare processes.
 
-Each run is a process of its own, as a user starts it, and its time is that of the whole process.
+Each run is a separate process, started as a user would, and its time is that of the whole process.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from benchmarks.form import as_cell, as_fields, count_rounds, make_table
+from benchmarks.form import SPEEDUP, as_cell, as_fields, count_rounds, make_table
 from scoopsci.compare import compare
 from scoopsci.harness.comparison import BARE
 from scoopsci.harness.rounds import Figure, paired_ratio
@@ -54,5 +54,5 @@ def as_table(results: Mapping[str, Any]) -> str:
         for row in results["rows"]
     ]
     return make_table(
-        ["π by", "million points per second", "speed-up, 95 % interval", "of the limit"], rows
+        ["engine", "million points per second", SPEEDUP, "fraction of the limit"], rows
     )

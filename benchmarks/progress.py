@@ -1,7 +1,7 @@
-"""What it costs to be looked at: a bar in a terminal, and the live page with a reader.
+"""Overhead of progress reporting: a bar in a terminal, and the live page with a reader.
 
-Whole runs of π on two workers that have started, with nobody looking, with a bar on a terminal of
-100 columns, and with the live page open; the ratios of their times are paired within each round.
+Complete runs of π on two workers already started: without an observer, with a progress bar on a
+terminal of 100 columns, and with the live page open. Ratios of times are paired within each round.
 """
 
 from __future__ import annotations
@@ -20,7 +20,10 @@ from benchmarks.form import as_cell, as_fields, count_rounds, make_table
 from scoopsci import Engine, open_engine, pi
 from scoopsci.harness.rounds import Figure, interleave, paired_ratio
 
+#: As the stored results name them.
 NOBODY, BAR, PAGE = "nobody", "a bar in a terminal", "the live page"
+#: As the table names them.
+LABELS = {NOBODY: "none", BAR: "progress bar in a terminal", PAGE: "live page"}
 
 
 def measure(*, quick: bool) -> dict[str, Any]:
@@ -57,7 +60,7 @@ def run_with_bar_s(engine: Engine, n_points: int) -> float:
 
 @contextlib.contextmanager
 def a_terminal() -> Iterator[None]:
-    """Let stderr lead to a terminal, whose other end reads it."""
+    """Connect stderr to a terminal whose other end is read."""
     other_end, end = os.openpty()
     reader = threading.Thread(target=read_all, args=[other_end])
     reader.start()
@@ -72,7 +75,7 @@ def a_terminal() -> Iterator[None]:
 
 
 def read_all(descriptor: int) -> None:
-    with contextlib.suppress(OSError):  # nobody writes any more
+    with contextlib.suppress(OSError):  # the writer has closed it
         while os.read(descriptor, 1 << 16):
             pass
     os.close(descriptor)
@@ -90,8 +93,9 @@ def run_with_page_s(engine: Engine, n_points: int) -> float:
 
 
 def as_table(results: Mapping[str, Any]) -> str:
-    header = ["who looks at a run", "seconds", "to nobody, 95 % interval"]
-    return make_table(
-        header,
-        [[row["way"], f"{row['seconds']:.2f}", as_cell(row, "ratio")] for row in results["rows"]],
-    )
+    header = ["observer", "seconds", "relative to no observer (95 % interval)"]
+    rows = [
+        [LABELS[row["way"]], f"{row['seconds']:.2f}", as_cell(row, "ratio")]
+        for row in results["rows"]
+    ]
+    return make_table(header, rows)

@@ -1,7 +1,7 @@
-"""What the road costs for each block, and that it does not grow with their number.
+"""Overhead per block of dispatch and folding, and that it does not grow with the number of blocks.
 
-Points of π in blocks of 1,000, through engines that are open: the time per block for each number of
-points, and the paired ratios of the largest to the smallest.
+Points of π in blocks of 1,000 on open engines: the time per block for each number of points, and
+the paired ratios of the largest to the smallest.
 """
 
 from __future__ import annotations
@@ -59,5 +59,5 @@ def measure_block_us(engine: Engine, n_points: int) -> float:
 
 
 def as_table(results: Mapping[str, Any]) -> str:
-    """Leave it out of the README."""
+    """Return no table: the README leaves it out."""
     return ""

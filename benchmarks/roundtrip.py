@@ -1,7 +1,7 @@
-"""There and back: one empty task after the other, on workers that have started.
+"""Round trips: one empty task after another, on workers already started.
 
-Each run is a process of its own; as a script, this file is that process. Dask and Ray take part
-where they are installed.
+Each run is a separate process; run as a script, this file is that process. Dask and Ray are
+included where they are installed.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from scoopsci.harness.rounds import Figure, interleave, paired_ratio
 N_WORKERS = 2
 N_FIRST = 100
 
-#: A process settles at one of several speeds, wherever its threads have come to lie.
+#: Many, since each process settles at one of several speeds, depending on where its threads run.
 N_ROUNDS = 21
 
 OURS, STANDARD = "scoopsci.Pool", "ProcessPoolExecutor"
 PEERS = {"Dask": "distributed", "Ray": "ray"}
 
-#: Runs one empty task to its end.
+#: Runs one empty task to completion.
 RoundTrip = Callable[[], object]
 
 
@@ -66,10 +66,10 @@ def as_table(results: Mapping[str, Any]) -> str:
         for row in results["rows"]
     ]
     header = [
-        "one empty task and its result, by",
+        "round trip of an empty task",
         "median, ms",
-        "99 %, ms",
-        "median of `scoopsci.Pool` to this, 95 % interval",
+        "99th percentile, ms",
+        "median of `scoopsci.Pool` relative to this (95 % interval)",
     ]
     return make_table(header, rows)
 

@@ -1,4 +1,4 @@
-"""How Sphinx builds the documentation: `make docs`."""
+"""Configuration of Sphinx for `make docs`."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ html_copy_source = False
 
 myst_heading_anchors = 3
 
-# Single backticks in docstrings name objects. Of references, ours have to lead somewhere; those to
-# other libraries would need their indices.
+# Single backticks in docstrings refer to objects. References to scoopsci must resolve; those to
+# other libraries would need their inventories.
 default_role = "py:obj"
 nitpick_ignore_regex = [(r"py:.*", r"(?!scoopsci\b).*")]
 
@@ -37,11 +37,11 @@ autodoc_member_order = "bysource"
 napoleon_google_docstring = False
 napoleon_use_ivar = True
 
-os.environ["COLUMNS"] = "88"  # what the help of commands is wrapped to
+os.environ["COLUMNS"] = "88"  # line width of the commands' help
 
 
 class CommandHelp(Directive):
-    """A section for each command, with the help that its parser prints."""
+    """A section for each command, with the help text of its parser."""
 
     def run(self) -> list[nodes.Node]:
         """Return the sections."""
@@ -64,12 +64,12 @@ def _describe(name: str, parser: argparse.ArgumentParser) -> list[nodes.Node]:
 def mend_docstring(
     _app: Sphinx, _what: str, _name: str, _object: object, _options: object, lines: list[str]
 ) -> None:
-    """Write a docstring of numpydoc's kind in the form that napoleon understands."""
+    """Convert a numpydoc docstring to a form that napoleon supports."""
     text = "\n".join(lines)
-    # As footnotes, references would count on through each page.
+    # As footnotes, references would be numbered consecutively through each page.
     text = re.sub(r"\.\. \[(\d+)\]", r"\1.", text)
     text = re.sub(r"\[(\d+)\]_", r"[\1]", text)
-    # It does not know several attributes on one line.
+    # It does not support several attributes on one line.
     shared = re.compile(r"^(\w+), ((?:\w+, )*\w+) (: .*(?:\n +.*)+)", re.MULTILINE)
     while "\nAttributes\n" in text and shared.search(text):
         text = shared.sub(r"\1 \3\n\2 \3", text)
@@ -77,6 +77,6 @@ def mend_docstring(
 
 
 def setup(app: Sphinx) -> None:
-    """Tell Sphinx of both."""
+    """Register both with Sphinx."""
     app.add_directive("command-help", CommandHelp)
     app.connect("autodoc-process-docstring", mend_docstring, priority=400)  # before napoleon

@@ -1,9 +1,9 @@
-"""How sure is a correlation coefficient of fifteen pairs? The bootstrap of the law school data.
+"""Bootstrap standard error of a correlation coefficient: the law school data.
 
-Fifteen schools, each with the mean score of its class in a test (LSAT) and its mean grade (GPA).
-Resamples of fifteen schools, drawn with replacement, show by how much the correlation of 0.776
-would vary: by a standard error of 0.132, which [1]_ finds from 3200 resamples (table 6.1). For the
-mean score it has a closed form, σ/√15, with the standard deviation σ of the fifteen.
+Fifteen schools, each with the mean test score (LSAT) and mean grade (GPA) of its class. Resamples
+of fifteen schools, drawn with replacement, estimate the standard error of the correlation of 0.776:
+0.132 according to [1]_, from 3200 resamples (table 6.1). For the mean score it has a closed form,
+σ/√15, with the standard deviation σ of the fifteen.
 
 References
 ----------
@@ -40,17 +40,17 @@ def resample(rng: np.random.Generator, _: int) -> tuple[float, float]:
 
 
 def exact_error_of_mean() -> float:
-    """Return the closed form of the bootstrap standard error of the mean LSAT."""
+    """Return the bootstrap standard error of the mean LSAT in closed form."""
     return float(SCHOOLS[0].std() / np.sqrt(SCHOOLS.shape[1]))
 
 
 def main(engine: str | Executor = "auto", n_resamples: int = 20_000) -> Floats:
-    """Print the bootstrap standard errors, beside what they should be.
+    """Print the bootstrap standard errors, beside the expected ones.
 
     Parameters
     ----------
     engine : str or Executor
-        Where.
+        Engine to run on.
     n_resamples : int
         Number of resamples.
 

@@ -1,8 +1,8 @@
-"""A thousand lists, each summed after a sleep: the built-in `map` against the map family.
+"""A thousand lists, each summed after a sleep: the built-in `map` compared with the map family.
 
-List a holds a times the number a, so that its sum is a². The sum of all is that of the squares
-below n, n(n - 1)(2n - 1)/6, which is 332833500 for n = 1000. The sleep stands for work; workers
-that sleep overlap, also where there are more of them than cores.
+List a contains the number a, a times, so its sum is a². The total is the sum of the squares below
+n, n(n - 1)(2n - 1)/6, which is 332833500 for n = 1000. The sleep simulates work; sleeping workers
+overlap, even if there are more of them than cores.
 """
 
 import operator
@@ -36,12 +36,12 @@ def sum_slowly(sleep_s: float, numbers: list[int]) -> int:
 def main(
     engine: str | Executor = "auto", n_lists: int = 1000, sleep_s: float = 0.01
 ) -> dict[str, int]:
-    """Print the sum of all and the time, by each way to call a function on many items.
+    """Print the total and the time of each method of calling a function on many items.
 
     Parameters
     ----------
     engine : str or Executor
-        Where.
+        Engine to run on.
     n_lists : int
         Number of lists.
     sleep_s : float
@@ -50,11 +50,11 @@ def main(
     Returns
     -------
     dict
-        The sums, by the way.
+        The sums, by method.
     """
     lists = [[a] * a for a in range(n_lists)]
     fn = partial(sum_slowly, sleep_s)
-    ways: dict[str, Callable[[], int]] = {
+    methods: dict[str, Callable[[], int]] = {
         "sum of the built-in map": lambda: sum(map(fn, lists)),
         "sum of scoopsci.map": lambda: sum(scoopsci.map(fn, lists, engine=engine)),
         "sum of scoopsci.map_as_completed": lambda: sum(
@@ -63,10 +63,10 @@ def main(
         "scoopsci.map_reduce": lambda: scoopsci.map_reduce(fn, operator.add, lists, engine=engine),
     }
     sums = {}
-    for way, add_up in ways.items():
+    for method, add_up in methods.items():
         start_s = time.perf_counter()
-        sums[way] = add_up()
-        print(f"{way:33} {sums[way]:>10}   {time.perf_counter() - start_s:.2f} s")
+        sums[method] = add_up()
+        print(f"{method:33} {sums[method]:>10}   {time.perf_counter() - start_s:.2f} s")
     return sums
 
 

@@ -1,13 +1,13 @@
-"""A European, an Asian and a barrier option, to a stated half-width by ``mc`` and by ``qmc``.
+"""A European, an Asian and a barrier option, to a given half-width by ``mc`` and by ``qmc``.
 
-The price of the stock is a geometric Brownian motion, drawn at equidistant times from the points
-of the unit cube. What the results are checked against:
+The price of the stock is a geometric Brownian motion, sampled at equidistant times from the points
+of the unit cube. The references for the results:
 
 - European call: the closed form [1]_.
 - Asian call on the arithmetic mean over all times: 0.2464156905, case 5 of [2]_. Its control
   variate is the call on the geometric mean, which has a closed form [3]_.
-- Down-and-out call: the closed form of [4]_. Between two times, a Brownian bridge tells how likely
-  the barrier has been crossed, so that it is watched continuously, however few the times are.
+- Down-and-out call: the closed form of [4]_. A Brownian bridge between two times gives the
+  probability of crossing the barrier, so monitoring is continuous, however few the times are.
 
 References
 ----------
@@ -45,12 +45,12 @@ ASIAN_PRICE = 0.2464156905
 
 
 def call(prices: Floats) -> Floats:
-    """Return today's value of what a call pays at these final, or mean, prices."""
+    """Return the discounted payoff of a call at these final, or mean, prices."""
     return np.asarray(math.exp(-RATE * YEARS) * np.maximum(prices - STRIKE, 0.0))
 
 
 def draw_logs(u: Floats) -> Floats:
-    """Return the logarithms of the price from the start on, a step for each column of u."""
+    """Return the logarithms of the price from the start, with one step per column of u."""
     step = YEARS / u.shape[1]
     changes = DRIFT * step + VOLATILITY * math.sqrt(step) * ndtri(u)
     changes = np.insert(changes, 0, math.log(SPOT), axis=1)
@@ -63,7 +63,7 @@ def european(u: Floats) -> Floats:
 
 
 def asian(u: Floats) -> Floats:
-    """Return the value of the Asian call, extrapolated from two time steps to none."""
+    """Return the value of the Asian call, extrapolated from two step sizes to zero."""
     prices = np.exp(draw_logs(u))
     fine = call(trapezoid(prices, dx=1.0 / N_STEPS, axis=1))
     coarse = call(trapezoid(prices[:, ::2], dx=2.0 / N_STEPS, axis=1))
@@ -76,7 +76,7 @@ def geometric_asian(u: Floats) -> Floats:
 
 
 def down_and_out(u: Floats) -> Floats:
-    """Return the value of the call that is void once the price has been at the barrier."""
+    """Return the value of the call that expires worthless once the price reaches the barrier."""
     logs = draw_logs(u)
     above = np.maximum(logs - math.log(BARRIER), 0.0)
     variance = VOLATILITY**2 * YEARS / u.shape[1]
@@ -85,7 +85,7 @@ def down_and_out(u: Floats) -> Floats:
 
 
 def price_lognormal(mean: float, variance: float) -> float:
-    """Return the value of a call on what has a normal logarithm."""
+    """Return the value of a call on a lognormal price."""
     deviation = math.sqrt(variance)
     d = (mean - math.log(STRIKE) + variance) / deviation
     expected = math.exp(mean + variance / 2.0) * ndtr(d) - STRIKE * ndtr(d - deviation)
@@ -104,7 +104,7 @@ def price_geometric_asian(n_steps: int = N_STEPS) -> float:
 
 
 def price_down_and_out() -> float:
-    """Return the closed form for the barrier below the strike, by reflection at it."""
+    """Return the closed form for the barrier below the strike, by the reflection principle."""
     factor = math.pow(BARRIER / SPOT, 2.0 * DRIFT / VOLATILITY**2)
     return price_european() - factor * price_european(BARRIER * BARRIER / SPOT)
 
@@ -112,14 +112,14 @@ def price_down_and_out() -> float:
 def main(
     engine: str | Executor = "auto", half_width: float = 5e-4
 ) -> dict[tuple[str, str], tuple[Estimate, float]]:
-    """Print the prices by both methods, beside what they should be.
+    """Print the prices by both methods, beside their references.
 
     Parameters
     ----------
     engine : str or Executor
-        Where.
+        Engine to run on.
     half_width : float
-        Of the interval of 95 % for each price.
+        Half-width of the 95 % interval of each price.
 
     Returns
     -------

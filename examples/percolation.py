@@ -1,10 +1,10 @@
-"""Site percolation on the square lattice: the density at which it conducts from top to bottom.
+"""Site percolation on the square lattice: the density at which it spans from top to bottom.
 
-Sites are occupied with probability p. A lattice of L x L sites spans with the probability R_L(p):
+Sites are occupied with probability p. A lattice of L x L sites spans with probability R_L(p):
 
-- For L = 4 all 65,536 lattices can be counted, so that R_4(p) is known exactly.
-- For large L, R_L rises from 0 to 1 around p_c = 0.592746 [1]_, through R_L(p_c) = 1/2 + b/L
-  [2]_. What grows with 1/L drops out of 2 R_2L(p) - R_L(p), and where that is 1/2, p is p_c.
+- For L = 4 all 65,536 lattices can be enumerated, so R_4(p) is known exactly.
+- For large L, R_L rises from 0 to 1 around p_c = 0.592746 [1]_, with R_L(p_c) = 1/2 + b/L [2]_.
+  The term in 1/L cancels in 2 R_2L(p) - R_L(p), which is 1/2 at p = p_c.
 
 References
 ----------
@@ -29,30 +29,30 @@ from scoopsci import Estimate
 Floats = NDArray[np.float64]
 
 P_CRITICAL = 0.592746
-#: On both sides of it, so close that 2 R_2L - R_L is straight between them.
+#: Values of p on both sides of it, close enough that 2 R_2L - R_L is linear between them.
 BRACKET = (0.585, 0.600)
 
-#: The four neighbours of a site, in its own lattice of the stack.
+#: The four neighbours of a site, within its lattice of the stack.
 NEIGHBOURS = np.zeros((3, 3, 3), dtype=bool)
 NEIGHBOURS[1] = ndimage.generate_binary_structure(2, 1)
 
 
 def span(occupied: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Tell for each lattice of a stack, of shape (n, L, L), whether it conducts downwards."""
+    """Return whether each lattice of a stack, of shape (n, L, L), spans from top to bottom."""
     clusters = np.asarray(ndimage.label(occupied, structure=NEIGHBOURS)[0])
     top, bottom = clusters[:, 0, :, None], clusters[:, -1, None, :]
     return np.asarray(((top == bottom) & (top > 0)).any(axis=(1, 2)))
 
 
 def draw_spanning(side: int, p: float, rng: np.random.Generator, size: int) -> NDArray[np.bool_]:
-    """Draw lattices, and tell which of them span."""
+    """Draw lattices, and return which of them span."""
     return span(rng.random((size, side, side)) < p)
 
 
 def draw_without_drift(
     side: int, ps: tuple[float, ...], rng: np.random.Generator, size: int
 ) -> Floats:
-    """Draw samples of 2 R_2L - R_L, a column for each p, from the same lattices of 2L x 2L."""
+    """Draw samples of 2 R_2L - R_L, one column per p, from the same lattices of 2L x 2L."""
     heights = rng.random((size, 2 * side, 2 * side))
     quarters = heights.reshape(size, 2, side, 2, side).swapaxes(2, 3).reshape(-1, side, side)
     columns = [
@@ -62,7 +62,7 @@ def draw_without_drift(
 
 
 def count_spanning(side: int, p: float) -> float:
-    """Return R_L(p) by a count of all lattices, which are 2 to the power L²."""
+    """Return R_L(p) by enumerating all lattices, 2 to the power L² of them."""
     n_sites = side * side
     bits = np.arange(2**n_sites)[:, None] >> np.arange(n_sites) & 1
     n_occupied = bits.sum(axis=1)[span(bits.astype(bool).reshape(-1, side, side))]
@@ -70,7 +70,7 @@ def count_spanning(side: int, p: float) -> float:
 
 
 def find_threshold(found: Estimate) -> tuple[float, float]:
-    """Return where the straight line through both estimates is 1/2, and its standard error."""
+    """Return where the line through both estimates equals 1/2, and its standard error."""
     low, high = BRACKET
     slope = (found.value[1] - found.value[0]) / (high - low)
     p = low + (0.5 - found.value[0]) / slope
@@ -80,12 +80,12 @@ def find_threshold(found: Estimate) -> tuple[float, float]:
 def main(
     engine: str | Executor = "auto", n_small: int = 100_000, n_large: int = 16_384, side: int = 16
 ) -> tuple[Estimate, Estimate]:
-    """Print R_4(p_c) beside the count of all lattices, and p_c beside the published value.
+    """Print R_4(p_c) beside its exact value, and p_c beside the published value.
 
     Parameters
     ----------
     engine : str or Executor
-        Where.
+        Engine to run on.
     n_small, n_large : int
         Number of lattices of 4 x 4, and of 2L x 2L.
     side : int
@@ -101,8 +101,8 @@ def main(
         partial(draw_without_drift, side, BRACKET), n_large, block_size=256, seed=1, engine=engine
     )
     threshold, error = find_threshold(large)
-    print(f"4 x 4 sites span at p_c: {small}; counted: {count_spanning(4, P_CRITICAL):.6f}")
-    print(f"p_c by {side} x {side} and twice that: {threshold:.5f}, standard error {error:.5f}; "
+    print(f"4 x 4 sites span at p_c: {small}; exact: {count_spanning(4, P_CRITICAL):.6f}")
+    print(f"p_c from L = {side} and {2 * side}: {threshold:.5f}, standard error {error:.5f}; "
           f"published: {P_CRITICAL}")  # fmt: skip
     return small, large
 

@@ -1,7 +1,7 @@
 """π from points in the unit circle, as W tasks of A attempts each.
 
-The runs of the texts that the project starts from: (W, A) = (1000, 1000), (2000, 2000) and
-(3000, 3000). A task is a block of A points, so W of them are W·A points. The reference is π.
+The runs are (W, A) = (1000, 1000), (2000, 2000) and (3000, 3000). A task is a block of A points, so
+there are W·A points. The reference is π.
 """
 
 import math
@@ -15,14 +15,14 @@ RUNS = ((1000, 1000), (2000, 2000), (3000, 3000))
 
 
 def run_tasks(n_tasks: int, n_attempts: int, engine: str | Executor) -> PiEstimate:
-    """Estimate π by so many tasks of so many attempts.
+    """Estimate π by a number of tasks with a number of attempts each.
 
     Parameters
     ----------
     n_tasks, n_attempts : int
         W and A.
     engine : str or Executor
-        Where.
+        Engine to run on.
 
     Returns
     -------
@@ -40,7 +40,7 @@ def main(
     Parameters
     ----------
     engine : str or Executor
-        Where.
+        Engine to run on.
     runs : sequence of tuple of two int
         W and A of each.
 

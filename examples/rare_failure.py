@@ -1,9 +1,9 @@
 """The probability, about one in a million, that the loads on a structure exceed its capacity.
 
-Capacity and loads are normal and independent, and so is the margin between them: the probability
+Capacity and loads are normal and independent, so the margin between them is normal: the probability
 is Φ(-β) [1]_, where β = 4.75 is the mean margin in units of its standard deviation. Plain sampling
 would need 4·10^10 samples for ±1 %. Importance sampling draws around the design point, where
-failure is most likely; the variance that is left has a closed form, too.
+failure is most likely; the remaining variance also has a closed form.
 
 References
 ----------
@@ -35,12 +35,12 @@ DESIGN_POINT = MEANS - BETA * SIGNS * DEVIATIONS**2 / MARGIN_DEVIATION
 
 
 def fails(x: Floats) -> NDArray[np.bool_]:
-    """Tell for each row of capacity and loads whether the structure fails."""
+    """Return whether the structure fails, for each row of capacity and loads."""
     return np.asarray((SIGNS * x).sum(axis=1) <= 0.0)
 
 
 def draw_around(centre: Floats, u: Floats) -> Floats:
-    """Return normal points around a centre from uniform ones."""
+    """Transform uniform points to normal points around a centre."""
     return np.asarray(centre + DEVIATIONS * ndtri(u))
 
 
@@ -51,26 +51,26 @@ def density_around(centre: Floats, x: Floats) -> Floats:
 
 
 def probability() -> float:
-    """Return the closed form of the probability of failure."""
+    """Return the probability of failure in closed form."""
     return float(ndtr(-BETA))
 
 
 def reduction() -> float:
-    """Return the closed form of how many times fewer samples importance sampling takes."""
+    """Return the variance reduction factor of importance sampling in closed form."""
     p = probability()
     second_moment = math.exp(BETA**2) * float(ndtr(-2.0 * BETA))
     return p * (1.0 - p) / (second_moment - p**2)
 
 
 def main(engine: str | Executor = "auto", half_width: float = 0.01) -> Estimate:
-    """Print the probability, and what importance sampling saves.
+    """Print the probability, and the savings from importance sampling.
 
     Parameters
     ----------
     engine : str or Executor
-        Where.
+        Engine to run on.
     half_width : float
-        Of the interval of 95 %, as a share of the probability.
+        Half-width of the 95 % interval, relative to the probability.
 
     Returns
     -------

@@ -16,19 +16,19 @@
 # %% [markdown]
 # # π from random points
 #
-# You will see one computation run in this process and on several workers, and give the same bits.
-# You will see its error bar close in, check whether the bar tells the truth, and measure what
-# the workers gain. It takes less than a minute.
+# This notebook runs one computation in this process and on several workers, with the same bits. It
+# shows how the error bar shrinks, checks the coverage of the interval, and measures the speed-up of
+# the workers. It takes less than a minute.
 #
 # Draw a point in the unit square. It lies in the quarter circle with probability π/4. So four
-# times the share of points inside is an estimate of π, and its error falls with the root of
-# the number of points. As a way to find π this is a poor one. As a test of a Monte Carlo library it
-# is a good one: the answer is known, and so is the error.
+# times the fraction of points inside is an estimate of π, and its error decreases with the square
+# root of the number of points. This is a poor method to compute π, but a good test of a Monte Carlo
+# library: the answer is known, and so is the error.
 #
 # ## The workers
 #
 # A pool starts workers on this machine or, with a hostfile, on all hosts that it names. The
-# driver, which is this kernel, gives tasks to them and puts the results together.
+# driver, which is this kernel, sends tasks to them and combines the results.
 
 # %%
 import os
@@ -61,9 +61,9 @@ print(f"{serial.n_inside:,} of {serial.n_samples:,} points are inside")
 # %% [markdown]
 # ## Distributed
 #
-# One argument changes the engine. The points are drawn in blocks, and each block has a random
-# stream of its own. Which worker draws a block, and when, does not matter. So this must be the
-# same result, not a similar one.
+# One argument changes the engine. The points are drawn in blocks, and each block has its own random
+# stream. It does not matter which worker draws a block, or when. So the result must be identical,
+# not merely similar.
 
 # %%
 distributed = scoopsci.pi(n_points, seed=1, engine=pool)
@@ -75,11 +75,11 @@ print("points inside:", f"{distributed.n_inside:,}")
 print("the same bits:", same_bits)
 
 # %% [markdown]
-# ## The error bar closes in
+# ## The error bar shrinks
 #
-# Rather than a number of points, give the half-width of the interval that you want. The run draws
-# as many points as that takes. Where it stops follows from the points alone, so this number, too,
-# is the same on every engine.
+# Instead of a number of points, give the half-width of the interval that you want. The run draws
+# as many points as necessary. The stopping point depends only on the points, so their number is
+# also the same on every engine.
 
 # %%
 found = scoopsci.pi(half_width=1e-4, seed=1, engine=pool, progress=True)
@@ -89,8 +89,8 @@ found
 ax = found.plot(truth=np.pi)
 
 # %% [markdown]
-# The half-width times the root of the number of points is nearly constant. That is the law by
-# which the bar closes in: one more digit takes a hundred times as many points.
+# The half-width times the square root of the number of points is nearly constant. So one more digit
+# takes a hundred times as many points.
 
 # %% tags=["deterministic"]
 print("       points   estimate  half-width  half-width·√points")
@@ -100,8 +100,8 @@ for n, value, half_width in rows:
     print(f"{n:13,}  {value:9.6f}  {half_width:10.6f}  {scaled:18.4f}")
 
 # %% [markdown]
-# When was each worker busy in that run? A line is a worker, numbered here. A bar is a time in which
-# it computed.
+# When was each worker busy in that run? Each line is a worker, and each bar an interval in which it
+# was computing.
 
 # %%
 ax = found.plot("workers")
@@ -109,32 +109,32 @@ n_lines = len(ax.get_yticks())
 ax = ax.set_yticks(range(n_lines), [f"worker {i + 1}" for i in range(n_lines)])
 
 # %% [markdown]
-# ## Does the bar tell the truth?
+# ## Is the coverage correct?
 #
-# An interval of 95 % should hold π in about 95 of 100 runs. Here are 400 runs with seeds of their
-# own, each a task on a worker. Inside a task, a call of scoopsci runs serially, with the same bits.
+# A 95 % interval should contain π in about 95 of 100 runs. Here are 400 runs with different seeds,
+# each a task on a worker. Inside a task, a scoopsci call runs serially, with the same bits.
 
 
 # %% tags=["deterministic"]
-def holds_pi(seed):
+def covers_pi(seed):
     low, high = scoopsci.pi(100_000, seed=seed).interval
     return low <= np.pi <= high
 
 
 n_runs = 400
-n_held = sum(scoopsci.map(holds_pi, range(n_runs), engine=pool))
+n_covering = sum(scoopsci.map(covers_pi, range(n_runs), engine=pool))
 expected = 0.95 * n_runs
 deviation = np.sqrt(0.95 * 0.05 * n_runs)
-print(f"{n_held} of {n_runs} intervals hold π")
+print(f"{n_covering} of {n_runs} intervals contain π")
 print(f"expected: {expected:.0f} ± {2 * deviation:.0f}")
 
 # %% [markdown]
 # ## Speed-up
 #
-# Time the same run on both engines, in turns, so that a slow moment of the machine meets both. It
-# has as many points as this process counts in about half a second. The figure is the ratio of the
-# medians. It is a rough one: the rounds are few, other programs run, and two workers may share what
-# looks like two cores.
+# Time the same run on both engines in alternation, so that slow phases of the machine affect both.
+# It has as many points as this process counts in about half a second. The speed-up is the ratio of
+# the medians. It is a rough figure: there are few rounds, other programs run, and what looks like
+# two cores may be one.
 
 
 # %%
@@ -169,11 +169,11 @@ pool.shutdown()
 low, high = found.interval
 print("serial and distributed give the same bits:", same_bits)
 print(f"π to a half-width of 1e-4: {found}")
-print("the interval holds π:", bool(low <= np.pi <= high))
-print("the share of intervals that do is as promised:", abs(n_held - expected) <= 3 * deviation)
+print("the interval contains π:", bool(low <= np.pi <= high))
+print("the coverage is as stated:", abs(n_covering - expected) <= 3 * deviation)
 
 # %%
 if ratios[0] > 1.0:
-    print(f"The workers paid in every round; in the median {speedup:.2f} times as fast.")
+    print(f"The workers were faster in every round: {speedup:.2f} times in the median.")
 else:
-    print(f"The workers did not pay in every round: {speedup:.2f} times as fast in the median.")
+    print(f"The workers were not faster in every round: {speedup:.2f} times in the median.")

@@ -16,14 +16,15 @@
 # %% [markdown]
 # # Map and reduce
 #
-# You will call a function on many items, take the results in order or as they come, merge them,
-# and group them by key. You will see that the merged result has the same bits on every engine, and
-# measure from what length of a call the workers pay. It takes less than a minute.
+# This notebook calls a function on many items, takes the results in order or as they complete,
+# merges them, and groups them by key. It shows that the merged result has the same bits on every
+# engine, and measures how long a call must be for the workers to be worth it. It takes less than a
+# minute.
 #
 # ## The workers
 #
-# The first tasks below wait rather than compute, as those do that fetch something. Workers that
-# wait share a core without loss, so four are started here, however many cores there are.
+# The first tasks below wait rather than compute, like I/O-bound tasks. Waiting workers can share a
+# core without loss, so four are started here, regardless of the number of cores.
 
 # %%
 import math
@@ -45,8 +46,8 @@ pool
 # %% [markdown]
 # ## A list of lists
 #
-# List a holds a times the number a, so its sum is a². Each task waits for 10 ms and sums one list.
-# The built-in `map` does one after the other.
+# List a contains the number a, a times, so its sum is a². Each task waits for 10 ms and sums one
+# list. The built-in `map` processes one after another.
 
 
 # %%
@@ -61,7 +62,7 @@ serially = list(map(sum_slowly, lists))
 print(f"{len(lists)} lists, {time.perf_counter() - start_s:.2f} s")
 
 # %% [markdown]
-# `scoopsci.map` takes the same arguments, and an engine. Its results come in the order of the
+# `scoopsci.map` takes the same arguments, and an engine. It yields the results in the order of the
 # items.
 
 # %% tags=["deterministic"]
@@ -70,9 +71,9 @@ print("the last results:", in_order[-3:])
 print("equal to the built-in map:", in_order == serially)
 
 # %% [markdown]
-# `map_as_completed` yields a result as soon as it is there. Use it where the order says nothing and
-# the first results are of use. Below, earlier items wait longer. Items travel in chunks, and the
-# results of a chunk come together; here every chunk is a single item.
+# `map_as_completed` yields each result as soon as it is available. Use it if the order does not
+# matter and early results are useful. Below, earlier items wait longer. Items are sent in chunks,
+# and the results of a chunk arrive together; here every chunk is a single item.
 
 
 # %%
@@ -82,16 +83,16 @@ def wait(tenths):
 
 
 tenths = [6, 5, 4, 3, 2, 1, 0, 0]
-came = list(scoopsci.map_as_completed(wait, tenths, engine=pool, chunk_target_s=0.001))
-print("given:", tenths)
-print("came: ", came)
+completed = list(scoopsci.map_as_completed(wait, tenths, engine=pool, chunk_target_s=0.001))
+print("submitted:", tenths)
+print("completed:", completed)
 
 # %% tags=["deterministic"]
-print("nothing lost, nothing twice:", sorted(came) == sorted(tenths))
+print("nothing lost or duplicated:", sorted(completed) == sorted(tenths))
 
 # %% [markdown]
-# `map_reduce` merges results on the workers, so that little travels back. The expected sum has a
-# closed form.
+# `map_reduce` merges results on the workers, so that little data is returned. The expected sum has
+# a closed form.
 
 # %% tags=["deterministic"]
 n = len(lists)
@@ -99,8 +100,8 @@ total = scoopsci.map_reduce(sum_slowly, operator.add, lists, engine=pool)
 print(f"{total:,}, expected {(n - 1) * n * (2 * n - 1) // 6:,}")
 
 # %% [markdown]
-# All three side by side, on workers that have started. `equal` comes first: a fast result that
-# differs is of no use.
+# All three side by side, on workers already started. First check the column `equal`: a fast but
+# wrong result is useless.
 
 # %%
 comparison = compare_methods(n, 0.01, engine=pool)
@@ -113,9 +114,9 @@ ax = comparison.plot()
 # ## The order of a sum
 #
 # Floating-point numbers are rounded at every addition, so their sum depends on the order.
-# `map_reduce` merges along a tree that is fixed by the indices of the items, whoever computes them.
-# So the bits are those of the serial run. A tree also rounds each number less often than a sum from
-# left to right.
+# `map_reduce` merges along a tree that depends only on the indices of the items, not on the
+# workers. So the bits are those of the serial run. Pairwise summation along a tree also accumulates
+# less rounding error than a sum from left to right.
 
 # %% tags=["deterministic"]
 n_terms = 200_000
@@ -140,9 +141,9 @@ print(f"error along the tree:     {abs(by_pool - exact):.1e}")
 # %% [markdown]
 # ## By key
 #
-# With `map_reduce_by_key` a call returns pairs of a key and a value, and the values of each key are
-# merged. What are the first digits of the powers of two? Benford's law says that digit d comes
-# with a share of log₁₀(1 + 1/d).
+# With `map_reduce_by_key` a call returns (key, value) pairs, and the values of each key are merged.
+# What are the first digits of the powers of two? Benford's law says that digit d has a frequency of
+# log₁₀(1 + 1/d).
 
 
 # %% tags=["deterministic"]
@@ -159,7 +160,7 @@ for digit in range(1, 10):
 # %% [markdown]
 # ## Random numbers, and scans
 #
-# With a seed, each call gets a generator of its own, which depends on the seed and the index of the
+# With a seed, each call gets its own generator, which depends on the seed and the index of the
 # item. `map_scan` yields the merged results up to each item. Together they make a random walk that
 # is the same on any number of workers.
 
@@ -177,14 +178,14 @@ print(f"it ends at {walk[-1]:.6f}")
 # %%
 fig, ax = plt.subplots(figsize=(7, 2.6), layout="constrained")
 ax.plot(np.arange(1, len(walk) + 1), walk, linewidth=0.8)
-ax = ax.set(xlabel="step", ylabel="place")
+ax = ax.set(xlabel="step", ylabel="position")
 
 # %% [markdown]
-# ## When does it pay?
+# ## When is it worth it?
 #
-# To send a call and its result has a price. Below are calls that compute, of growing length. Each
-# is timed serially and on the pool, in turns, and the ratio of the medians is taken. With few
-# rounds this is a rough figure. What it shows is where the ratio passes one.
+# Sending a call and its result has an overhead. Below are compute-bound calls of increasing length.
+# Each is timed serially and on the pool in alternation; the speed-up is the ratio of the medians.
+# With few rounds this is a rough figure, but it shows the break-even point.
 
 
 # %%
@@ -228,13 +229,13 @@ print("map, map_as_completed and map_reduce agree:", all(row.equal for row in co
 print("a floating-point sum has the same bits on the pool:", by_pool == by_one)
 smaller = abs(by_pool - exact) < abs(left_to_right - exact)
 print("and a smaller error than a sum from left to right:", smaller)
-print("so has a random walk, step by step:", walk == alone)
+print("a random walk has the same bits at every step:", walk == alone)
 
 # %%
 waiting = max(row.speedup for row in comparison.rows)
-print(f"Calls that wait: up to {waiting:.1f} times as fast as the built-in map.")
+print(f"Waiting calls: up to {waiting:.1f} times as fast as the built-in map.")
 if ratios[-1] > 1.1:
     first = next(i for i in range(len(ratios)) if min(ratios[i:]) > 1.1)
-    print(f"Calls that compute: it paid from those of {1e6 * lengths_s[first]:,.0f} µs on.")
+    print(f"Compute-bound calls: worth it from {1e6 * lengths_s[first]:,.0f} µs on.")
 else:
-    print("Calls that compute: it paid not even for the longest; run them serially here.")
+    print("Compute-bound calls: not worth it even for the longest; run them serially here.")

@@ -16,9 +16,9 @@
 # %% [markdown]
 # # Mergesort, distributed and beyond memory
 #
-# You will sort a list and an array on several workers, see what moves between them, and get advice
-# whether that was worth it. Then you will sort a file with less memory than the file is long. It
-# takes less than a minute.
+# This notebook sorts a list and an array on several workers, shows where the time goes, and whether
+# it was worth it. Then it sorts a file that is larger than the memory used. It takes less than a
+# minute.
 #
 # ## The workers
 
@@ -44,10 +44,10 @@ pool
 # %% [markdown]
 # ## A list, serially and distributed
 #
-# A mergesort splits its items, sorts the parts, and merges them. `merge_sort` does so by regular
-# sampling: each worker sorts a slice. Samples of the sorted slices give splitters. Each worker then
-# merges what lies between two splitters. Equal items keep their order, so there is only one right
-# answer, and it does not depend on the number of workers.
+# A mergesort splits its items, sorts the parts, and merges them. `merge_sort` uses regular
+# sampling: each worker sorts a slice. Samples of the sorted slices yield splitters. Each worker
+# then merges the items between two splitters. Equal items keep their order, so the result is
+# unique, and does not depend on the number of workers.
 
 # %% tags=["deterministic"]
 values = np.random.default_rng(1).integers(0, 1_000_000, 300_000).tolist()
@@ -60,9 +60,9 @@ same_list = distributed == expected
 print("distributed equals sorted:", same_list)
 
 # %% [markdown]
-# `sort_and_describe` also tells what it took: where the time went, and how evenly the splitters
-# have shared out the items. Within one machine, numbers lie in memory that the workers share. To
-# make an array of a list, and a list of it again, is the driver's work. Workers wait for that.
+# `sort_and_describe` also reports where the time went, and how evenly the splitters distributed the
+# items. Within one machine, numbers are in shared memory. The driver converts the list to an array
+# and back, while the workers wait.
 
 # %%
 found = sort_and_describe(values, engine=pool)
@@ -72,8 +72,8 @@ found
 ax = found.plot()
 
 # %% [markdown]
-# With a key the workers call it once for each item. The key below is the last digit, so that many
-# items are equal and must keep their order.
+# The workers call a key function once per item. The key below is the last digit, so that many items
+# are equal and must keep their order.
 
 
 # %% tags=["deterministic"]
@@ -88,9 +88,9 @@ print("equal to sorted, with equal keys in order:", by_digit == expected_by_digi
 # %% [markdown]
 # ## Is it worth it?
 #
-# `measure_sort` sorts random integers by Python's `sorted`, by `merge_sort` on one core, and on the
-# pool, in three rounds, and advises. Sorting is quick work on items that have to be moved. So "do
-# not distribute" is a common answer, and a right one.
+# `measure_sort` sorts random integers with Python's `sorted`, and with `merge_sort` on one core and
+# on the pool, in three rounds, and gives advice. Sorting does little work per item moved. So "do
+# not distribute" is common, and often correct, advice.
 
 # %%
 comparison = measure_sort(300_000, seed=1, engine=pool)
@@ -100,8 +100,8 @@ comparison
 print("in order:", comparison.sorted, "and the same items:", comparison.same_multiset)
 
 # %% [markdown]
-# An array is sorted to the bits of a stable `numpy.sort`. One core sorts it much faster than Python
-# sorts a list. Whether workers gain anything on that is a matter of measurement, too.
+# A sorted array has the bits of a stable `numpy.sort`. One core sorts it much faster than Python
+# sorts a list. Whether workers are faster still must be measured.
 
 # %%
 array = np.random.default_rng(2).random(2_000_000)
@@ -122,17 +122,17 @@ del array, by_numpy, by_pool, values, expected, serial, distributed
 # %% [markdown]
 # ## Beyond memory
 #
-# `merge_sort` holds all its items in memory. A file that is too long for that is sorted in the same
-# three steps, with `scoopsci.map` and NumPy:
+# `merge_sort` keeps all its items in memory. A file that is too large for that is sorted in the
+# same three steps, with `scoopsci.map` and NumPy:
 #
-# 1. Draw a sample of the file, and take splitters from it.
-# 2. Workers read a chunk each, sort it, write it as a sorted run, and return where the splitters
-#    fall in it.
-# 3. Workers take one partition each, which is what lies between two splitters: they read its part
-#    of every run, merge these, and write the result to its place in the output.
+# 1. Draw a sample of the file, and choose splitters from it.
+# 2. Each worker reads a chunk, sorts it, writes it as a sorted run, and returns the positions of
+#    the splitters in it.
+# 3. Each worker takes a partition, the items between two splitters: it reads its part of every run,
+#    merges them, and writes the result to its position in the output.
 #
-# A worker holds one chunk or one partition at a time, and the driver holds the splitters and the
-# places. The pool is one of this machine, where the files lie.
+# A worker holds one chunk or one partition at a time, and the driver only the splitters and
+# positions. The pool runs on this machine, where the files are.
 
 # %%
 folder = tempfile.TemporaryDirectory()
@@ -146,7 +146,7 @@ with unsorted.open("wb") as file:
 print(f"{unsorted.stat().st_size / 1e6:.0f} MB in {n_chunks} chunks")
 
 # %% [markdown]
-# The steps as functions of a worker:
+# The steps as functions for the workers:
 
 
 # %%
@@ -164,7 +164,7 @@ def merge_partition(place, cuts):
     ]
     partition = np.concatenate(parts)
     del parts
-    partition.sort(kind="stable")  # of sorted runs, a merge
+    partition.sort(kind="stable")  # on sorted runs, this is a merge
     with output.open("r+b") as file:
         file.seek(8 * place)
         partition.tofile(file)
@@ -172,9 +172,9 @@ def merge_partition(place, cuts):
 
 
 # %% [markdown]
-# While the sort runs, a thread watches the memory of this kernel and of all workers: what each has
-# for itself, and its share of what it has in common with others. Its peak, less what the same
-# processes take when idle, is what the sort takes.
+# During the sort, a thread monitors the memory of this kernel and of all workers: the proportional
+# set size (PSS), which divides shared pages among the processes that use them. The peak, minus the
+# memory of the same processes when idle, is the memory used by the sort.
 
 
 # %%
@@ -224,20 +224,20 @@ with scoopsci.Pool(2) as local:
     watch.ended.set()
     watch.join()
 print(f"sorted runs after {split_s:.1f} s, all after {sort_s:.1f} s")
-print(f"peak of the memory: {watch.peak_bytes / 1e6:.0f} MB of {unsorted.stat().st_size / 1e6:.0f}")
+print(f"peak memory: {watch.peak_bytes / 1e6:.0f} MB; file: {unsorted.stat().st_size / 1e6:.0f} MB")
 
 # %%
 fig, ax = plt.subplots(figsize=(7, 2.8), layout="constrained")
-ax.plot(*np.transpose([(s, n_bytes / 1e6) for s, n_bytes in watch.seen]), label="memory taken")
-ax.axhline(unsorted.stat().st_size / 1e6, linestyle="--", color="#D55E00", label="the file")
-ax.axvline(split_s, linestyle=":", color="#222222", label="runs are sorted")
+ax.plot(*np.transpose([(s, n_bytes / 1e6) for s, n_bytes in watch.seen]), label="memory used")
+ax.axhline(unsorted.stat().st_size / 1e6, linestyle="--", color="#D55E00", label="file size")
+ax.axvline(split_s, linestyle=":", color="#222222", label="all runs sorted")
 ax.set(xlabel="seconds", ylabel="MB", ylim=(0, None))
 legend = ax.legend(frameon=False)
 
 # %% [markdown]
-# Is it sorted, and is nothing lost? The check reads the files chunk by chunk, too. Two sums of all
-# items, modulo 2⁶⁴, tell the items apart from others: the plain one, and one of the items once
-# they have been mixed by multiplications and shifts.
+# Is it sorted, with nothing lost? The check also reads the files chunk by chunk. Two checksums
+# modulo 2⁶⁴ identify the multiset of items: the plain sum, and the sum of the items after hashing
+# by multiplications and shifts.
 
 
 # %% tags=["deterministic"]
@@ -266,7 +266,7 @@ print("after, in order: ", after[0], f"sums {after[1]:x} {after[2]:x}")
 file_bytes = unsorted.stat().st_size
 print(f"{sum(sizes):,} items in {len(sizes)} partitions")
 print(f"the largest has {max(sizes) / np.mean(sizes):.2f} times the mean")
-print("peak of the memory below half of the file:", watch.peak_bytes < file_bytes / 2)
+print("peak memory below half of the file size:", watch.peak_bytes < file_bytes / 2)
 
 # %%
 folder.cleanup()
@@ -275,11 +275,11 @@ folder.cleanup()
 # ## What we found
 
 # %% tags=["deterministic"]
-print("a list on the pool, in the order of sorted:", same_list)
-print("an array on the pool, to the bits of numpy.sort:", same_array)
-print("a file beyond memory, in order and with the same items:", after == (True, *before[1:]))
+print("a list on the pool equals sorted:", same_list)
+print("an array on the pool has the bits of numpy.sort:", same_array)
+print("a file beyond memory is in order, with the same items:", after == (True, *before[1:]))
 
 # %%
 print("In memory:", comparison.advice)
 share = watch.peak_bytes / file_bytes
-print(f"Beyond memory: the sort took {share:.0%} of the file's size in memory.")
+print(f"Beyond memory: the sort used memory equal to {share:.0%} of the file size.")

@@ -16,15 +16,14 @@
 # %% [markdown]
 # # The same run on every engine
 #
-# An engine is what carries tasks to workers. You will do the same work on every engine that can be
-# opened here, and on executors of the standard library. You will check that all give the same
-# bits, and measure what each costs: to start, for a round trip, and for a call. It takes less than
-# a minute.
+# An engine sends tasks to workers. This notebook runs the same work on every engine available here,
+# and on standard-library executors. It checks that all give the same bits, and measures the cost of
+# each: for start-up, a round trip, and a call. It takes less than a minute.
 #
-# ## Which engines are there?
+# ## Which engines are available?
 #
-# Engines are found by entry points, so packages of others can add some. Each that cannot be opened
-# here says what it lacks.
+# Engines are found by entry points, so other packages can add some. An engine that cannot be opened
+# here says what is missing.
 
 # %%
 import multiprocessing
@@ -62,20 +61,20 @@ for name in sorted(names, key=lambda name: (name != "serial", name)):
         engine = resources.enter_context(open_engine(name))
         engine.submit(int).result()  # some start their workers with the first task
     except scoopsci.EngineError as error:
-        print(f"{name}: not here. {error}")
+        print(f"{name}: not available. {error}")
     else:
         engines[name], start_up_s[name] = engine, time.perf_counter() - start_s
         print(f"{name}: {engine!r}")
 
 # %% tags=["deterministic"]
 own = {"serial", "processes", "pool", "scoop"}
-print("scoopsci's own are all found:", own <= names)
-print("without a program around:", ", ".join(sorted(own & set(engines))))
+print("all of scoopsci's own are found:", own <= names)
+print("without a launcher:", ", ".join(sorted(own & set(engines))))
 
 # %% [markdown]
-# Any `concurrent.futures.Executor` is an engine, too. It stays yours to shut down. Threads share
-# one Python and so one core, unless NumPy or the like computes. Here they show what a round trip
-# costs without another process.
+# Any `concurrent.futures.Executor` is also an engine. Shutting it down remains your responsibility.
+# Threads share one interpreter lock and thus one core, except in NumPy and the like. Here they show
+# the cost of a round trip without another process.
 
 # %%
 spawn = multiprocessing.get_context("spawn")
@@ -94,8 +93,8 @@ for name, executor in foreign.items():
 # %% [markdown]
 # ## The same bits
 #
-# Three computations: points counted by integers, an integral in several dimensions, and a sum whose
-# terms are rounded. They take each engine in turn. Numbers are compared as hexadecimal, to the last
+# Three computations: points counted in integer arithmetic, an integral in several dimensions, and a
+# sum with rounding. Each engine runs them in turn. Numbers are compared in hexadecimal, to the last
 # bit.
 
 
@@ -132,10 +131,10 @@ print(f"sum:    {total:.10f}")
 print("the same bits on every engine:", len(set(bits.values())) == 1)
 
 # %% [markdown]
-# ## Another engine in mid-run
+# ## Changing the engine in mid-run
 #
-# Since blocks are the same everywhere, a run can change its engine. Here one is begun on processes
-# and keeps its finished blocks in a ledger. A longer one goes on from there, on the pool.
+# Since blocks are the same everywhere, a run can change its engine. Here one starts on processes
+# and records its finished blocks in a ledger. A longer one continues from there on the pool.
 
 # %% tags=["deterministic"]
 with tempfile.TemporaryDirectory() as folder:
@@ -149,12 +148,12 @@ resumed = (ended.value, ended.standard_error) == (ball.value, ball.standard_erro
 print("the same bits as without a change:", resumed)
 
 # %% [markdown]
-# ## What does it cost?
+# ## What does each engine cost?
 #
 # *Start-up* is the time from opening an engine to the first result. A *round trip* is one empty
-# task and its result, the median of 50. *A call* is a share of 5,000 empty calls by `scoopsci.map`,
-# which travel in chunks: the median of 3 maps. All are rough figures, of a machine that also does
-# other things.
+# task and its result, the median of 50. *Per call* is the time per call of 5,000 empty calls by
+# `scoopsci.map`, which are sent in chunks: the median of 3 maps. All are rough figures, measured on
+# a machine that also runs other programs.
 
 
 # %%
@@ -178,18 +177,18 @@ def cost_of_a_call(engine, n_calls=5_000):
 
 
 trips, calls = {}, {}
-print("engine                workers  start-up, s  round trip, ms  a call, µs")
+print("engine                workers  start-up, s  round trip, ms  per call, µs")
 for name, engine in engines.items():
     trips[name], calls[name] = round_trip(engine), cost_of_a_call(engine)
     print(
         f"{name:20} {engine.n_workers:8} {start_up_s[name]:12.2f} {1e3 * trips[name]:15.3f} "
-        f"{1e6 * calls[name]:11.2f}"
+        f"{1e6 * calls[name]:13.2f}"
     )
 
 # %% [markdown]
-# Every result has a receipt, which also tells where the time went. These are the runs of π above.
-# A worker that counts points for the first time loads what it needs for that, which is a part of
-# the time to compute. Threads are left out: a receipt tells processes apart, and not threads.
+# Every result has a receipt, which also records where the time went. These are the runs of π above.
+# When a worker counts points for the first time, loading the required code is part of the computing
+# time. Threads are left out: a receipt distinguishes processes, not threads.
 
 # %%
 times = {name: pi.receipt["run"]["times"] for name, (pi, *_) in results.items()}
@@ -204,10 +203,10 @@ resources.close()
 #
 # The workers of SCOOP are started before the program, by `python -m scoop` or `scoopsci run`. So
 # that engine cannot be opened in a notebook. `compare` runs whole programs, each on one engine,
-# from its start to its end; so start-up counts. Beside them it runs bare processes, which share the
-# work and say nothing to each other: what they reach is the limit. Then it advises. The work is as
-# many points as this process counts in about half a second. Two rounds are enough to compare the
-# bits, and few to compare the times: take nine for that.
+# from start to exit, so start-up is included. It also runs bare processes, which share the work
+# without communicating: they set the limit. Then it gives advice. The work is as many points as
+# this process counts in about half a second. Two rounds are enough to compare the bits, but too few
+# to compare the times: take nine for that.
 
 # %%
 n_tried = 100_000_000
@@ -233,11 +232,11 @@ print("the same bits in every program:", all(row.equal for row in comparison.row
 
 # %% tags=["deterministic"]
 same_bits = len(set(bits.values())) == 1 and all(row.equal for row in comparison.rows)
-print("the engine changes nothing in a result:", same_bits)
-print("nor does a change of the engine in mid-run:", resumed)
+print("the engine does not change a result:", same_bits)
+print("nor does changing the engine in mid-run:", resumed)
 
 # %%
 others = [name for name in engines if name not in ("serial", "ThreadPoolExecutor")]
-print("quickest to start:", min(others, key=start_up_s.__getitem__))
+print("fastest start-up:", min(others, key=start_up_s.__getitem__))
 print("shortest round trip:", min(others, key=trips.__getitem__))
 print("for this run of π, as a whole program:", comparison.advice)

@@ -16,21 +16,21 @@
 # %% [markdown]
 # # Your own problem, from function to receipt
 #
-# You will price an option with a function of your own, on the hosts of a hostfile, to a stated
-# error. You will test it where the answer is known, get the same error from fewer samples, tighten
-# it without repeating work, and compute a block again to check what is recorded. It takes less than
+# This notebook prices an option with your own function, on the hosts of a hostfile, to a given
+# error. It tests the function where the answer is known, gets the same error from fewer samples,
+# tightens it without repeating work, and recomputes a block to check the record. It takes less than
 # a minute.
 #
-# The option is an Asian call. It pays by how much the mean price of a stock, over a year, exceeds
-# the strike. For the arithmetic mean there is no closed form. For the geometric mean there is one
-# ([Kemna and Vorst 1990](https://doi.org/10.1016/0378-4266(90)90039-5)), which makes it a test, and
-# then a help.
+# The option is an Asian call. Its payoff is the excess of the mean price of a stock, over a year,
+# above the strike. For the arithmetic mean there is no closed form. For the geometric mean there is
+# one ([Kemna and Vorst 1990](https://doi.org/10.1016/0378-4266(90)90039-5)), which serves first as
+# a test and then as a control variate.
 #
 # ## The hosts
 #
 # A hostfile has a line for each host: its name or address, as `ssh` takes it, and the number of its
-# workers. Here, without one in `SCOOPSCI_HOSTFILE`, a file is written that names this machine.
-# `scoopsci hosts HOSTFILE` examines all hosts, and `--install` prepares them.
+# workers. If `SCOOPSCI_HOSTFILE` names none, a file with this machine is written here.
+# `scoopsci hosts HOSTFILE` checks all hosts, and `--install` prepares them.
 
 # %%
 import math
@@ -59,10 +59,10 @@ pool
 # %% [markdown]
 # ## The function
 #
-# The logarithm of the price moves by normal steps. `integrate` draws points u in the unit cube, one
-# column for each step, and `ndtri` turns them into normal numbers. A function takes many points at
-# once and returns a value for each. It lives in this notebook, and travels to the workers by
-# itself.
+# The logarithm of the price moves in normal steps. `integrate` draws points u in the unit cube, one
+# column for each step, and `ndtri` transforms them to normal variates. A function takes many points
+# at once and returns a value for each. It is defined in this notebook, and sent to the workers
+# automatically.
 
 # %%
 SPOT, STRIKE, RATE, VOLATILITY, YEARS, N_STEPS = 100.0, 105.0, 0.04, 0.25, 1.0, 16
@@ -90,7 +90,7 @@ def arithmetic(u):
 # %% [markdown]
 # ## Where the answer is known
 #
-# The logarithm of the geometric mean is normal, so its call has a price in closed form.
+# The logarithm of the geometric mean is normal, so the price of its call has a closed form.
 
 
 # %% tags=["deterministic"]
@@ -108,14 +108,14 @@ exact = price_geometric()
 tested = scoopsci.integrate(geometric, 0, 1, 400_000, dim=N_STEPS, seed=1, engine=pool)
 print(f"closed form: {exact:.4f}")
 print(f"estimate:    {tested}")
-holds = tested.interval[0] <= exact <= tested.interval[1]
-print("the interval holds the closed form:", holds)
+covered = tested.interval[0] <= exact <= tested.interval[1]
+print("the interval contains the closed form:", covered)
 
 # %% [markdown]
-# ## To a stated error
+# ## To a given error
 #
-# Ask for the price of the arithmetic call to ± 0.03. The ledger keeps the finished blocks in a
-# file. If the kernel dies, the same call goes on from there, also on other hosts.
+# Ask for the price of the arithmetic call to ± 0.03. The ledger records finished blocks in a file.
+# If the kernel dies, the same call resumes from there, even on other hosts.
 
 # %%
 plain = scoopsci.integrate(
@@ -140,9 +140,9 @@ ax = plain.plot()
 # %% [markdown]
 # ## The same error from fewer samples
 #
-# Where the geometric mean is high, the arithmetic one is high, too. What is known of the first can
-# be subtracted: its call is a control variate, with the closed form as its integral. The result
-# tells how many times fewer samples the same error takes.
+# The geometric and arithmetic means are strongly correlated. So the call on the geometric mean can
+# serve as a control variate, with the closed form as its integral. The result reports by what
+# factor it reduces the variance.
 
 # %%
 control = [ControlVariates(geometric, exact)]
@@ -172,9 +172,9 @@ agree = abs(plain.value - reduced.value) <= plain.half_width + reduced.half_widt
 print("both agree within their errors:", agree)
 
 # %% [markdown]
-# A block is the least that a run draws, and one was enough. So a smaller error costs little. Rather
-# than ± 0.03, take ± 0.003 and then ± 0.001, with one ledger. The second run finds the blocks of
-# the first, and computes what is new. The receipt tells how many it found.
+# A run draws at least one block, and one was enough. So a smaller error costs little. Instead of
+# ± 0.03, take ± 0.003 and then ± 0.001, with one ledger. The second run reuses the blocks of the
+# first, and computes only what is new. The receipt reports how many it reused.
 
 # %%
 ledger = Path(folder.name, "reduced.ledger")
@@ -195,8 +195,8 @@ print(f"{n_recalled} of {final.n_blocks} blocks were in the ledger")
 # %% [markdown]
 # ## The receipt
 #
-# A receipt holds all that the result depends on, and how the run went. With the function, the seed
-# and the options, the run can be repeated to the last bit, on any hosts.
+# A receipt records everything the result depends on, and how the run went. With the function, the
+# seed and the options, the run can be reproduced to the last bit, on any hosts.
 
 # %% tags=["deterministic"]
 receipt = final.receipt
@@ -215,21 +215,20 @@ print("function:", receipt["code"])
 ax = final.plot("times")
 
 # %% [markdown]
-# ## A block again
+# ## Recomputing a block
 #
-# The ledger holds the function, too. So a block can be computed again later, on another machine,
-# and compared with what is recorded. On the command line this is
-# `scoopsci ledger replay FILE BLOCK`.
+# The ledger also holds the function. So a block can be recomputed later, on another machine, and
+# compared with the record. On the command line this is `scoopsci ledger replay FILE BLOCK`.
 
 # %% tags=["deterministic"]
 pool.shutdown()
 recorded = describe_ledger(ledger)
 replayed = replay_block(ledger, 3)
 print("a ledger of:", recorded["identity"]["workload"])
-print("block 3 has the bits that are recorded:", replayed.equal)
+print("block 3 has the recorded bits:", replayed.equal)
 
 # %% [markdown]
-# And the whole run, without any worker and without a ledger:
+# And the whole run, without workers and without a ledger:
 
 # %% tags=["deterministic"]
 alone = price(0.001, seed=3, engine="serial")
@@ -249,7 +248,7 @@ folder.cleanup()
 # %% tags=["deterministic"]
 factor = next(iter(reduced.variance_reduction.values()))
 print(f"The Asian call costs {format_with_error(final.value, final.half_width)}.")
-print(f"Its control variate saves all but one of {factor:.0f} samples.")
-print("The estimate where a closed form is known holds it:", holds)
+print(f"The control variate reduces the number of samples by a factor of {factor:.0f}.")
+print("The interval contains the closed form, where one is known:", covered)
 print("Both estimates of the Asian call agree within their errors:", agree)
 print("The bits are those of a run in one process:", same_bits)

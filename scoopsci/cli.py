@@ -1,4 +1,4 @@
-"""The command line: parse, call, and end with one line and the right status."""
+"""The command line: parse, call, and exit with the right status, and one line on an error."""
 
 from __future__ import annotations
 
@@ -34,16 +34,10 @@ __all__ = ["main", "run_script"]
 
 WRONG_USE, FAILED, BY_SIGNAL = 2, 1, 128
 
-#: Errors of who gave the command.
-WRONG = (
-    ValueError,
-    TypeError,
-    EngineNotStartedError,
-    EngineUnavailableError,
-    ExtraMissingError,
-)
+#: Errors in how the command was used.
+WRONG = (ValueError, TypeError, EngineNotStartedError, EngineUnavailableError, ExtraMissingError)
 
-#: Options whose names differ from those of the arguments that errors speak of.
+#: The options that replace names of arguments in error messages.
 _OPTIONS = {
     "n_workers": "--workers",
     "n_points": "--points",
@@ -53,7 +47,7 @@ _OPTIONS = {
     "half_width": "--half-width",
     "block_size": "--block-size",
 }
-#: Those names, but not in quotes, within a path, or as the name of a file that is complained of.
+#: Those names, unless quoted, within a path, or the name of a file that the error is about.
 _OPTION = re.compile(rf"(?<![\w'\"./-])({'|'.join(_OPTIONS)})(?![\w'\":./-])")
 
 EXAMPLES = """examples:
@@ -76,13 +70,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns
     -------
     int
-        The exit status: 0, 1 where the run failed, 2 for wrong use, 128 and the number of a signal
-        that ended it: 130 after Ctrl-C.
+        The exit status: 0, 1 if the run failed, 2 for wrong use, or 128 plus the number of the
+        signal that ended it: 130 after Ctrl-C.
     """
     _mend_streams()
     try:
         options = _parse(arguments)
-    except SystemExit as end:  # argparse ends the process, which a script under SCOOP cannot afford
+    except SystemExit as end:  # of argparse; a script under SCOOP must not end its process
         return end.code if isinstance(end.code, int) else WRONG_USE
     except ExtraMissingError as error:
         print(f"scoopsci: {error}", file=sys.stderr)
@@ -93,7 +87,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     command: Callable[[argparse.Namespace], int | None] = options.run
     try:
         with terminable(), warnings.catch_warnings():
-            # The result's own text tells of them.
+            # The result's own text contains them.
             warnings.simplefilter("ignore", DoubtfulEstimateWarning)
             _check_files(options)
             return command(options) or 0
@@ -104,16 +98,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _complain(options, "interrupted", BY_SIGNAL + signal.SIGINT)
     except BrokenPipeError:
         nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, sys.stdout.fileno())  # or Python complains of what it cannot write
+        os.dup2(nowhere, sys.stdout.fileno())  # or Python reports what it cannot write
         os.close(nowhere)
-        return _complain(options, "nobody reads the output to its end", FAILED)
+        return _complain(options, "the reader of the output closed it early", FAILED)
     except WRONG as error:
         return _complain(options, _OPTION.sub(_as_option, str(error)), WRONG_USE)
     except (ScoopsciError, OSError) as error:
         for note in getattr(error, "__notes__", ()):  # the worker's traceback, say
             print(note, file=sys.stderr)
         message = str(error)
-        if isinstance(error, TaskError):  # the rest is what an exception of the user's says
+        if isinstance(error, TaskError):  # the rest comes from the user's own exception
             message = message.partition("\n")[0]
         return _complain(options, message, FAILED)
 
@@ -123,7 +117,7 @@ def _as_option(match: re.Match[str]) -> str:
 
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
-    """Parse, and say of what is not understood which option may be meant."""
+    """Parse; for an unknown option, suggest the one that may be meant."""
     parser = _make_parser()
     options, unknown = parser.parse_known_args(arguments)
     if unknown:
@@ -137,7 +131,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 
 def _find_command_line(words: Sequence[str]) -> str:
-    """Return what repeats a run, without a page that would be served or written again."""
+    """Return the command that repeats a run, without the options for its live page and report."""
     kept: list[str] = []
     for word, before in zip(words, ["", *words], strict=False):
         if not (word == "--dashboard" or word.startswith("--report") or before == "--report"):
@@ -152,9 +146,9 @@ def _check_files(options: argparse.Namespace) -> None:
 
 
 def _mend_streams() -> None:
-    """Let neither a closed stream nor a terminal without π cost a result."""
+    """Ensure that neither a closed stream nor a terminal that cannot show π loses a result."""
     for number, (name, mode) in enumerate((("stdin", "r"), ("stdout", "w"), ("stderr", "w"))):
-        if getattr(sys, name) is None:  # closed by whoever started us; the lowest number is free
+        if getattr(sys, name) is None:  # closed by our parent; the lowest number is free
             os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)
             setattr(sys, name, open(number, mode, closefd=False))  # noqa: SIM115
     for stream in (sys.stdout, sys.stderr):
@@ -190,7 +184,7 @@ class _Parser(argparse.ArgumentParser):
 
 
 class _PrintCompletion(argparse.Action):
-    """Prints what completes commands, options and files in a shell, and ends."""
+    """Prints a script that completes commands, options and files in a shell, and exits."""
 
     def __call__(self, parser: argparse.ArgumentParser, *rest: Any) -> NoReturn:
         shtab = import_extra("shtab", "completion")

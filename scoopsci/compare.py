@@ -1,6 +1,6 @@
 """One workload on several engines, measured side by side and in turn.
 
-Run as a script, this file is what `compare` starts for each run: one workload on one engine.
+`compare` starts this file as a script for each run: one workload on one engine.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from scoopsci.engines.opening import ENTRY_POINTS
 from scoopsci.errors import EngineError
 from scoopsci.estimation.streams import check_seed
 from scoopsci.harness.children import Child, run_children
-from scoopsci.harness.comparison import BARE, Comparison, Row, summarise
+from scoopsci.harness.comparison import BARE, Comparison, Row
 from scoopsci.harness.methods import compare_methods
 from scoopsci.harness.rounds import (
     count_processors,
@@ -33,6 +33,7 @@ from scoopsci.harness.rounds import (
     median_interval,
 )
 from scoopsci.harness.sorts import measure_sort
+from scoopsci.harness.summary import summarise
 from scoopsci.harness.workloads import Workload, find_workload
 from scoopsci.hosts import Host, read_hostfile, to_plain_scoop
 from scoopsci.reporting.bars import open_progress
@@ -48,10 +49,10 @@ __all__ = [
     "median_interval",
 ]
 
-#: How the program of an engine is started where plain Python does not start its workers.
+#: How a program is started for engines whose workers plain Python does not start.
 LAUNCHERS = {"scoop": "{python} -m scoop -q -n {n_workers} {hosts}"}
 
-#: Engines that use this machine alone, and have no use for a hostfile.
+#: Engines that use only this machine, and no hostfile.
 LOCAL = ("serial", "processes")
 
 
@@ -70,25 +71,26 @@ def compare(
     timeout: float = 3600.0,
     progress: ProgressOption = None,
 ) -> Comparison:
-    """Run a workload on several engines, and say which one to use.
+    """Run a workload on several engines, and advise which one to use.
 
-    Each run is a process of its own, as a user starts it, and its time is that of the whole
+    Each run is a separate process, as a user would start it, and its time is that of the whole
     process. In each round every engine runs once, serial always among them, and so do bare
     processes: as many as there are workers, side by side, each with its share of the work and
-    nothing to say to the others. What they reach is the limit.
+    without communication. Their speed-up is the limit.
 
     Parameters
     ----------
     workload : str
-        "pi"; "mapreduce", tasks that wait, square their index and are summed; "sort", random
-        integers; or ``MODULE:FUNCTION``, a function of one argument, called on 0 to `n_tasks` - 1.
+        "pi"; "mapreduce", tasks that wait and square their index, whose sum is the result; "sort",
+        of random integers; or ``MODULE:FUNCTION``, a function of one argument, called on 0 to
+        `n_tasks` - 1.
     engines : iterable of str
         Names of engines.
     n_workers : int, optional
-        Workers of each engine but serial; by default those of the hostfile, or the processors
+        Workers of each engine except serial; by default those of the hostfile, or the processors
         that this process may use.
     n_rounds : int
-        Number of rounds. Nine make the intervals honest; see
+        Number of rounds. From nine on, the intervals have about their nominal coverage; see
         `scoopsci.compare.median_interval`.
     n_points : int, optional
         Points of "pi", 500 million by default.
@@ -99,15 +101,15 @@ def compare(
     n_items : int, optional
         Items of "sort", 10 million by default.
     seed : int, optional
-        Of "pi" and "sort"; a fresh one by default, told in the facts.
+        Seed of "pi" and "sort"; by default a fresh one, which the facts record.
     hostfile : path-like, optional
-        The hosts, for engines that use other machines; the bare processes stay on this one. Of
+        The hosts, for engines that use other machines; the bare processes stay on this one. With
         SCOOP, the first host runs the program: this machine, or one that shares its folder for
         temporary files.
     timeout : float
         Seconds that a single run may take.
     progress : bool, callable or bar, optional
-        See `scoopsci.RunOptions`; the blocks are runs here.
+        See `scoopsci.RunOptions`; here, blocks are runs.
 
     Returns
     -------
@@ -117,7 +119,7 @@ def compare(
     Raises
     ------
     ValueError, TypeError
-        If an argument is out of range, or means nothing to the workload.
+        If an argument is out of range, or does not apply to the workload.
     EngineError
         If a run leaves no report; its output is in the message.
     EngineTimeoutError
@@ -149,12 +151,12 @@ def compare(
         plain_hosts=to_plain_scoop(hosts) if hosts and "scoop" in names else "",
         timeout=check_seconds("timeout", timeout),
     )
-    ways: dict[str, Callable[[], dict[str, Any]]] = {
+    calls: dict[str, Callable[[], dict[str, Any]]] = {
         name: partial(runs.run_engine, name) for name in names
     }
-    ways[BARE] = runs.run_bare
+    calls[BARE] = runs.run_bare
     with open_progress(progress) as show:
-        rounds = interleave(ways, n_rounds, tell=_make_teller(show, n_rounds * len(ways)))
+        rounds = interleave(calls, n_rounds, tell=_make_teller(show, n_rounds * len(calls)))
     return summarise(
         rounds,
         workload=workload,
@@ -174,7 +176,7 @@ def compare(
 def _choose_options(workload: str, kind: Workload, given: Mapping[str, Any]) -> dict[str, Any]:
     for name, value in given.items():
         if value is not None and name not in (kind.size, *kind.options):
-            raise ValueError(f"{name} means nothing to workload {workload!r}, got {value!r}")
+            raise ValueError(f"{name} does not apply to workload {workload!r}, got {value!r}")
     size = kind.default if given[kind.size] is None else given[kind.size]
     options: dict[str, Any] = {kind.size: check_count(kind.size, size)}
     if "seed" in kind.options:
@@ -237,7 +239,7 @@ def _make_teller(progress: ProgressCallback | None, n_runs: int) -> Callable[[in
 
 @dataclass(frozen=True, kw_only=True)
 class _Runs:
-    """Runs of one workload, each a child process of its own."""
+    """Runs of one workload, each in its own child process."""
 
     arguments: tuple[str, ...]
     n_parts: int
@@ -256,7 +258,7 @@ class _Runs:
         return report
 
     def run_bare(self) -> dict[str, Any]:
-        """Share the work among plain processes; what they find is of no use."""
+        """Share the work among plain processes, for their times alone."""
         parts = [("--part", str(i), str(self.n_bare)) for i in range(self.n_bare)]
         reports = self._run(BARE, "serial", parts)
         return {
@@ -264,18 +266,20 @@ class _Runs:
             "times": {"computing_s": max(report["times"]["computing_s"] for report in reports)},
         }
 
-    def _run(self, way: str, engine: str, parts: Sequence[tuple[str, ...]]) -> list[dict[str, Any]]:
+    def _run(
+        self, name: str, engine: str, parts: Sequence[tuple[str, ...]]
+    ) -> list[dict[str, Any]]:
         with tempfile.TemporaryDirectory(prefix="scoopsci-compare-") as folder:
             outputs = [Path(folder) / f"report-{i}.json" for i in range(len(parts))]
             command = self._command(engine, Path(folder))
-            self.commands[way] = shlex.join([*command, *parts[0]])
+            self.commands[name] = shlex.join([*command, *parts[0]])
             commands = [
                 [*command, *part, "--output", str(output)]
                 for part, output in zip(parts, outputs, strict=True)
             ]
             with run_children(commands, timeout=self.timeout) as children:
                 return [
-                    {"elapsed_s": child.elapsed_s, **_read_report(way, child, output)}
+                    {"elapsed_s": child.elapsed_s, **_read_report(name, child, output)}
                     for child, output in zip(children, outputs, strict=True)
                 ]
 
@@ -297,16 +301,16 @@ class _Runs:
         return [sys.executable, *work]
 
 
-def _read_report(way: str, child: Child, output: Path) -> dict[str, Any]:
-    # The exit status says nothing: that of SCOOP's launcher is always 0.
+def _read_report(name: str, child: Child, output: Path) -> dict[str, Any]:
+    # The exit status is of no use: that of SCOOP's launcher is always 0.
     try:
         report: dict[str, Any] = json.loads(output.read_text("utf-8"))
     except FileNotFoundError:
         text = child.read_output().strip() or "nothing"
         raise EngineError(
-            f"{way}: the run left no report and ended with status {child.status}; "
-            + ("on other hosts it needs scoopsci under the same path; " * (way in LAUNCHERS))
-            + f"its last words: {text.splitlines()[-1]}\n"
+            f"{name}: the run left no report and ended with status {child.status}; "
+            + ("on other hosts it needs scoopsci under the same path; " * (name in LAUNCHERS))
+            + f"the last line of its output: {text.splitlines()[-1]}\n"
             f"{child.command} wrote:\n{text}"
         ) from None
     return report

@@ -9,10 +9,10 @@ Wrong arguments are plain `ValueError` or `TypeError`; everything else is in thi
     │ ├ WorkerLostError (BrokenExecutor)        names the host
     │ └ EngineTimeoutError (TimeoutError)
     ├ TaskError                                 the user's exception is its __cause__
-    │ └ PoisonTaskError                         a block that ends every worker it meets
+    │ └ PoisonTaskError                         a block that ends every worker it runs on
     ├ ExtraMissingError (ImportError)           names the extra to install
     ├ HostfileError (ValueError)                path and line
-    ├ InstallError                              what an environment is made of cannot be had
+    ├ InstallError                              the packages for the hosts cannot be gathered
     ├ LedgerError                               another run's ledger, a damaged file, a full disk
     └ NotConvergedError                         carries the estimate so far
 """
@@ -63,7 +63,7 @@ def _rebuild(
 
 
 class EngineError(ScoopsciError):
-    """An engine cannot do its work."""
+    """An engine has failed, or cannot start."""
 
 
 class EngineUnavailableError(EngineError, ImportError):
@@ -71,7 +71,7 @@ class EngineUnavailableError(EngineError, ImportError):
 
 
 class EngineNotStartedError(EngineError, RuntimeError):
-    """The engine needs a command that starts it, and the program runs outside of it."""
+    """The engine must be started by a command of its own, and the program runs without it."""
 
 
 class WorkerLostError(EngineError, BrokenExecutor):
@@ -82,8 +82,8 @@ class WorkerLostError(EngineError, BrokenExecutor):
     host : str or None
         Host of the lost worker, where it is known.
     by_task : bool or None
-        Whether the task ended it; False for ends that came from outside, None where the engine
-        cannot tell.
+        Whether the task ended it; False for causes from outside, None where the engine cannot
+        tell.
     """
 
     def __init__(
@@ -113,7 +113,7 @@ class TaskError(ScoopsciError):
         What failed: "pickling the task", "unpickling the task", "running", "pickling the
         result" or "unpickling the result".
     remote_traceback : str
-        The traceback as the worker saw it.
+        The worker's traceback.
     """
 
     def __init__(
@@ -136,22 +136,22 @@ class TaskError(ScoopsciError):
             self.add_note(f"The worker's traceback:\n{remote_traceback.rstrip()}")
 
     def name_block(self, block: int) -> None:
-        """Tell which block the task was, once that is known."""
+        """Record which block the task was, once that is known."""
         self.block = block
         message = str(self).replace("task failed", f"block {block} failed", 1)
         self.args = (message,)
 
 
 class PoisonTaskError(TaskError):
-    """A block ended its worker so often that it is not sent again."""
+    """A block ended its worker so often that it is not submitted again."""
 
     @classmethod
     def of_deaths(cls, n_deaths: int, error: WorkerLostError, *, block: int | None = None) -> Self:
-        """Return the error of a block, or of a task, that has ended so many workers."""
+        """Return the error for a block, or a task, that has ended so many workers."""
         what = "the task" if block is None else f"block {block}"
         poison = cls(
-            f"{what} ended its worker {n_deaths} times, running alone, and is not sent again; look "
-            f"for what ends the process there (memory, a C extension, os._exit): {error}",
+            f"{what} ended its worker {n_deaths} times, running alone, and is not submitted again; "
+            f"find out what ends the process (memory, a C extension, os._exit): {error}",
             block=block,
             host=error.host,
         )
@@ -160,18 +160,18 @@ class PoisonTaskError(TaskError):
 
 
 class ExtraMissingError(ScoopsciError, ImportError):
-    """A package is missing that plots, reports or the live page need; the message names it."""
+    """An optional package is missing; the message names it and the extra to install."""
 
 
 class HostfileError(ScoopsciError, ValueError):
-    """A hostfile is missing, or has a line that cannot be understood.
+    """A hostfile is missing, or has a line that cannot be parsed.
 
     Attributes
     ----------
     path : str
         The file.
     line_number : int or None
-        Line of the fault, counted from 1; None where the whole file is meant.
+        Line of the error, counted from 1; None if it concerns the whole file.
     """
 
     def __init__(self, message: str, *, path: str, line_number: int | None = None) -> None:
@@ -190,12 +190,12 @@ class LedgerError(ScoopsciError):
 
 
 class NotConvergedError(ScoopsciError):
-    """An estimate has not reached the half-width that was asked for.
+    """An estimate has not reached the requested half-width.
 
     Attributes
     ----------
     estimate : Estimate
-        What was found so far.
+        The estimate so far.
     """
 
     def __init__(self, message: str, *, estimate: Any) -> None:

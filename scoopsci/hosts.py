@@ -1,9 +1,9 @@
 """The hostfile: its parser, and its writer for plain SCOOP.
 
-One entry a line; a host is an address, a name, or an alias of the ssh configuration::
+One entry per line; a host is an address, a name, or an alias of the ssh configuration::
 
     node1                       # as many workers as the host has cores
-    node2 4                     # four workers; in the words of MPI, node2 slots=4
+    node2 4                     # four workers; as in MPI, node2 slots=4
     user@node[03-05,7]:2222 8   # four hosts, each with a user and a port for ssh
     fe80::1%eth0 2              # IPv6; with a port, [fe80::1%eth0]:2222 2
 """
@@ -25,14 +25,14 @@ from scoopsci.errors import HostfileError
 __all__ = ["Host", "parse_hosts", "read_hostfile", "to_plain_scoop"]
 
 _MAX_HOSTS = 10_000
-#: Of one host: more than any has cores for.
+#: Per host; more than any host has cores.
 MAX_WORKERS = 4_096
 _LIMITS = {
     "a port": (65_535, "node1:2222"),
     "a number of workers": (MAX_WORKERS, "node1 slots=4"),
 }
 
-# Names reach command lines of ssh and shells: no sign that means something there, no dash first.
+# Names reach command lines of ssh and shells: no special character of theirs, no leading dash.
 _NAME = re.compile(r"\w[\w.+-]{0,252}")
 _NAME_RULE = "at most 253 letters, digits and '_.+-', the first a letter, a digit or '_'"
 _RANGE = "[0-9]{1,18}(?:-[0-9]{1,18})?"
@@ -82,7 +82,7 @@ class Host:
 
     @property
     def ssh_destination(self) -> str:
-        """The destination as ssh takes it, ``[user@]name``; a port goes into an option."""
+        """The destination for ssh, ``[user@]name``; the port is passed as an option."""
         return self.name if self.user is None else f"{self.user}@{self.name}"
 
 
@@ -102,7 +102,7 @@ def read_hostfile(path: str | os.PathLike[str]) -> list[Host]:
     Raises
     ------
     HostfileError
-        If the file cannot be read, or `parse_hosts` cannot understand it.
+        If the file cannot be read, or `parse_hosts` cannot parse it.
     """
     try:
         text = Path(path).read_bytes().decode()
@@ -118,7 +118,7 @@ def parse_hosts(text: str, *, path: str = "<string>") -> list[Host]:
     Parameters
     ----------
     text : str
-        One entry a line, as the module's documentation shows.
+        One entry per line, as the module's documentation shows.
     path : str, optional
         Where the text comes from, for error messages.
 
@@ -130,7 +130,7 @@ def parse_hosts(text: str, *, path: str = "<string>") -> list[Host]:
     Raises
     ------
     HostfileError
-        If there is no host, or a line cannot be understood.
+        If there is no host, or a line cannot be parsed.
 
     Examples
     --------
@@ -149,7 +149,7 @@ def parse_hosts(text: str, *, path: str = "<string>") -> list[Host]:
         except ValueError as error:
             raise HostfileError(str(error), path=path, line_number=number) from None
     if not hosts:
-        raise HostfileError("names no host; write one a line, as in '127.0.0.1 2'", path=path)
+        raise HostfileError("names no host; write one per line, as in '127.0.0.1 2'", path=path)
     return hosts
 
 
@@ -159,12 +159,12 @@ def to_plain_scoop(hosts: Sequence[Host]) -> str:
     Parameters
     ----------
     hosts : sequence of Host
-        The first will hold the broker of SCOOP 0.7.2.0 and the program itself.
+        The first one runs the broker of SCOOP 0.7.2.0 and the program itself.
 
     Returns
     -------
     str
-        One host a line.
+        One host per line.
 
     Raises
     ------
@@ -182,7 +182,7 @@ def to_plain_scoop(hosts: Sequence[Host]) -> str:
     obstacles = [f"{h}: {why}" for h in hosts for why in _find_obstacles(h, h is hosts[0], counted)]
     if obstacles:
         raise ValueError("\n  ".join(["plain SCOOP cannot use these hosts:", *obstacles]))
-    # "localhost" may mean ::1, and then SCOOP's workers take the broker's name for their own.
+    # "localhost" may be ::1, and then SCOOP's workers mistake the broker's name for their own.
     written = (replace(h, name="127.0.0.1") if h.name == "localhost" else h for h in hosts)
     return "".join(f"{host}\n" for host in written)
 
@@ -191,10 +191,10 @@ def _find_obstacles(host: Host, is_first: bool, some_are_counted: bool) -> Itera
     if host.port is not None:
         yield f"SCOOP takes no port; set 'Port {host.port}' in the ssh configuration instead"
     if host.user is not None and is_first:
-        yield f"SCOOP needs a mere address first; set 'User {host.user}' in the ssh configuration"
+        yield f"SCOOP needs a bare address first; set 'User {host.user}' in the ssh configuration"
     if host.n_workers is None and some_are_counted:
         yield "SCOOP may drop a host without a count where others have one; add a count"
-    # SCOOP looks up the first host only; of a name misspelt further down it loses the workers.
+    # SCOOP resolves the first host only: it loses the workers of a later name that is misspelt.
     try:
         socket.getaddrinfo(host.name.encode("ascii"), None, socket.AF_INET)
     except (OSError, UnicodeError):
@@ -215,7 +215,7 @@ def _parse_line(line: str) -> Iterator[Host]:
 
 
 def _expand(name: str) -> Iterator[str]:
-    """Expand the ranges of a name, the last one running fastest; unwrap an IPv6 address."""
+    """Expand the ranges of a name, the last one varying fastest; unwrap an IPv6 address."""
     if ":" in name:
         return iter([re.sub(r"^\[(.*)\]$", r"\1", name)])
     parts = _RANGES.split(name)
@@ -240,23 +240,7 @@ def _expand_range(body: str) -> Iterator[str]:
 
 
 def check_workers(n_workers: int) -> int:
-    """Return a number of workers of one host.
-
-    Parameters
-    ----------
-    n_workers : int
-        What came.
-
-    Returns
-    -------
-    int
-        The number.
-
-    Raises
-    ------
-    ValueError
-        If a host cannot have so many.
-    """
+    """Return a number of workers, or raise `ValueError` if one host cannot have so many."""
     return _to_number(n_workers, "a number of workers")
 
 

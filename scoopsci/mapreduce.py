@@ -28,9 +28,9 @@ K = TypeVar("K")
 
 
 class Results(Generic[T]):
-    """The results of a map, an iterator: the run starts with the first that is asked for.
+    """An iterator over the results of a map; the run starts when the first is requested.
 
-    Items are taken, and results kept, only as far as the window of tasks in flight reaches.
+    Items are consumed, and results kept, only within the window of tasks in flight.
     """
 
     def __init__(self, parts: Generator[Iterable[T], None, None]) -> None:
@@ -44,7 +44,7 @@ class Results(Generic[T]):
         return next(self._items)
 
     def close(self) -> None:
-        """End the run: what has not started is cancelled."""
+        """End the run, and cancel tasks that have not started."""
         self._parts.close()
         deque(self._items, maxlen=0)  # a loop may hold the rest of a part
 
@@ -66,13 +66,13 @@ def map(
     Parameters
     ----------
     fn : callable
-        ``fn(item)``, or ``fn(item_1, item_2, ...)`` of several iterables. It should depend on
-        nothing but its arguments.
+        ``fn(item)``, or ``fn(item_1, item_2, ...)`` of several iterables. It should depend only on
+        its arguments.
     *iterables : iterable
-        Of any kind, also without end. Ranges, lists and arrays travel as slices. The shortest
-        counts.
+        Iterables of any kind, even infinite. Ranges, lists and arrays are sent as slices. The map
+        ends with the shortest.
     on_error : "raise" or "return"
-        Whether a `TaskError` is raised, or takes the place of the result.
+        Whether a `TaskError` is raised, or returned in place of the result.
     **run
         See `MapOptions` and `scoopsci.RunOptions`.
 
@@ -88,7 +88,7 @@ def map(
     TaskError
         On iteration: if `fn` raises; the exception is its cause, and ``block`` the item's index.
     EngineError, LedgerError
-        On iteration: if the engine or the ledger fails, or the time is up.
+        On iteration: if the engine or the ledger fails, or the time-out passes.
 
     Examples
     --------
@@ -139,7 +139,7 @@ def map_as_completed(
     on_error: OnError = "raise",
     **run: Unpack[MapOptions],
 ) -> Results[T]:
-    """Call a function on each item, and yield the results as they come.
+    """Call a function on each item, and yield the results as they arrive.
 
     Parameters
     ----------
@@ -149,7 +149,7 @@ def map_as_completed(
     Returns
     -------
     Results
-        An iterator over the results, in the order of completion; those of a chunk come together.
+        An iterator over the results, in the order of completion; those of a chunk arrive together.
 
     Examples
     --------
@@ -174,9 +174,9 @@ def map_reduce(
     fn : callable
         See `map`.
     merge : callable
-        ``merge(left, right)`` of two results; the left one is always that of the earlier items.
-        Associative, but for rounding: the tree is fixed, so that the bits are the same on every
-        engine.
+        ``merge(left, right)`` of two results; the left one is always that of the earlier items. It
+        must be associative, except for rounding: the tree is fixed, so that the bits are the same
+        on every engine.
     *iterables, **run
         See `map`.
 
@@ -194,8 +194,8 @@ def map_reduce(
 
     Notes
     -----
-    Results of 2^j items merge as a binary tree does, so that the error of a floating-point sum
-    grows with log2(n) rather than n [1]_; what is left over merges from the left.
+    Results of 2^j items are merged as a binary tree, so that the error of a floating-point sum
+    grows with log2(n) rather than n [1]_; the remainder is merged from the left.
 
     References
     ----------
@@ -233,7 +233,7 @@ def map_reduce_by_key(
     Returns
     -------
     dict
-        The merged value of each key, in the order in which the keys come first.
+        The merged value of each key, in the order of the keys' first occurrence.
 
     Raises
     ------
@@ -264,13 +264,13 @@ def map_scan(
     Parameters
     ----------
     fn, merge, *iterables, **run
-        See `map_reduce`. The merge must leave its arguments as they are: what it is given are
-        results that are still to come.
+        See `map_reduce`. The merge must not modify its arguments: they are results that have yet to
+        be yielded.
 
     Returns
     -------
     Results
-        An iterator: what comes k-th is `map_reduce` of the first k items, to the last bit.
+        An iterator: the k-th result equals `map_reduce` of the first k items, to the last bit.
 
     Raises
     ------
@@ -279,8 +279,8 @@ def map_scan(
 
     Notes
     -----
-    A scan in two sweeps [1]_: workers merge the ranges of the tree, then walk down from the ranges
-    before each; together at most 3n merges, log2(n) of each range in the driver.
+    A scan in two sweeps [1]_: workers merge the ranges of the tree, then descend from the ranges
+    before each; this takes at most 3n merges in all, log2(n) per range in the driver.
 
     References
     ----------

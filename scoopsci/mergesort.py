@@ -18,8 +18,8 @@ from scoopsci.basics.codehash import hash_code
 from scoopsci.basics.wording import plural
 from scoopsci.engines.base import Engine
 from scoopsci.reporting.markup import as_notes, as_table
-from scoopsci.reporting.plots import CAUSES, plot_receipt
 from scoopsci.reporting.receipts import make_receipt
+from scoopsci.reporting.workers import ACTIVITIES
 from scoopsci.road.options import RunOptions, refuse_ledger
 from scoopsci.road.runs import hold_engine
 from scoopsci.sorting.phases import Phases, sort_array, sort_items
@@ -32,7 +32,7 @@ __all__ = ["SortResult", "merge_sort", "sort_and_describe"]
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class SortResult:
-    """Sorted values, and what it took to sort them.
+    """Sorted values, and a description of the run that sorted them.
 
     Attributes
     ----------
@@ -43,18 +43,19 @@ class SortResult:
     n_workers : int
         Number of its workers.
     elapsed_s : float
-        Seconds that it took, the engine's start included.
+        Seconds that it took, including the engine's start.
     largest_share : float
-        Size of the largest partition, relative to their mean.
+        Size of the largest partition, relative to the mean.
     sent_bytes, returned_bytes : int
-        What travelled between driver and workers, shared memory aside.
+        Bytes transferred between driver and workers, apart from shared memory.
     times : dict
-        Where the time went, as a mean worker saw it: ``start_up_s``, ``serialising_s``,
-        ``computing_s``, ``returning_s``, and the rest, ``waiting_s``, with what the driver did.
+        How the time was spent, averaged over the workers: ``start_up_s``, ``serialising_s``,
+        ``computing_s``, ``returning_s``, and the rest, ``waiting_s``, which includes the driver's
+        own work.
     in_shared_memory : bool
         Whether workers found all values in shared memory, so that none had to be sent.
     receipt : dict
-        How the sort was carried out; see `scoopsci.report.make_receipt`.
+        Provenance of the result; see `scoopsci.report.make_receipt`.
     """
 
     values: Any = field(repr=False)
@@ -77,14 +78,16 @@ class SortResult:
         )
 
     def _repr_html_(self) -> str:
-        times = [[CAUSES[cause], f"{self.times[cause]:.3f}"] for cause in CAUSES]
+        times = [[name, f"{self.times[activity]:.3f}"] for activity, name in ACTIVITIES.items()]
         return as_notes([str(self)]) + as_table(["time for", "seconds"], times)
 
     def plot(
         self, kind: Literal["times", "workers", "hosts"] = "times", *, ax: Axes | None = None
     ) -> Axes:
-        """Draw where the time went, or what the workers did; see `scoopsci.report.plot_receipt`."""
-        return plot_receipt(kind, self.receipt, ax=ax)
+        """Draw how the time was spent, or what workers did; see `scoopsci.report.plot_receipt`."""
+        from scoopsci.reporting import plots
+
+        return plots.plot_receipt(kind, self.receipt, ax=ax)
 
 
 def merge_sort(
@@ -99,20 +102,20 @@ def merge_sort(
     Parameters
     ----------
     values : ndarray, shape (n,), or iterable
-        An array of any dtype that NumPy sorts, or whatever `sorted` takes.
+        An array of any dtype that NumPy sorts, or any iterable that `sorted` takes.
     key : callable, optional
-        Called once for each item, on the workers; items are sorted by what it returns.
+        Called once for each item, on the workers; items are sorted by the keys it returns.
     reverse : bool
-        Sort in descending order; items that are equal keep their order, as in `sorted`.
+        Sort in descending order; equal items keep their order, as in `sorted`.
     **run
         See `RunOptions`; a sort keeps no ledger.
 
     Returns
     -------
     ndarray or list
-        A new array of the same dtype for an array, else a list. It is the one that
-        ``np.sort(values, kind="stable")`` or ``sorted(values, key=key, reverse=reverse)`` return,
-        to the last bit and on any number of workers: there is only one stable order.
+        A new array of the same dtype for an array, else a list. It equals the result of
+        ``np.sort(values, kind="stable")`` or ``sorted(values, key=key, reverse=reverse)`` to the
+        last bit, on any number of workers: there is only one stable order.
 
     Raises
     ------
@@ -121,19 +124,19 @@ def merge_sort(
     TaskError
         If values cannot be compared or pickled, or `key` fails, on a worker.
     EngineError
-        If the engine fails, or the time is up.
+        If the engine fails, or the time-out passes.
 
     Notes
     -----
     Parallel sorting by regular sampling [1]_: P workers sort P consecutive slices of the values,
-    samples of these runs in regular distances yield P - 1 splitters, and the workers merge what
-    lies between two of them. Splitters are compared by value and by place, so equal values do not
-    pile up: no partition exceeds its mean by a fifth. Arrays, and lists of nothing but `float` or
-    `int` of 64 bits, lie in memory that the workers of this machine share, about twice their
-    size; to other machines they are sent, as are all other items.
+    regularly spaced samples of these runs yield P - 1 splitters, and the workers merge the items
+    between neighbouring splitters. Splitters are compared by value and index, so equal values do
+    not accumulate in one partition: none exceeds the mean by a fifth. Arrays, and lists of only
+    `float` or 64-bit `int`, lie in memory shared with the workers of this machine, about twice
+    their size; they are sent to other machines, as are all other items.
 
-    NaN and NaT come last, with `reverse`, too. Items of other kinds are compared by ``<`` alone;
-    those without a consistent order come in some order.
+    NaN and NaT come last, even with `reverse`. Items of other kinds are compared only by ``<``;
+    without a consistent order, their order in the result is unspecified.
 
     References
     ----------
@@ -157,7 +160,7 @@ def sort_and_describe(
     reverse: bool = False,
     **run: Unpack[RunOptions],
 ) -> SortResult:
-    """Sort values on many workers, and tell what it took.
+    """Sort values on many workers, and describe the run.
 
     Parameters
     ----------
@@ -209,13 +212,13 @@ def sort_and_describe(
             result={"largest_share": largest_share},
             **done,
         )
-        told = ("engine", "n_workers", "elapsed_s", "sent_bytes", "returned_bytes", "times")
+        copied = ("engine", "n_workers", "elapsed_s", "sent_bytes", "returned_bytes", "times")
         return SortResult(
             values=found,
             largest_share=largest_share,
             in_shared_memory=array is not None and not phases.n_sent,
             receipt=receipt,
-            **{name: done[name] for name in told},
+            **{name: done[name] for name in copied},
         )
 
 
@@ -236,7 +239,7 @@ def _list_items(values: Iterable[Any]) -> list[Any]:
 
 
 def _find_array(items: Any) -> NDArray[Any] | None:
-    """Return an array that sorts as the items do, if there is one."""
+    """Return an array that sorts as the items do, or None if there is none."""
     if isinstance(items, np.ndarray):
         if items.dtype.kind == "T":
             return items
@@ -259,7 +262,7 @@ def _find_array(items: Any) -> NDArray[Any] | None:
 
 
 def _split_nans(items: Any) -> tuple[Any, list[float]]:
-    """Part a list of numbers of several types from NaN, which comes last, as in an array."""
+    """Separate NaN from a list of numbers of several types: it comes last, as in an array."""
     if not isinstance(items, list) or not set(map(type, items)) <= {bool, int, float}:
         return items, []
     return [x for x in items if x == x], [x for x in items if x != x]

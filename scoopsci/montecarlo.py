@@ -1,4 +1,4 @@
-"""Monte Carlo with error bars: π, integrals, and the mean of anything that can be sampled.
+"""Monte Carlo with error bars: π, integrals, and means of samples.
 
 Run as a script, also under ``python -m scoop``, this file is the command ``scoopsci pi``.
 """
@@ -35,12 +35,7 @@ from scoopsci.estimation.integrand import Integrand
 from scoopsci.estimation.kernels import CIRCLE_STREAM
 from scoopsci.estimation.qmc import N_SCRAMBLES, SOBOL_STREAM, check_dim
 from scoopsci.estimation.streams import STREAM, block_generator, check_seed
-from scoopsci.estimation.variance import (
-    Antithetic,
-    ControlVariates,
-    ImportanceSampling,
-    Method,
-)
+from scoopsci.estimation.variance import Antithetic, ControlVariates, ImportanceSampling, Method
 from scoopsci.reporting.receipts import make_receipt
 from scoopsci.road.sampling import Sampling, SamplingOptions
 from scoopsci.road.stopping import Goal, next_check
@@ -69,10 +64,10 @@ __all__ = [
 Floats = NDArray[np.float64]
 E = TypeVar("E", bound=Estimate)
 
-#: Points of π in a block: enough to hide what it costs to start 4096 generators.
+#: Points of π in a block: enough to hide the cost of initialising 4096 generators.
 PI_BLOCK_SIZE = 1 << 22
 
-#: Samples in a block of a user's function: enough to hide the 25 µs that a block costs.
+#: Samples in a block of a user's function: enough to hide the overhead of 25 µs per block.
 BLOCK_SIZE = 1 << 12
 
 
@@ -86,25 +81,25 @@ def estimate(
     confidence: float = 0.95,
     **run: Unpack[SamplingOptions],
 ) -> Estimate:
-    """Estimate the mean of what a function samples.
+    """Estimate the mean of the samples that a function draws.
 
     Parameters
     ----------
     fn : callable
-        ``fn(rng, size)`` draws `size` samples with the `numpy.random.Generator` it is given, and
-        with nothing else random. It returns an array of shape ``(size,)`` or ``(size, k)``. Or
+        ``fn(rng, size)`` draws `size` samples with the `numpy.random.Generator` it is given, and no
+        other source of randomness. It returns an array of shape ``(size,)`` or ``(size, k)``. Or
         ``fn(rng)``, compiled by ``numba.njit``, returns one sample, and is called in a fused loop.
     n_samples : int, optional
         Number of samples.
     half_width : float, optional
-        Or the half-width of the interval to be reached, by as many samples as it takes. With
-        ``relative=True`` it is a share of the estimate.
+        Or the half-width of the interval to reach, with as many samples as it takes. With
+        ``relative=True`` it is relative to the estimate.
     seed : int, optional
-        Entropy of the streams; a fresh one by default, told in the result.
+        Entropy of the streams; by default a fresh one, which the result records.
     block_size : int
-        Samples in a block; the result depends on it, but on no engine, worker or chunk.
+        Samples in a block. The result depends on it, but not on the engine, workers or chunks.
     confidence : float
-        Of the interval, within (0, 1).
+        Confidence of the interval, within (0, 1).
     **run
         See `SamplingOptions`, and `RunOptions`.
 
@@ -118,19 +113,19 @@ def estimate(
     ValueError, TypeError
         If an argument is out of range.
     TaskError
-        If `fn` raises, or returns something else than real numbers of the right shape.
+        If `fn` raises, or returns anything but real numbers of the right shape.
     NotConvergedError
-        If the half-width is not reached within ``max_samples``, or never can be. It carries the
-        estimate so far; with a ledger, a run with a higher maximum goes on from there.
+        If the half-width is not reached within ``max_samples``, or cannot be. It carries the
+        estimate so far; with a ledger, a run with a higher maximum resumes from there.
     EngineError
-        If the engine fails, or the time is up.
+        If the engine fails, or the time-out passes.
 
     Notes
     -----
     The interval is mean ± t·s/√n, with Student's t of n - 1 degrees of freedom and the sample
-    standard deviation s: exact for normal samples, asymptotic for any of finite variance. Where n
-    follows from a half-width, `scoopsci.montecarlo.Goal` describes when a run stops; the result
-    has the bits of a run with that n.
+    standard deviation s: exact for normal samples, asymptotic for others of finite variance. With a
+    half-width, `scoopsci.montecarlo.Goal` describes when a run stops; the result equals, bit for
+    bit, that of a run with the resulting n.
 
     Examples
     --------
@@ -173,20 +168,21 @@ def integrate(
     ----------
     f : callable
         ``f(x)`` of points of shape ``(n, dim)``; returns shape ``(n,)``, or ``(n, k)`` for k
-        integrals over the same box. Or f, compiled by ``numba.njit``, takes one point of shape
+        integrals over the same box. Or f, compiled by ``numba.njit``, maps one point of shape
         ``(dim,)`` to a number, and is called in a fused loop.
     lower, upper : float or array_like, shape (dim,)
         Corners of the box.
     n_samples : int, optional
         Number of points.
     dim : int, optional
-        Number of dimensions, where both corners are given as one number.
+        Number of dimensions, if both corners are given as single numbers.
     method : {"mc", "qmc"}
-        Plain Monte Carlo, or scrambled Sobol' points: for smooth integrands far more accurate.
+        Plain Monte Carlo, or scrambled Sobol' points, which are far more accurate for smooth
+        integrands.
     variance_reduction : sequence
         Any of `Antithetic`, `ControlVariates` and `ImportanceSampling`, each at most once.
     n_scrambles : int
-        Independent scrambles of ``method="qmc"``, at least 16: the error comes from their
+        Independent scrambles of ``method="qmc"``, at least 16: the error is estimated from their
         differences. The number of points must be this times `block_size` times a power of two.
     half_width, seed, block_size, confidence
         See `estimate`.
@@ -223,11 +219,7 @@ def integrate(
     seed = check_seed(seed)
     sampling: Sampling[Any] = Sampling(n_samples, half_width, block_size, confidence, run)
     what = {"workload": "integrate", "code": hash_code(f)}
-    options: dict[str, Any] = {
-        "lower": integrand.lower,
-        "upper": integrand.upper,
-        "method": method,
-    }
+    options: dict[str, Any] = {"lower": integrand.lower, "upper": integrand.upper, "method": method}
     if variance_reduction:
         options["variance_reduction"] = sorted(
             f"{each.name} {hash_values([each])}" for each in variance_reduction
@@ -257,7 +249,7 @@ def pi(
     confidence: float = 0.95,
     **run: Unpack[SamplingOptions],
 ) -> PiEstimate:
-    """Estimate π by points in the unit square, counting those inside the quarter circle.
+    """Estimate π from random points in the unit square, by counting those in the quarter circle.
 
     Parameters
     ----------
@@ -280,7 +272,7 @@ def pi(
 
     Notes
     -----
-    Wilson's score interval [1]_ covers also where all points or none are inside. A point takes 0.1
+    Wilson's score interval [1]_ is valid even if all points or none are inside. A point takes 0.1
     to 0.3 ns on one core with numba, 5 ns without.
 
     References
@@ -312,7 +304,7 @@ def _carry_out(
     unit: str = "samples",
     **more: Any,
 ) -> E:
-    """Run an estimator, and make an estimate and a receipt of what it says."""
+    """Run an estimator, and return its summary as an estimate with a receipt."""
     options = {"seed": seed, "block_size": sampling.block_size, **more}
     sampling.run(estimator, {**what, **options}, unit=unit)
     counts: dict[str, Any] = {

@@ -1,4 +1,4 @@
-"""Reports: a result, and the run that it comes from, on one page that needs nothing else."""
+"""Reports: a result, and the run that it comes from, on one self-contained page."""
 
 from __future__ import annotations
 
@@ -48,18 +48,18 @@ __all__ = [
     "write_report",
 ]
 
-#: What a plot shows, under it.
+#: Captions of the plots.
 CAPTIONS = {
-    "convergence": "How the estimate closes in: the value and its band over the samples.",
-    "speedup": "Speed-up against serial, with the ideal line.",
+    "convergence": "Convergence of the estimate: its value and interval against the samples drawn.",
+    "speedup": "Speed-up over serial, with the ideal line.",
     "workers": "When each worker was busy.",
-    "hosts": "What each host has computed in a second.",
-    "times": "Where the time went, as a mean worker saw it.",
+    "hosts": "Throughput of each host.",
+    "times": "How the time was spent, averaged over the workers.",
 }
 
 
 class Result(Protocol):
-    """What can be reported: an estimate, or what a comparison or a sort has found."""
+    """What can be reported: an estimate, a comparison or a sort."""
 
     def plot(self, kind: Any, /, *, ax: Any) -> Any:
         """Draw one of its kinds of plots."""
@@ -69,7 +69,7 @@ class Result(Protocol):
 
 
 def check_extras() -> None:
-    """Raise an `ExtraMissingError` where a package is missing that reports need."""
+    """Raise an `ExtraMissingError` if a package that reports need is missing."""
     import_extra("jinja2", "plot")
     import_extra("matplotlib.figure", "plot")
 
@@ -81,10 +81,10 @@ def write_report(
 
     Parameters
     ----------
-    result : Estimate, Comparison, SortResult, or what a comparison of methods or sorts found
+    result : Estimate, Comparison, SortResult, MapComparison or SortComparison
         The result.
     path : path-like
-        The page; an older one is replaced.
+        The page; an existing one is replaced.
     command : str, optional
         The command line that repeats it.
 
@@ -110,7 +110,7 @@ def write_report(
 
 
 def _describe(result: Result, command: str | None) -> dict[str, Any]:
-    """Return what the template asks for; tables are markup already."""
+    """Return the variables of the template; tables are HTML already."""
     markup = import_extra("markupsafe", "plot").Markup
     receipt: Mapping[str, Any] | None = getattr(result, "receipt", None)
     facts: Mapping[str, Any] = getattr(result, "facts", {}) if receipt is None else receipt
@@ -119,7 +119,7 @@ def _describe(result: Result, command: str | None) -> dict[str, Any]:
     commands = [] if command is None else [command]
     return {
         "title": f"scoopsci: {workload}",
-        "subtitle": _tell_run(facts),
+        "subtitle": _describe_run(facts),
         "result": markup(result._repr_html_()),
         "plots": list(_draw_all(result, receipt)),
         "workers": None if receipt is None else markup(_tabulate_workers(receipt["run"])),
@@ -131,9 +131,9 @@ def _describe(result: Result, command: str | None) -> dict[str, Any]:
     }
 
 
-def _tell_run(facts: Mapping[str, Any]) -> str:
+def _describe_run(facts: Mapping[str, Any]) -> str:
     run = facts.get("run")
-    if run is None:  # of a comparison, in which each run is a program of its own
+    if run is None:  # of a comparison, in which each run is a separate process
         return f"{plural(facts['n_rounds'], 'round')}, {plural(facts['n_processors'], 'processor')}"
     hosts = {worker["host"] for worker in run["workers"]}
     return (
@@ -143,7 +143,7 @@ def _tell_run(facts: Mapping[str, Any]) -> str:
 
 
 def _draw_all(result: Result, receipt: Mapping[str, Any] | None) -> Iterator[dict[str, str]]:
-    """Draw what there is, as pictures that need no other file."""
+    """Draw all plots of a result, as images to embed in the page."""
     first = "convergence" if isinstance(result, Estimate) else "speedup"
     kinds = [first] if not isinstance(result, SortResult) else []
     kinds += ["times"] if receipt is None else ["workers", "hosts", "times"]
@@ -156,7 +156,7 @@ def _draw_all(result: Result, receipt: Mapping[str, Any] | None) -> Iterator[dic
 
 
 def _draw(result: Result, kind: str) -> bytes:
-    # No figure of pyplot's: those are the user's, and need a display of some kind.
+    # Not a figure of pyplot's: those are the user's, and need a display of some kind.
     figure = import_extra("matplotlib.figure", "plot").Figure((7.0, 3.2), layout="constrained")
     ax = figure.subplots()
     result.plot(kind, ax=ax)
@@ -170,28 +170,21 @@ def _draw(result: Result, kind: str) -> bytes:
 
 def _tabulate_workers(run: Mapping[str, Any]) -> str:
     header = ["host", "process", "blocks", "busy, s", "Python", "NumPy", "numerics"]
-    return as_table(
-        header,
-        (
-            [
-                worker["host"],
-                str(worker["pid"]),
-                f"{worker['n_blocks']:,}",
-                f"{worker['elapsed_s']:.2f}",
-                worker["python"],
-                worker["numpy"],
-                worker["battery"],
-            ]
-            for worker in run["workers"]
-        ),
-        n_words=2,
-    )
+    rows = [
+        [
+            *(worker["host"], str(worker["pid"]), f"{worker['n_blocks']:,}"),
+            f"{worker['elapsed_s']:.2f}",
+            *(worker[fact] for fact in ("python", "numpy", "battery")),
+        ]
+        for worker in run["workers"]
+    ]
+    return as_table(header, rows, n_words=2)
 
 
 def _tabulate_losses(run: Mapping[str, Any]) -> str:
     counts = {
-        "lost with their workers, and sent again": run["n_lost_tasks"],
-        "raised, and tried again": run["n_retried_tasks"],
+        "tasks lost with their workers, and resubmitted": run["n_lost_tasks"],
+        "tasks that raised an exception, and were retried": run["n_retried_tasks"],
         "blocks taken from a ledger": run.get("n_recalled_blocks"),  # a sort has none
     }
     table = as_facts({name: f"{n:,}" for name, n in counts.items() if n is not None})
@@ -201,7 +194,7 @@ def _tabulate_losses(run: Mapping[str, Any]) -> str:
         [f"{loss['at_s']:.1f}", loss["host"], f"{loss['n_blocks']:,}", loss["why"]]
         for loss in run["losses"]
     )
-    return table + as_table(["after, s", "host", "blocks", "why"], rows, n_words=4)
+    return table + as_table(["after, s", "host", "blocks", "reason"], rows, n_words=4)
 
 
 def _as_text(value: Any) -> str:
@@ -212,7 +205,7 @@ def _find_figures(result: Result) -> Any:
     if isinstance(result, Estimate):
         return result.receipt
     if isinstance(result, SortResult):
-        result = dataclasses.replace(result, values=None)  # there may be many
+        result = dataclasses.replace(result, values=None)  # of which there may be many
     assert dataclasses.is_dataclass(result)
     figures = dataclasses.asdict(result)
     figures.pop("values", None)

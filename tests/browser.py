@@ -77,11 +77,12 @@ class Tab:
     async def call(self, method: str, **params: Any) -> dict[str, Any]:
         """Call a method of the protocol."""
         number = next(self._numbers)
-        self._answers[number] = asyncio.get_running_loop().create_future()
+        # Kept here, since the answer may arrive while the message is still being written.
+        answer = self._answers[number] = asyncio.get_running_loop().create_future()
         await self._socket.write_message(
             json.dumps({"id": number, "method": method, "params": params})
         )
-        told = await asyncio.wait_for(self._answers[number], GENEROUS_S)
+        told = await asyncio.wait_for(answer, GENEROUS_S)
         assert "error" not in told, told
         result: dict[str, Any] = told["result"]
         return result

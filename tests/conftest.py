@@ -3,69 +3,31 @@
 from __future__ import annotations
 
 import contextlib
-import gc
 import io
 import os
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import psutil
 import pytest
 import zmq
 
 from scoopsci import open_engine
-from scoopsci.engines import scoop
 from scoopsci.harness.comparison import Comparison
+from scoopsci.testing.leaks import no_leaks as no_leaks  # for every test
 from tests.lan import Lan, missing_parts
 
 REPOSITORY = Path(__file__).parent.parent
 
-#: They live as long as the process: the first by design of the standard library, the worker that
-#: stands in for the origin and its driver as long as the program that SCOOP runs.
-KEPT_PROCESSES = ("resource_tracker", "pool/substitute.py")
-KEPT_THREADS = ("scoop-driver",)
-
-
-def _children() -> set[str]:
-    children = set()
-    for child in psutil.Process().children(recursive=True):
-        try:
-            command = " ".join(child.cmdline())
-        except (psutil.NoSuchProcess, psutil.ZombieProcess):
-            continue
-        if not any(kept in command for kept in KEPT_PROCESSES):
-            children.add(f"{child.pid} {command}")
-    return children
-
-
-def _count_of_pools(children: set[str]) -> int:
-    return sum("scoopsci.pool" in child for child in children)
-
-
-def _threads() -> set[str]:
-    return {
-        f"{thread.ident} {thread.name}"
-        for thread in threading.enumerate()
-        if thread.name not in KEPT_THREADS
-    }
-
-
-def _descriptors() -> set[str]:
-    opened = set()
-    for link in Path("/proc/self/fd").iterdir():
-        try:
-            opened.add(f"{link.name} {link.readlink()}")
-        except OSError:
-            continue
-    # Two for each connection in the name of a dead worker of SCOOP's, which stays, too.
-    n_kept = 2 * len(getattr(scoop._driver, "_heirs", ()))
-    return set(sorted(opened)[n_kept:])
+# A deadline of an example would assert a time.
+hypothesis.settings.register_profile("scoopsci", deadline=None)
+hypothesis.settings.load_profile("scoopsci")
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -98,28 +60,6 @@ def fonts() -> None:
     figure.subplots().set(title="$π$ ± σ", xscale="log", xlim=(1, 1e9))
     for kind in ("png", "svg"):
         figure.savefig(io.BytesIO(), format=kind)
-
-
-@pytest.fixture(autouse=True)
-def no_leaks(once_for_each_process: None) -> Iterator[None]:
-    """Fail a test that leaves a thread, a descriptor or a child process behind."""
-    looks = (_threads, _descriptors, _children)
-    before = [look() for look in looks]
-    yield
-    deadline = time.monotonic() + 10
-    while True:
-        now = [look() for look in looks]
-        # By number: an engine that outlives the test may have replaced what a dead worker broke.
-        left = [n - b for n, b in zip(now, before, strict=True) if len(n) > len(b)]
-        # A pool of several tests starts its dead workers again: the next test is to find them.
-        recovers = _count_of_pools(now[2]) < _count_of_pools(before[2])
-        if not left and not recovers:
-            return
-        if time.monotonic() > deadline:
-            assert not left, f"left behind: {left}"
-            return
-        gc.collect()  # loky's executors are cycles, with their pipes in them
-        time.sleep(0.02)
 
 
 RunScoop = Callable[..., subprocess.CompletedProcess[str]]
@@ -166,14 +106,6 @@ def end_session(process: subprocess.Popen[str]) -> None:
         with contextlib.suppress(psutil.NoSuchProcess):
             member.kill()
     process.communicate()
-
-
-def wait_for_work(session: int, *, seconds: float) -> None:
-    """Wait until the processes of a session have used so much processor time together."""
-    deadline = time.monotonic() + 60
-    while sum(sum(process.cpu_times()[:2]) for process in _members(session)) < seconds:
-        assert time.monotonic() < deadline, f"session {session} does not work"
-        time.sleep(0.05)
 
 
 def wait_for_end(session: int) -> None:

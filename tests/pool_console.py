@@ -11,8 +11,11 @@ import json
 import operator
 import os
 import sys
+import threading
 import time
+from collections.abc import Iterable, Iterator
 from concurrent.futures import Executor
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,6 +23,7 @@ import numpy as np
 import scoopsci
 from scoopsci import Pool
 from scoopsci.pool.broadcast import Broadcast
+from scoopsci.reporting.progress import Progress
 
 N_POINTS, BLOCK_SIZE = 5_000_000, 1 << 16
 N_NUMBERS = 20_000
@@ -91,11 +95,11 @@ def find_bits(engine: str | Executor) -> dict[str, Any]:
     }
 
 
-def find_sum(n_items: int, pause_s: float, engine: str | Executor) -> str:
+def find_sum(items: Iterable[int], pause_s: float, engine: str | Executor, **more: Any) -> str:
     """Return the bits of a sum to which every item takes a while."""
     fn = functools.partial(linger, pause_s=pause_s)
-    run: dict[str, Any] = {"engine": engine, "chunk_target_s": 4 * pause_s or 0.01}
-    return float(scoopsci.map_reduce(fn, operator.add, range(n_items), **run)).hex()
+    run: dict[str, Any] = {"engine": engine, "chunk_target_s": 4 * pause_s or 0.01, **more}
+    return float(scoopsci.map_reduce(fn, operator.add, items, **run)).hex()
 
 
 def find_hash(n_items: int, n_bytes: int, engine: str | Executor) -> str:
@@ -111,8 +115,17 @@ def find_hash(n_items: int, n_bytes: int, engine: str | Executor) -> str:
 class Console:
     """What can be asked of the program."""
 
-    def __init__(self, pool: Pool) -> None:
+    def __init__(self, pool: Pool, done: Path) -> None:
         self.pool = pool
+        self._done = done
+
+    def tell_done(self, n_done: int) -> None:
+        """Say how much is done while the answer is on its way."""
+        self._done.write_text(str(n_done))
+
+    def look(self, state: Progress) -> None:
+        """Say it of a run."""
+        self.tell_done(state.n_done)
 
     def hosts(self) -> Any:
         return self.pool.hosts
@@ -130,8 +143,20 @@ class Console:
     def pi(self) -> Any:
         return find_pi(engine=self.pool, mixed=True).receipt["result"]
 
-    def stop(self, half_width: float) -> Any:
+    def tell_running(self, host: str, pid: int) -> None:
+        """Say that something is done once a worker has a task."""
+        while ("running", pid) not in [
+            (worker["state"], worker["pid"])
+            for found in self.pool.status()["hosts"]
+            for worker in found["workers"]
+            if found["name"] == host
+        ]:
+            time.sleep(0.02)
+        self.tell_done(1)
+
+    def stop(self, half_width: float, host: str, pid: int) -> Any:
         """Return where a run by half-width stops, and what has befallen it."""
+        threading.Thread(target=self.tell_running, args=(host, pid), daemon=True).start()
         found = scoopsci.pi(half_width=half_width, seed=3, engine=self.pool)
         return [*stopping_bits(found), found.receipt["run"]["n_lost_tasks"]]
 
@@ -144,12 +169,30 @@ class Console:
         return stopping_bits(found)
 
     def sum(self, n_items: int, pause_s: float) -> Any:
-        return find_sum(n_items, pause_s, self.pool)
+        return find_sum(range(n_items), pause_s, self.pool, progress=self.look)
+
+    def sum_until(self, word: str, n_more: int, pause_s: float) -> Any:
+        """Return a number of items and their sum: so many more than there are before a word."""
+        n_items = 0
+
+        def count() -> Iterator[int]:
+            nonlocal n_items
+            n_left = n_more
+            while n_left:
+                yield n_items
+                n_items += 1
+                n_left -= Path(word).exists()
+
+        return [find_sum(count(), pause_s, self.pool, progress=self.look), n_items]
 
     def map(self, n_items: int, pause_s: float) -> Any:
         """Return the numbers of plain calls, which the pool itself sends again."""
         fn = functools.partial(linger, pause_s=pause_s)
-        return [number.hex() for number in self.pool.map(fn, range(n_items))]
+        found = []
+        for number in self.pool.map(fn, range(n_items)):
+            found.append(number.hex())
+            self.tell_done(len(found))
+        return found
 
     def map_with_one_that_exits(self, n_items: int, number: int) -> Any:
         """Return numbers, and what is told of the one whose task ends its process."""
@@ -194,6 +237,7 @@ def tell(**facts: Any) -> None:
 
 
 def main(options: dict[str, Any]) -> None:
+    done = Path(options.pop("done"))
     if "mark" in options:
         options |= {"initializer": mark_worker, "initargs": (options.pop("mark"),)}
     try:
@@ -202,7 +246,7 @@ def main(options: dict[str, Any]) -> None:
         tell(error=type(error).__name__, message=str(error))
         return
     with pool:
-        console = Console(pool)
+        console = Console(pool, done)
         tell(answer=pool.hosts)
         for line in sys.stdin:
             question, *args = json.loads(line)

@@ -8,7 +8,7 @@ import json
 import select
 import signal
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -40,7 +40,7 @@ def serial_bits() -> dict[str, Any]:
 
 def serial_sum(n_items: int) -> str:
     """Return the bits of a sum, whose pauses change nothing."""
-    return pool_console.find_sum(n_items, 0.0, "serial")
+    return pool_console.find_sum(range(n_items), 0.0, "serial")
 
 
 def write_hosts(lan: Lan, hosts: Sequence[str], name: str = "hosts-of-pool") -> Path:
@@ -79,8 +79,10 @@ class OpenPool:
         **options: Any,
     ) -> None:
         self.lan = lan
+        self._errors, self._done = lan.folder / "pool-errors", lan.folder / "pool-done"
+        self._word = lan.folder / "pool-word"
         given = {"hostfile": str(write_hosts(lan, hosts)), "ssh": str(lan.ssh), **options}
-        self._errors = lan.folder / "pool-errors"
+        given["done"] = str(self._done)
         lan.run(["mkdir", "-p", "-m", "1777", SCRATCH], check=True)
         variables = {"PYTHONPATH": str(REPOSITORY), "TMPDIR": str(SCRATCH), **(env or {})}
         changes = PLAIN if plain else []
@@ -116,6 +118,7 @@ class OpenPool:
     def say(self, question: str, *args: Any) -> None:
         """Ask for something; its answer is to be heard."""
         assert self.process.stdin is not None
+        self._done.write_text("0")
         self.process.stdin.write(json.dumps([question, *args]) + "\n")
         self.process.stdin.flush()
 
@@ -123,6 +126,27 @@ class OpenPool:
         """Ask for something, and return the answer."""
         self.say(question, *args)
         return self.hear(timeout)
+
+    @property
+    def n_done(self) -> int:
+        """How much is done of what was asked for."""
+        return int(self._done.read_text() or 0)
+
+    def begin_sum(self, n_more: int, pause_s: float) -> None:
+        """Begin a sum without end, and return once some of it is done."""
+        self._word.unlink(missing_ok=True)
+        self.say("sum_until", str(self._word), n_more, pause_s)
+        assert becomes(lambda: self.n_done > 0)
+
+    @contextlib.contextmanager
+    def in_mid_sum(self, n_more: int, pause_s: float) -> Iterator[None]:
+        """Run a sum that ends so many items after the block; its bits are to be the serial ones."""
+        self.begin_sum(n_more, pause_s)
+        yield
+        assert not self.has_answered(0.0), "the sum is over"
+        self._word.touch()
+        bits, n_items = self.hear()
+        assert bits == serial_sum(n_items)
 
     def check_bits(self) -> None:
         """Fail unless runs find what serial ones do."""

@@ -1,5 +1,6 @@
 """What every room may use: checks of arguments, the hash of a user's code, optional packages.
 
 `arguments` checks numbers, `codehash` tells whether two functions are the same, `extras` imports
-optional packages, `interrupts` defers Ctrl-C, and `wording` writes numbers in words.
+optional packages, `interrupts` defers Ctrl-C, `moved` knows the former names of our modules, and
+`wording` formats numbers for people.
 """

@@ -1,4 +1,8 @@
-"""Checks of arguments: the rule, then what came."""
+"""Checks of arguments; an error states the rule, then the value that broke it.
+
+Each check takes the argument's name, for the error, and its value. It returns the number, or
+raises `TypeError` for a value of another type and `ValueError` for a number out of range.
+"""
 
 from __future__ import annotations
 
@@ -10,27 +14,7 @@ __all__ = ["check_count", "check_fraction", "check_positive", "check_seconds"]
 
 
 def check_count(name: str, value: object, least: int = 1) -> int:
-    """Return a count.
-
-    Parameters
-    ----------
-    name : str
-        Of the argument, for the error.
-    value : object
-        What came.
-    least : int
-        Smallest count allowed.
-
-    Returns
-    -------
-    int
-        The count.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If it is not an integer, or below the least.
-    """
+    """Return an integer that is not below `least`."""
     try:
         count = operator.index(value)  # type: ignore[arg-type]
     except TypeError:
@@ -43,25 +27,7 @@ def check_count(name: str, value: object, least: int = 1) -> int:
 
 
 def check_fraction(name: str, value: object) -> float:
-    """Return a number within (0, 1).
-
-    Parameters
-    ----------
-    name : str
-        Of the argument, for the error.
-    value : object
-        What came.
-
-    Returns
-    -------
-    float
-        The number.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If it is not a real number, or out of range.
-    """
+    """Return a number within (0, 1)."""
     fraction = _check_real(name, value)
     if not 0.0 < fraction < 1.0:
         raise ValueError(f"{name} must be within (0, 1), such as 0.95, got {value!r}")
@@ -69,54 +35,14 @@ def check_fraction(name: str, value: object) -> float:
 
 
 def check_seconds(name: str, value: object, *, or_zero: bool = False) -> float:
-    """Return a time.
-
-    Parameters
-    ----------
-    name : str
-        Of the argument, for the error.
-    value : object
-        What came.
-    or_zero : bool
-        Allow 0, too.
-
-    Returns
-    -------
-    float
-        In seconds, positive and finite.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If it is not a real number, or out of range.
-    """
+    """Return a time in seconds, positive and finite, or 0 where that is allowed."""
     if or_zero and _check_real(name, value) == 0.0:
         return 0.0
     return check_positive(name, value, "number of seconds" + ", or 0" * or_zero)
 
 
 def check_positive(name: str, value: object, what: str = "number") -> float:
-    """Return a positive number.
-
-    Parameters
-    ----------
-    name : str
-        Of the argument, for the error.
-    value : object
-        What came.
-    what : str
-        What it counts, for the error.
-
-    Returns
-    -------
-    float
-        The number, finite.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If it is not a real number, or out of range.
-    """
+    """Return a positive, finite number; the error calls it `what`."""
     number = _check_real(name, value)
     if not 0.0 < number < math.inf:
         raise ValueError(f"{name} must be a positive {what}, got {value!r}")

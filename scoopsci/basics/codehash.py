@@ -1,4 +1,4 @@
-"""A hash of a user's code and of the values that it carries."""
+"""A hash of a user's code and of the values it refers to."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = ["hash_code", "hash_values", "is_compiled", "is_users_module", "reache
 
 PLAIN = (type(None), bool, float, complex, str, bytes, range, np.generic)
 
-#: What a class holds besides its methods, as far as it does not change; the rest may be caches.
+#: Attributes of a class, besides methods, that count as constants; others may be caches.
 CONSTANTS = (*PLAIN, int, tuple, frozenset, np.ndarray)
 
 
@@ -33,10 +33,10 @@ def hash_code(fn: Callable[..., object]) -> str:
     Returns
     -------
     str
-        SHA-256 of its bytecode, defaults, closure and attributes, and of the globals that it
-        names. What is of the user's own modules is followed, and what numba compiles, whose code
-        becomes a part of its callers; the standard library, installed packages and scoopsci stand
-        by name. The same in every process of one minor version of Python.
+        SHA-256 of its bytecode, defaults, closure, attributes and the globals that it names.
+        References to the user's own modules are followed, as are those to functions compiled by
+        numba, which may be inlined. The standard library, installed packages and scoopsci are
+        identified by name. The same in every process of one minor version of Python.
 
     Examples
     --------
@@ -44,19 +44,16 @@ def hash_code(fn: Callable[..., object]) -> str:
     >>> hash_code(partial(pow, 2)) == hash_code(partial(pow, 3))
     False
     """
-    digest = hashlib.sha256()
-    for part in _Description().describe(fn):
-        digest.update(part.encode() + b"\0")
-    return digest.hexdigest()
+    return hash_values([fn])
 
 
 def hash_values(values: Iterable[object]) -> str:
-    """Hash the inputs of blocks, to tell whether two runs have the same.
+    """Hash the inputs of blocks, to tell whether two runs have the same inputs.
 
     Parameters
     ----------
     values : iterable
-        Plain values, arrays, containers and objects of them.
+        Plain values, arrays, and containers or objects that hold such values.
 
     Returns
     -------
@@ -71,12 +68,12 @@ def hash_values(values: Iterable[object]) -> str:
 
 
 def reaches_compiled(*values: object) -> bool:
-    """Tell whether any of the values is compiled by numba, or refers to what is.
+    """Tell whether any of the values is, or refers to, a function compiled by numba.
 
     Parameters
     ----------
     *values
-        Functions, and objects that carry some.
+        Functions, and objects that hold functions.
     """
     description = _Description()
     for value in values:
@@ -86,16 +83,16 @@ def reaches_compiled(*values: object) -> bool:
 
 
 class _Description:
-    """Walks through a value and what it refers to, each object once.
+    """Walks through a value and the objects it refers to, each of them once.
 
     Attributes
     ----------
     reaches_compiled : bool
-        Whether a function that numba compiles has been met.
+        Whether a function compiled by numba has been encountered.
     """
 
     def __init__(self) -> None:
-        # Holds the objects, or an identity could be used again.
+        # Keeps the objects alive, so that no id is reused.
         self._seen: dict[int, tuple[int, Any]] = {}
         self.reaches_compiled = False
 
@@ -159,7 +156,7 @@ class _Description:
                 yield from self._describe_used(fn.__globals__[name], names)
 
     def _describe_used(self, value: Any, names: Iterable[str]) -> Iterator[str]:
-        """Describe a value; of a module of the user's, what may be used by its name."""
+        """Describe a value and, for a user's module, those of its attributes that are named."""
         is_new = id(value) not in self._seen
         yield from self.describe(value)
         if is_new and isinstance(value, types.ModuleType) and is_users_module(value.__name__):
@@ -204,7 +201,7 @@ def is_compiled(value: object) -> bool:
 
 
 def _find_inner(value: Any) -> tuple[Any, ...] | None:
-    """Return what a wrapper of functions wraps, or None for anything else."""
+    """Return what a wrapper of functions wraps, or None for any other value."""
     if isinstance(value, functools.partial):
         return value.func, value.args, value.keywords
     if isinstance(value, types.MethodType):
@@ -217,7 +214,7 @@ def _find_inner(value: Any) -> tuple[Any, ...] | None:
     if isinstance(value, property):
         return value.fget, value.fset, value.fdel
     if not isinstance(value, types.FunctionType) and hasattr(value, "__wrapped__"):
-        return (value.__wrapped__,)  # of a cache
+        return (value.__wrapped__,)  # of functools.cache, say
     return None
 
 
@@ -234,7 +231,7 @@ def _contents(cell: types.CellType) -> list[Any]:
 
 
 def _reduce(value: Any) -> list[Any]:
-    """Return what pickle would take an object apart to; nothing more where it cannot."""
+    """Return the parts to which pickle would reduce an object, or its module if it cannot."""
     try:
         registered = copyreg.dispatch_table.get(type(value))
         parts: Any = registered(value) if registered else value.__reduce_ex__(4)

@@ -1,4 +1,4 @@
-"""Packages that not everybody needs: imported when they are, or named with their remedy."""
+"""Optional packages: imported when needed; the error for a missing one names the extra."""
 
 from __future__ import annotations
 
@@ -12,24 +12,7 @@ __all__ = ["import_extra"]
 
 
 def import_extra(module: str, extra: str) -> Any:
-    """Import a module of an extra.
-
-    Parameters
-    ----------
-    module : str
-        Its name.
-    extra : str
-        The extra of scoopsci that brings it.
-
-    Returns
-    -------
-    module
-        The module.
-
-    Raises
-    ------
-    ExtraMissingError
-        If it cannot be imported.
+    """Import a module that an extra of scoopsci provides, or raise an `ExtraMissingError`.
 
     Examples
     --------

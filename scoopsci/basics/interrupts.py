@@ -1,4 +1,4 @@
-"""Signals that end a run: exceptions at any line, also where other people's code loses them."""
+"""Signals that end a run, as exceptions that are raised even if third-party code swallows one."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from typing import Any
 
 __all__ = ["Terminated", "check_end", "terminable", "uninterrupted"]
 
-#: Who swallows what ends the process, or takes longer to clean up, is ended all the same.
+#: A process that swallows the exception, or takes longer to clean up, is killed after this.
 GRACE_S = 15
 
-#: Signals that have ended the process, which goes on to clean up.
+#: Signals that have arrived; the process is cleaning up.
 _came: list[int] = []
 
 
 class Terminated(BaseException):
-    """The process is told to end by SIGTERM, or by SIGHUP of a terminal that is closed.
+    """Raised when SIGTERM arrives, or SIGHUP because the terminal was closed.
 
-    No KeyboardInterrupt: programs that go on after Ctrl-C have to end all the same.
+    Not a KeyboardInterrupt: programs that continue after Ctrl-C must end nevertheless.
     """
 
     def __init__(self, number: int) -> None:
@@ -31,14 +31,14 @@ class Terminated(BaseException):
 
 @contextmanager
 def terminable() -> Iterator[None]:
-    """Let SIGTERM and SIGHUP end a block as Ctrl-C does, so that it can clean up behind it.
+    """Let SIGTERM and SIGHUP end a block as Ctrl-C does, so that it can clean up.
 
-    Signals that are ignored, as under nohup, or have a handler already, are left alone.
+    Signals that are ignored, as under nohup, or already have a handler are left unchanged.
     """
     owner = os.getpid()
 
     def end(number: int, frame: object) -> None:
-        if os.getpid() != owner:  # a child that has only inherited this
+        if os.getpid() != owner:  # a forked child that has inherited this
             signal.signal(number, signal.SIG_DFL)
             signal.raise_signal(number)
             return
@@ -65,23 +65,17 @@ def terminable() -> Iterator[None]:
 
 
 def check_end() -> None:
-    """Raise again what has ended the process, but was lost: in a callback of C's, say.
-
-    Raises
-    ------
-    Terminated
-        If it is to end.
-    """
+    """Raise `Terminated` again if it was swallowed, for example by a callback from C."""
     if _came:
         raise Terminated(_came[0])
 
 
 @contextmanager
 def uninterrupted() -> Iterator[None]:
-    """Put Ctrl-C and its like off to the end of a block, which must be short.
+    """Defer Ctrl-C, SIGTERM and SIGHUP to the end of a block, which must be short.
 
-    Callbacks of C swallow exceptions, those of numba's compiler for one, and modules that are
-    imported halfway catch everything or cannot be imported again.
+    Callbacks from C, such as those of numba's compiler, swallow exceptions, and so do some modules
+    during their import; others cannot be imported again after an interrupted import.
 
     Examples
     --------
@@ -92,8 +86,8 @@ def uninterrupted() -> Iterator[None]:
     handlers: dict[int, Any] = {}
     over = False
 
-    def put_off(number: int, frame: object) -> None:
-        if over:  # a signal in the midst of the last lines below has kept it in its place
+    def defer(number: int, frame: object) -> None:
+        if over:  # a signal during the last lines below has left it installed
             handlers[number](number, frame)
         else:
             came.append(number)
@@ -103,7 +97,7 @@ def uninterrupted() -> Iterator[None]:
         handlers = {n: signal.getsignal(n) for n in numbers if callable(signal.getsignal(n))}
     try:
         for number in handlers:
-            signal.signal(number, put_off)
+            signal.signal(number, defer)
         yield
     finally:
         over = True

@@ -1,4 +1,4 @@
-"""Former names of our modules: ledgers and hashes of before the package had rooms keep them."""
+"""Former names of our modules, kept in ledgers and hashes from before the package had rooms."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ FORMER["scoopsci.engines.opening"] = FORMER["scoopsci.engines.taskfuture"] = "sc
 
 
 def former_name(module_name: str) -> str:
-    """Return the name that a module of ours had first: moving it changes no hash."""
+    """Return the original name of a module of ours, so that moving it changes no hash."""
     return FORMER.get(module_name, module_name)
 
 
@@ -41,13 +41,13 @@ class _Unpickler(pickle.Unpickler):
 
 
 def load_recorded(pickled: bytes, buffers: Iterable[Any] = ()) -> Any:
-    """Return what a ledger holds, also where our classes lay elsewhere when it was written.
+    """Unpickle a ledger's content, even if our classes have moved since it was written.
 
     Parameters
     ----------
     pickled : bytes
         A pickle that can be trusted.
     buffers : iterable of buffer
-        What it has out of band.
+        Its out-of-band buffers.
     """
     return _Unpickler(io.BytesIO(pickled), buffers=buffers).load()

@@ -1,4 +1,4 @@
-"""Numbers in words, for people."""
+"""Numbers formatted for people."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ __all__ = ["format_duration", "format_with_error", "plural", "shorten"]
 
 
 def plural(number: int, noun: str) -> str:
-    """Write a number with its noun.
+    """Format a number with its noun, in the singular or the plural.
 
     Examples
     --------
@@ -19,7 +19,7 @@ def plural(number: int, noun: str) -> str:
 
 
 def shorten(number: float) -> str:
-    """Write three digits of a number, and a blank.
+    """Format a number to three digits with an SI prefix, for a unit to follow.
 
     Examples
     --------
@@ -33,7 +33,7 @@ def shorten(number: float) -> str:
 
 
 def format_duration(seconds: float) -> str:
-    """Write a time.
+    """Format a duration.
 
     Examples
     --------
@@ -51,12 +51,12 @@ def format_duration(seconds: float) -> str:
 
 
 def format_with_error(value: float, half_width: float) -> str:
-    """Format a value to the two leading digits of its error.
+    """Format a value to the decimal place of the second digit of its error.
 
     Parameters
     ----------
     value, half_width : float
-        The estimate, and its error.
+        The estimate and its error.
 
     Returns
     -------

@@ -14,21 +14,7 @@ __all__ = ["add_commands"]
 
 
 def add_commands(commands: Any) -> None:
-    """Add the parser of each command.
-
-    Parameters
-    ----------
-    commands : argparse subparsers
-        Of the main parser.
-    """
-    for add in (
-        add_pi,
-        add_integrate,
-        add_mapreduce,
-        add_sort,
-        add_compare,
-        add_run,
-        add_hosts,
-        add_ledger,
-    ):
+    """Add the parser of each command to the subparsers of the main parser."""
+    for add in (add_pi, add_integrate, add_mapreduce, add_sort, add_compare, add_run, add_hosts,
+                add_ledger):  # fmt: skip
         add(commands)

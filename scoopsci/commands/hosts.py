@@ -19,8 +19,8 @@ def add_hosts(commands: Any) -> None:
     hosts = commands.add_parser(
         "hosts",
         help="examine the hosts of a hostfile before a run",
-        description="Examine every host of a hostfile, all at the same time, and say what to do "
-        "where one is not ready, or install what it lacks. The status is 0 if all are ready.",
+        description="Examine all hosts of a hostfile at the same time, and name the remedy for "
+        "each that is not ready, or install what it lacks. The status is 0 if all are ready.",
         epilog="example: scoopsci hosts hostfile --install",
     )
     add = hosts.add_argument
@@ -28,9 +28,9 @@ def add_hosts(commands: Any) -> None:
     add(
         "--install",
         action="store_true",
-        help="give the hosts that need one an environment like this one, in ~/.local/share",
+        help="install an environment like this one, in ~/.local/share, on hosts that need it",
     )
-    add("--wheels", metavar="FOLDER", help="to install from, instead of pip's index")
+    add("--wheels", metavar="FOLDER", help="install from these wheels instead of pip's index")
     add("--requirements", metavar="FILE", help="further packages to install on every host")
     add(
         "--python",
@@ -38,7 +38,7 @@ def add_hosts(commands: Any) -> None:
         help="the interpreter there, or with --install the one that makes the environment "
         "(default: the path of this one)",
     )
-    add("--ssh", default="ssh", metavar="PROGRAM", help="what reaches them (default ssh)")
+    add("--ssh", default="ssh", metavar="PROGRAM", help="the SSH client (default ssh)")
     add(
         "--timeout",
         type=as_seconds,

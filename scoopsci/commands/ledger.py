@@ -14,24 +14,18 @@ from scoopsci.road.replay import Replay, describe_ledger, replay_block, verify_l
 
 __all__ = ["add_ledger"]
 
-ACTIONS = {
-    "show": "tell what run it is of, how far it came, and the estimate so far",
-    "verify": "read every row, and check that nothing is damaged",
-    "replay": "compute blocks again here, and compare them with what is recorded",
-}
-
 
 def add_ledger(commands: Any) -> None:
     """Add the parser."""
     ledger = commands.add_parser(
         "ledger",
-        help="look into a ledger, or compute a block of it again",
-        description="Look into the ledger of a run, or compute a block of it again on this "
-        "machine. A ledger holds pickles: open only one that you trust.",
+        help="inspect a ledger, or recompute one of its blocks",
+        description="Inspect the ledger of a run, or recompute one of its blocks on this machine. "
+        "A ledger holds pickles: open only one that you trust.",
         epilog="example: scoopsci ledger replay pi.ledger 1234",
     )
     actions = ledger.add_subparsers(dest="action", required=True, metavar="ACTION")
-    for action, what in ACTIONS.items():
+    for action, (run, what) in ACTIONS.items():
         parser = actions.add_parser(
             action, help=what, description=f"{what[0].upper()}{what[1:]}.",
             epilog=f"example: scoopsci ledger {action} pi.ledger"
@@ -43,7 +37,7 @@ def add_ledger(commands: Any) -> None:
                 "blocks", metavar="BLOCK", nargs="+", type=as_index, help="index of a block"
             )
         parser.add_argument("--json", action="store_true", help="print one JSON object")
-        parser.set_defaults(run=RUNS[action])
+        parser.set_defaults(run=run)
 
 
 def _show(options: argparse.Namespace) -> None:
@@ -87,10 +81,10 @@ def _describe(replay: Replay) -> str:
     first, last = replay.blocks.start, replay.blocks.stop - 1
     text = (
         f"block {replay.block}, recorded with blocks {first} to {last}, "
-        f"{replay.n_samples:,} samples: {'the same' if replay.equal else 'ANOTHER'} partial, "
+        f"{replay.n_samples:,} samples: {'the same' if replay.equal else 'A DIFFERENT'} partial, "
         f"{replay.digest[:16]}"
     )
-    return text if replay.same_numerics else f"{text}; this machine computes differently"
+    return text if replay.same_numerics else f"{text}; the numerics of this machine differ"
 
 
 def _print(found: dict[str, Any], text: str, options: argparse.Namespace) -> None:
@@ -98,8 +92,8 @@ def _print(found: dict[str, Any], text: str, options: argparse.Namespace) -> Non
     sys.stdout.flush()
 
 
-RUNS: dict[str, Callable[[argparse.Namespace], int | None]] = {
-    "show": _show,
-    "verify": _verify,
-    "replay": _replay,
+ACTIONS: dict[str, tuple[Callable[[argparse.Namespace], int | None], str]] = {
+    "show": (_show, "show which run it belongs to, its progress, and the estimate so far"),
+    "verify": (_verify, "read every row, and check that nothing is damaged"),
+    "replay": (_replay, "recompute blocks on this machine, and compare them with the record"),
 }

@@ -22,7 +22,7 @@ from scoopsci.commands.options import (
     wants_progress,
 )
 from scoopsci.errors import NotConvergedError
-from scoopsci.estimation.estimates import Estimate
+from scoopsci.estimation.estimates import Estimate, PiEstimate
 
 __all__ = ["add_integrate", "add_pi"]
 
@@ -89,13 +89,13 @@ def _add_sampling_options(parser: argparse.ArgumentParser, *, default_points: in
         help="or draw as many as it takes for an error bar of ± H",
     )
     parser.set_defaults(default_points=default_points)
-    add("--relative", action="store_true", help="H is a share of the estimate")
-    add("--min-points", type=as_count, metavar="N", help="before H may be reached (default 1000)")
+    add("--relative", action="store_true", help="H is relative to the estimate")
+    add("--min-points", type=as_count, metavar="N", help="draw at least N (default 1000)")
     add(
         "--max-points",
         type=as_count,
         metavar="N",
-        help="give up there, with the estimate so far and status 1",
+        help="draw at most N; if H is not reached, print the estimate so far and exit with 1",
     )
     add("--seed", type=as_seed, metavar="S", help="a seed repeats the run to the last bit")
     add(
@@ -106,22 +106,43 @@ def _add_sampling_options(parser: argparse.ArgumentParser, *, default_points: in
         help="confidence of the error bar (default %(default)s)",
     )
     add("--block-size", type=as_count, metavar="N", help="points that share a random stream")
-    add("--ledger", metavar="FILE", help="keep finished work there, and go on from it")
+    add("--ledger", metavar="FILE", help="record finished work there, and resume from it")
     add_run_options(parser)
 
 
 def _run_pi(options: argparse.Namespace) -> None:
+    _run(scoopsci.pi, options, "points", prefix="π ≈ ")
+
+
+def _run_integrate(options: argparse.Namespace) -> None:
+    lower, upper = (c if len(c) > 1 else c[0] for c in (options.lower, options.upper))
+    choices = {"dim": options.dim, "method": options.method}
+    integrate = partial(scoopsci.integrate, options.function, lower, upper, **choices)
+    _run(integrate, options, "samples")
+
+
+def _run(
+    sample: Callable[..., Estimate], options: argparse.Namespace, unit: str, *, prefix: str = ""
+) -> None:
+    """Sample, print and report; an estimate that falls short of its goal is not lost either."""
+    shortfall: NotConvergedError | None = None
     with open_where(options) as where:
-        result, shortfall = _try(partial(scoopsci.pi, **_sampling(options, "points"), **where))
-    assert isinstance(result, scoopsci.PiEstimate)
-    _print_estimate("π ≈ ", result, {"n_inside": result.n_inside}, options)
+        try:
+            result = sample(**_sampling(options, unit), **where)
+        except NotConvergedError as error:
+            result, shortfall = error.estimate, error
+    text = (
+        f"{prefix}{result}\n{result.elapsed_s:.2f} s, {_describe_speed(result)}; "
+        f"engine {result.engine}, {plural(result.n_workers, 'worker')}; seed {result.seed}"
+    )
+    print_result(text, _as_json(result), result.receipt, options)
     report(result, options, result.seed)
     if shortfall is not None:
         raise shortfall
 
 
 def _sampling(options: argparse.Namespace, unit: str) -> dict[str, Any]:
-    """Return the arguments that say how much to sample, and how; those that were given."""
+    """Return the arguments for how much to sample, and how, as far as they were given."""
     stop = {"min_samples": options.min_points, "max_samples": options.max_points}
     if options.relative:
         stop["relative"] = True
@@ -142,42 +163,6 @@ def _sampling(options: argparse.Namespace, unit: str) -> dict[str, Any]:
     }
 
 
-def _run_integrate(options: argparse.Namespace) -> None:
-    sample = partial(
-        scoopsci.integrate,
-        options.function,
-        options.lower if len(options.lower) > 1 else options.lower[0],
-        options.upper if len(options.upper) > 1 else options.upper[0],
-        dim=options.dim,
-        method=options.method,
-        **_sampling(options, "samples"),
-    )
-    with open_where(options) as where:
-        result, shortfall = _try(partial(sample, **where))
-    _print_estimate("", result, {}, options)
-    report(result, options, result.seed)
-    if shortfall is not None:
-        raise shortfall
-
-
-def _try(sample: Callable[[], Estimate]) -> tuple[Estimate, NotConvergedError | None]:
-    """Return the estimate also where it falls short of the goal: it is not to be lost."""
-    try:
-        return sample(), None
-    except NotConvergedError as error:
-        return error.estimate, error
-
-
-def _print_estimate(
-    prefix: str, result: Estimate, more: dict[str, Any], options: argparse.Namespace
-) -> None:
-    text = (
-        f"{prefix}{result}\n{result.elapsed_s:.2f} s, {_describe_speed(result)}; "
-        f"engine {result.engine}, {plural(result.n_workers, 'worker')}; seed {result.seed}"
-    )
-    print_result(text, {**_as_json(result), **more}, result.receipt, options)
-
-
 def _describe_speed(result: Estimate) -> str:
     n_recalled = result.receipt["run"]["n_recalled_blocks"]
     if n_recalled == result.n_blocks:
@@ -186,17 +171,16 @@ def _describe_speed(result: Estimate) -> str:
     speed = f"{shorten(n_new / max(result.elapsed_s, 1e-9))}points per second"
     n_lost = result.receipt["run"]["n_lost_tasks"]
     if n_lost:
-        speed += f", {plural(n_lost, 'task')} lost with workers and repeated"
+        speed += f", {plural(n_lost, 'task')} lost with workers and resubmitted"
     return f"{speed}, {plural(n_recalled, 'block')} from the ledger" if n_recalled else speed
 
 
 def _as_json(result: Estimate) -> dict[str, Any]:
     plain = result.receipt["result"]
+    more = {"n_inside": result.n_inside} if isinstance(result, PiEstimate) else {}
     return {
         "estimate": plain["value"],
-        "standard_error": plain["standard_error"],
-        "half_width": plain["half_width"],
-        "interval": plain["interval"],
+        **{name: plain[name] for name in ("standard_error", "half_width", "interval")},
         "confidence": result.confidence,
         "n_points": result.n_samples,
         "n_blocks": result.n_blocks,
@@ -207,4 +191,5 @@ def _as_json(result: Estimate) -> dict[str, Any]:
         "variance_reduction": plain["variance_reduction"] if result.variance_reduction else {},
         "notes": list(result.notes),
         "receipt": result.receipt,
+        **more,
     }

@@ -28,8 +28,8 @@ def add_mapreduce(commands: Any) -> None:
     mapreduce = commands.add_parser(
         "mapreduce",
         help="sum lists serially, by SCOOP and by scoopsci",
-        description="Sum lists serially, by SCOOP where there is one, and by scoopsci: each with "
-        "its time, speed-up, efficiency, and whether it gives the same.",
+        description="Sum lists serially, by SCOOP if it is running, and by scoopsci: each with its "
+        "time, speed-up, efficiency, and whether its result is the same.",
         epilog="example: python -m scoop -n 4 scoopsci/mapreduce.py --tasks 1000",
     )
     add = mapreduce.add_argument
@@ -49,14 +49,14 @@ def add_sort(commands: Any) -> None:
     """Add the parser."""
     sort = commands.add_parser(
         "sort",
-        help="sort random numbers, and say whether that should be distributed",
+        help="sort random numbers, and advise whether to distribute such a sort",
         description="Sort a list of random integers by Python's sorted, by merge_sort on one core "
         "and by merge_sort on the engine; check the order and that nothing is lost.",
         epilog="example: python -m scoop -n 4 scoopsci/mergesort.py --items 1000000",
     )
     add = sort.add_argument
     add("--items", type=as_count, default=1_000_000, metavar="N", help="how many (default 1000000)")
-    add("--seed", type=as_seed, metavar="S", help="a seed repeats the numbers")
+    add("--seed", type=as_seed, metavar="S", help="the same seed gives the same numbers")
     add_run_options(sort)
     sort.set_defaults(run=_run_sort)
 
@@ -66,8 +66,8 @@ def add_compare(commands: Any) -> None:
     compare = commands.add_parser(
         "compare",
         help="run a workload on several engines, and advise",
-        description="Run a workload on several engines in turn, each run a process of its own: "
-        "equality first, then speed-up, efficiency, where the time goes, and what to do.",
+        description="Run a workload on several engines in turn, each run in its own process: "
+        "equality first, then speed-up, efficiency, how the time is spent, and what to do.",
         epilog="example: scoopsci compare mymodule:simulate --tasks 200 --engines "
         "serial,processes,scoop",
     )
@@ -84,10 +84,10 @@ def add_compare(commands: Any) -> None:
         metavar="E,…",
         help="default serial,processes,scoop",
     )
-    add("--points", type=as_count, metavar="N", help="of pi")
-    add("--tasks", type=as_count, metavar="N", help="of mapreduce and MODULE:FUNCTION")
+    add("--points", type=as_count, metavar="N", help="points of pi")
+    add("--tasks", type=as_count, metavar="N", help="tasks of mapreduce and MODULE:FUNCTION")
     add("--task-seconds", type=as_seconds, metavar="T", help="seconds that a task sleeps first")
-    add("--items", type=as_count, metavar="N", help="of sort")
+    add("--items", type=as_count, metavar="N", help="items of sort")
     add("--seed", type=as_seed, metavar="S", help="the same for every run")
     add("--workers", type=as_count, metavar="N", help="number of workers")
     add("--hostfile", metavar="F", help="file that names the hosts")

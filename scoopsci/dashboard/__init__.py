@@ -1,8 +1,9 @@
-"""The live page of an engine: what runs, where, how far it is, and what was lost; read-only.
+"""The live page of an engine: its runs, hosts, progress and losses; read-only.
 
-A page on loopback alone, behind a token. `board` is what users hold, `server` answers requests,
-`pulse` sends news to those who watch, `feed` puts the news together, `record` remembers a run, and
-`machine` looks at this one. The page itself is page.html, page.css and page.js, sent as one.
+The page is served only on loopback, protected by a token. `board` is the handle that users hold,
+`server` answers requests, `pulse` sends updates to open pages, `feed` assembles the state, `record`
+holds the history of a run, and `machine` describes this machine. The page itself is page.html,
+page.css and page.js, sent as one.
 """
 
 from __future__ import annotations

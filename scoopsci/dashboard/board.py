@@ -1,4 +1,4 @@
-"""The live page as its user holds it: an address, and a way to close it."""
+"""The user's handle of a live page: its address, and a way to close it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ import threading
 import weakref
 from contextlib import suppress
 from html import escape
-from types import TracebackType
 from typing import Any, Protocol, Self
 
 from scoopsci.basics.arguments import check_count
@@ -22,56 +21,56 @@ from scoopsci.reporting.progress import ProgressCallback
 
 __all__ = ["Dashboard"]
 
-#: The token's random bytes.
+#: Number of random bytes in a token.
 TOKEN_BYTES = 24
 
-#: Those who watch get so long to take the last state.
+#: Time given to open pages to receive the last state.
 PARTING_S = 1.0
 
-#: A page that has more to do than to end is left to itself after this.
+#: Time to wait for a page's thread to end.
 CLOSING_S = 10.0
 
-#: In a child of the program, the page is not its own; see `_forget_all`.
+#: Pages of this process; its forks must close what they inherit, see `_forget_all`.
 _open: weakref.WeakSet[Dashboard] = weakref.WeakSet()
 
 
 class Watched(Protocol):
-    """What a page asks of an engine."""
+    """An engine, as far as a page needs it."""
 
     name: str
     watchers: list[ProgressCallback]
 
     @property
     def n_workers(self) -> int:
-        """Number of workers; 0 where the engine cannot tell."""
+        """Number of workers; 0 if unknown."""
 
     def status(self) -> dict[str, Any] | None:
-        """Return how hosts, workers and tasks are, or None."""
+        """Return the state of hosts, workers and tasks, or None."""
 
 
 class Dashboard:
-    """A page that shows the runs of an engine while they run, on this machine alone.
+    """A live page of an engine's runs, accessible only from this machine.
 
-    It ends with its engine at the latest. Use it as a context manager, or call `close`.
+    It is closed with its engine at the latest. Use it as a context manager, or call `close`.
 
     Parameters
     ----------
     engine : Engine
-        What to show.
+        Engine to show.
     port : int
-        Of 127.0.0.1; by default any that is free.
+        Port on 127.0.0.1; by default any free one.
 
     Attributes
     ----------
     url : str
-        Its address. Who knows it may look, and can change nothing; the token in it is its key.
+        Its address. The token in it grants read-only access: keep it secret.
 
     Raises
     ------
     OSError
-        If the port is taken.
+        If the port is in use.
     ValueError, TypeError
-        If it is no port.
+        If the port is invalid.
 
     Examples
     --------
@@ -89,7 +88,7 @@ class Dashboard:
         self._pid = os.getpid()
         self._lock = threading.Lock()
         self._closed = False
-        # A page must not keep alive what it shows: an engine that is forgotten ends.
+        # A weak reference, so that an engine without other references is closed.
         watched = weakref.ref(engine)
         self._feed = Feed(engine.name, lambda: _ask(watched), lambda: _count(watched))
         self._watchers = engine.watchers
@@ -119,16 +118,11 @@ class Dashboard:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc_value: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def close(self) -> None:
-        """Tell the page that this was all, and end it."""
+        """Send the last state to open pages, and stop serving."""
         if os.getpid() != self._pid:
             return
         with self._lock:
@@ -139,7 +133,7 @@ class Dashboard:
         with suppress(ValueError):
             self._watchers.remove(self._feed.note)
         self._loop.call_soon_threadsafe(self._stop.set)
-        # An engine that is forgotten may be so in the page's own thread.
+        # An engine may be finalised in the page's own thread.
         if threading.current_thread() is not self._thread:
             self._thread.join(CLOSING_S)
 
@@ -169,14 +163,14 @@ class Dashboard:
         with suppress(TimeoutError):
             await asyncio.wait_for(self._pulse.wait_until_left(), PARTING_S)
         for connection in list(self._server._connections):
-            connection.stream.close()  # whatever it has still to ask
+            connection.stream.close()  # even with requests pending
         await self._server.close_all_connections()
 
     def _forget(self) -> None:
-        """Close what a child of the program has inherited, so that the port ends with us."""
+        """Close what a forked child has inherited, so that the port is released with its parent."""
         self._socket.close()
         for connection in list(self._server._connections):
-            if (inherited := connection.stream.socket) is not None:  # or it has been closed
+            if (inherited := connection.stream.socket) is not None:  # None once it is closed
                 inherited.close()
 
 
@@ -189,7 +183,7 @@ def _listen(port: int) -> socket.socket:
         if error.errno != errno.EADDRINUSE:
             raise
         raise OSError(
-            error.errno, f"port {port} of this machine is taken; name another, or 0 for any"
+            error.errno, f"port {port} is in use on this machine; choose another, or 0 for any"
         ) from None
     listening.setblocking(False)
     return listening

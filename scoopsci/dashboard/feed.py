@@ -1,4 +1,4 @@
-"""What the page shows, put together from the runs' own words and the engine's."""
+"""The state that the page shows, assembled from the progress of runs and the engine's status."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from scoopsci.reporting.progress import Progress
 
 __all__ = ["Feed"]
 
-#: Runs that are remembered; the page shows the one that has started last.
+#: Number of runs kept; the page shows the one that started last.
 MOST_RUNS = 8
 
 
 class Feed:
-    """Listens to the runs of an engine, and tells how everything is.
+    """Collects the progress of an engine's runs, and assembles the state of the page.
 
     Parameters
     ----------
     name : str
-        Of the engine.
+        Name of the engine.
     ask_status : callable
         Returns what `scoopsci.Engine.status` does, or raises.
     count_workers : callable
-        Returns the number of the engine's workers, 0 where it cannot tell.
+        Returns the number of the engine's workers, 0 if unknown.
     """
 
     def __init__(
@@ -45,37 +45,37 @@ class Feed:
         self._ended = False
 
     def note(self, progress: Progress) -> None:
-        """Take in what a run tells of itself, in its own thread."""
+        """Record the progress of a run; called in the thread of the run."""
         with self._lock:
             run = self._runs.get(name_run(progress))
             if run is not None and progress.elapsed_s >= run.progress.elapsed_s:
                 run.note(progress)
                 return
-            if run is not None:  # one that does not tell when it has started
+            if run is not None:  # another run, without a starting time of its own
                 self._forget(name_run(progress))
             self._runs[name_run(progress)] = RunRecord(progress)
-            while len(self._runs) > MOST_RUNS:  # the oldest, of those that have ended if there are
+            while len(self._runs) > MOST_RUNS:  # forget the oldest, ended ones first
                 self._forget(min(self._runs, key=lambda name: not self._runs[name].progress.ended))
 
     def _forget(self, name: tuple[str, float]) -> None:
         self._n_repeated_before += self._runs.pop(name).n_repeated
 
     def end(self) -> None:
-        """Note that the engine has ended: there is nothing more to come."""
+        """Record that the engine has been closed."""
         self._ended = True
 
     def take(self) -> dict[str, Any]:
-        """Return how everything is, as JSON can hold it."""
+        """Return the state of the page, ready for JSON."""
         trouble = self._look()
         with self._lock:
             newest = max(self._runs.values(), key=lambda run: run.started_s, default=None)
             n_repeated = sum(run.n_repeated for run in self._runs.values())
             n_repeated += self._n_repeated_before
             n_others = sum(not run.progress.ended for run in self._runs.values() if run != newest)
-            told = None if newest is None else newest.describe()
+            shown = None if newest is None else newest.describe()
             workers = [] if newest is None else newest.workers
             losses = [] if newest is None else newest.losses
-            tasks = {} if newest is None else _count_tasks(newest.progress)
+            tasks = {} if newest is None else newest.tasks
         if self._status is None:
             n_workers = self._count_workers() or len(workers)
             hosts = describe_machines(workers, n_workers)
@@ -88,7 +88,7 @@ class Feed:
             "engine": self._name,
             "ended": self._ended,
             "trouble": trouble,
-            "run": told,
+            "run": shown,
             "n_other_runs": n_others,
             "tasks": {**tasks, "repeated": n_repeated},
             "hosts": hosts,
@@ -96,7 +96,7 @@ class Feed:
         }
 
     def _look(self) -> str | None:
-        """Ask the engine how it is; where it does not answer, the last word stands."""
+        """Ask the engine for its status; if it does not answer, keep the last one."""
         if self._ended:
             return None
         try:
@@ -104,10 +104,6 @@ class Feed:
         except Exception as error:
             return str(error)
         return None
-
-
-def _count_tasks(progress: Progress) -> dict[str, int]:
-    return {"in_flight": progress.n_in_flight, "lost": progress.n_lost}
 
 
 def _count_alive(host: dict[str, Any]) -> dict[str, Any]:

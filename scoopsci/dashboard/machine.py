@@ -1,4 +1,4 @@
-"""The driver's machine and its processes, for engines that cannot tell of theirs."""
+"""The driver's machine and its processes, for engines without a status of their own."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ def describe_machines(workers: Iterable[Mapping[str, Any]], n_workers: int) -> l
     Parameters
     ----------
     workers : iterable of mapping
-        Each with ``host``, ``pid`` and ``n_blocks``; only of those on this machine more is known.
+        Each with ``host``, ``pid`` and ``n_blocks``; more is known only about local ones.
     n_workers : int
-        Workers of the engine, all together.
+        Total number of the engine's workers.
 
     Returns
     -------
@@ -49,7 +49,7 @@ def describe_machines(workers: Iterable[Mapping[str, Any]], n_workers: int) -> l
 def _read_vitals() -> dict[str, Any]:
     memory = psutil.virtual_memory()
     return {
-        # To the steps in which agents hear of changes: more would be news without an end.
+        # Rounded as agents do: with more digits, every look would find a change.
         "load": round(os.getloadavg()[0], 2),
         "n_cores": len(os.sched_getaffinity(0)),
         "memory_bytes": memory.total,
@@ -58,11 +58,11 @@ def _read_vitals() -> dict[str, Any]:
 
 
 def _describe_worker(worker: Mapping[str, Any], *, is_here: bool) -> dict[str, Any]:
-    told = {"pid": worker["pid"], "state": "seen", "memory_bytes": None, "n_done": None}
+    facts = {"pid": worker["pid"], "state": "seen", "memory_bytes": None, "n_done": None}
     if is_here:
         try:
-            told["memory_bytes"] = psutil.Process(worker["pid"]).memory_info().rss >> 20 << 20
-            told["state"] = "alive"
+            facts["memory_bytes"] = psutil.Process(worker["pid"]).memory_info().rss >> 20 << 20
+            facts["state"] = "alive"
         except psutil.Error:
-            told["state"] = "ended"
-    return told
+            facts["state"] = "ended"
+    return facts

@@ -1,7 +1,7 @@
 "use strict";
 
-// Each event is the whole state, so nothing is lost with a connection. Whatever is told is put on
-// the page as text, never as HTML: names of hosts and errors may be anything.
+// Each event is the whole state, so nothing is lost with a connection. All of it is put on the page
+// as text, never as HTML: names of hosts and errors may contain anything.
 
 const SILENCE_MS = 20000, RETRY_MS = 3000, MOST_LOSSES = 20;
 const NAMES = { in_flight: "in flight", running: "running", waiting: "waiting", repeated: "repeated",
@@ -50,7 +50,7 @@ function make(tag, parent, text) {
   return parent.appendChild(node);
 }
 
-/** Makes the children of a node those of the items, and keeps the ones that are there. */
+/** Updates the children of a node to match the items, reusing existing ones. */
 function fit(parent, items, create, update) {
   while (parent.children.length > items.length) parent.lastChild.remove();
   items.forEach((item, i) => update(parent.children[i] || parent.appendChild(create()), item));
@@ -132,7 +132,7 @@ function svg(parent, tag, attributes, text) {
   return parent.appendChild(node);
 }
 
-/** Values of an axis: three to six round ones. */
+/** Tick values of an axis: three to six round ones. */
 function ticks(low, high) {
   const rough = (high - low) / 3, power = 10 ** Math.floor(Math.log10(rough));
   const step = [5, 2, 1].map((n) => n * power).find((size) => size <= rough) || power;
@@ -141,7 +141,7 @@ function ticks(low, high) {
   return found.map((value) => [value, value.toFixed(Math.min(digits, 15))]);
 }
 
-/** The band closes in by orders of magnitude: what is wider than the later ones is cut off. */
+/** The band narrows by orders of magnitude: its early, wide part is cut off. */
 function limits(points) {
   const late = points.slice(Math.floor(points.length / 3));
   let low = Infinity, high = -Infinity;
@@ -188,7 +188,7 @@ function showHosts(hosts) {
     const [name, workers, load, memory] = line.children;
     put(name, host.label);
     const alive = host.n_alive !== undefined ? host.n_alive : host.workers.length;
-    put(workers, !host.connected ? "not reached" :
+    put(workers, !host.connected ? "not connected" :
       host.n_wanted === null ? count(alive) : `${alive} of ${host.n_wanted}`);
     const lacks = !host.connected || (host.n_alive !== undefined && alive < host.n_wanted);
     workers.classList.toggle("bad", lacks);
@@ -225,7 +225,7 @@ function showWorkers(hosts) {
     const alike = {};
     for (const { state: name } of host.workers) alike[name] = (alike[name] || 0) + 1;
     const told = Object.entries(alike).map(([name, n]) => `${n} ${name}`).join(", ");
-    // Signs that isolate: a name may hold ones that turn the direction of what follows.
+    // Isolated, since a name may contain characters that reverse the direction of text.
     put(part.children[0], `\u2068${host.label}\u2069: ${told}`);
     fit(part.children[1], host.workers, createWorker, updateWorker);
   });
@@ -243,7 +243,7 @@ function createWorker() {
 function updateWorker(cell, worker) {
   cell.dataset.state = worker.state;
   put(cell.children[0], worker.state);
-  put(cell.children[1], worker.pid === null ? "process to come" : `process ${worker.pid}`);
+  put(cell.children[1], worker.pid === null ? "no process yet" : `process ${worker.pid}`);
   const facts = [];
   if (worker.memory_bytes) facts.push(bytes(worker.memory_bytes));
   if (worker.n_done !== null) facts.push(plural(worker.n_done, "task"));
@@ -327,7 +327,7 @@ function connect() {
   source.onerror = lose;
 }
 
-/** Sees to the clock, and to a connection that was refused or has fallen silent. */
+/** Updates the clock, and reconnects if the connection was refused or has gone silent. */
 function look() {
   if (state && state.ended) return;
   showTimes();
@@ -338,7 +338,7 @@ function look() {
   }
 }
 
-// Also where a scroll bar comes, which takes its room from the chart.
+// Also when a scroll bar appears, which narrows the chart.
 new ResizeObserver(() => {
   if (state && state.run && state.run.estimate.length) draw(state.run.history);
 }).observe($("chart"));

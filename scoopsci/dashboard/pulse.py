@@ -1,4 +1,4 @@
-"""News for those who watch the page: a look twice a second, sent where something has changed."""
+"""Updates for open pages: the state is checked twice a second, and sent if it has changed."""
 
 from __future__ import annotations
 
@@ -14,28 +14,28 @@ __all__ = ["Listener", "Pulse"]
 
 PAUSE_S = 0.5
 
-#: Where nothing changes, so often a sign of life; the page waits for 2.5 times as long.
+#: Time between heartbeats while nothing changes; the page waits for 2.5 times as long.
 BEAT_S = 8.0
 
 
 class Listener:
-    """One who watches."""
+    """An open page."""
 
     def __init__(self) -> None:
         self._news = asyncio.Event()
         self.gone = False
 
     def wake(self) -> None:
-        """Let it look for news."""
+        """Notify it of an update."""
         self._news.set()
 
     def leave(self) -> None:
-        """Wake it for the last time."""
+        """Notify it for the last time."""
         self.gone = True
         self._news.set()
 
     async def wait(self) -> bool:
-        """Wait for news, but not for ever; tell whether there were any."""
+        """Wait for an update, up to the next heartbeat; return whether there was one."""
         try:
             await asyncio.wait_for(self._news.wait(), BEAT_S)
         except TimeoutError:
@@ -45,12 +45,12 @@ class Listener:
 
 
 class Pulse:
-    """Takes snapshots while anybody watches, and wakes all who do where one is new.
+    """Takes snapshots while any page is open, and notifies all pages of new ones.
 
     Parameters
     ----------
     take : callable
-        Returns the snapshot, as JSON can hold it.
+        Returns the snapshot, ready for JSON.
     """
 
     def __init__(self, take: Callable[[], dict[str, Any]]) -> None:
@@ -62,7 +62,7 @@ class Pulse:
         self.ended = False
 
     def join(self) -> Listener:
-        """Return a new listener, who gets the state at once."""
+        """Return a new listener, which gets the state at once."""
         listener = Listener()
         self._listeners.add(listener)
         self._watched.set()
@@ -72,19 +72,19 @@ class Pulse:
         return listener
 
     def part(self, listener: Listener) -> None:
-        """Forget a listener."""
+        """Remove a listener."""
         self._listeners.discard(listener)
         if not self._listeners:
             self._watched.clear()
             self._left.set()
-            self._text = ""  # it will be old when somebody comes
+            self._text = ""  # it will be stale when the next page is opened
 
     async def wait_until_left(self) -> None:
-        """Wait until nobody watches."""
+        """Wait until no page is open."""
         await self._left.wait()
 
     def drop(self) -> None:
-        """End all streams, as a broken link does."""
+        """End all streams, as a broken connection does."""
         for listener in self._listeners:
             listener.leave()
 
@@ -96,14 +96,14 @@ class Pulse:
             await asyncio.sleep(PAUSE_S)
 
     def end(self) -> None:
-        """Tell everybody the last state."""
+        """Send the last state to all pages."""
         self.ended = True
         self._look()
 
     def _look(self) -> None:
         try:
             state = as_plain(self._take())
-        except Exception as error:  # the page is to say so, rather than to stand still
+        except Exception as error:  # shown on the page, which would otherwise freeze
             state = {"failure": repr(error)}
         text = json.dumps(state, allow_nan=False)
         if text != self._text:
@@ -112,6 +112,6 @@ class Pulse:
                 listener.wake()
 
     def write_event(self, *, is_new: bool) -> str:
-        """Return what is to be sent: the state, or a sign of life; each with the time of now."""
+        """Return an event with the current time, and the state if it is new."""
         state = f', "state": {self._text}' if is_new else ""
         return f'data: {{"now_s": {time.time()}{state}}}\n\n'

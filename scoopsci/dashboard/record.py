@@ -1,4 +1,4 @@
-"""What the page remembers of a run: its last word, and how its estimate has closed in."""
+"""The history of a run: its last progress, and the convergence of its estimate."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ from scoopsci.reporting.progress import Progress
 
 __all__ = ["History", "RunRecord", "name_run"]
 
-#: Points of an estimate's history that are kept: more than a chart of this size can show.
+#: Points kept of an estimate's history: more than a chart of this size can show.
 MOST_POINTS = 300
 
-#: Of a vector, so many components are written out.
+#: Components of a vector that are shown.
 MOST_VALUES = 6
 
-#: The workers of a run are copied no more often than this, for runs of many short tasks.
+#: Least time between copies of a run's workers, which matters for runs of many short tasks.
 COPY_S = 0.1
 
 
 def name_run(progress: Progress) -> tuple[str, float]:
-    """Return what identifies a run."""
+    """Return the identity of a run."""
     return progress.workload, progress.started_s
 
 
 class History:
-    """Points of a curve, thinned to a bounded number; the first and the last are always there."""
+    """Points of a curve, thinned to a bounded number; the first and the last are always kept."""
 
     def __init__(self, most: int = MOST_POINTS) -> None:
         self._most = most
@@ -40,7 +40,7 @@ class History:
         return iter(self._points)
 
     def add(self, at_s: float, value: float, half_width: float | None) -> None:
-        """Add a point; where there are too many, the one that is missed least goes."""
+        """Add a point; if there are too many, drop the one in the narrowest gap."""
         points = self._points
         if points and (value, half_width) == points[-1][1:]:
             return
@@ -51,31 +51,38 @@ class History:
 
 
 class RunRecord:
-    """A run, as far as it has told of itself.
+    """The state and history of a run.
 
     Parameters
     ----------
     progress : Progress
-        Its first word.
+        Its first progress.
+
+    Attributes
+    ----------
+    progress : Progress
+        Its last progress.
+    workers : list of dict
+        Workers that have returned blocks.
     """
 
     def __init__(self, progress: Progress) -> None:
         self._history = History()
-        self._workers: list[Mapping[str, Any]] = []
+        self.workers: list[Mapping[str, Any]] = []
         self._losses: list[Mapping[str, Any]] = []
         self._copied_s = -math.inf
         self.started_s = progress.started_s or time.time() - progress.elapsed_s
         self.note(progress)
 
     def note(self, progress: Progress) -> None:
-        """Take in what the run tells, in the thread of the run."""
+        """Record progress, in the thread of the run."""
         self.progress = progress
         self._told_s = time.time()
         now_s = time.monotonic()
         if progress.ended or now_s - self._copied_s > COPY_S:
-            self._workers = [dict(worker) for worker in progress.workers]
+            self.workers = [dict(worker) for worker in progress.workers]
             self._copied_s = now_s
-        self._losses = list(progress.losses)  # they change with the run, in its own thread
+        self._losses = list(progress.losses)  # a copy, since the run's own thread changes them
         values, half_widths = _as_floats(progress.estimate), _as_floats(progress.half_width)
         if values and math.isfinite(values[0]):
             half_width = half_widths[0] if half_widths else None
@@ -84,18 +91,18 @@ class RunRecord:
             self._history.add(progress.elapsed_s, values[0], half_width)
 
     @property
-    def workers(self) -> list[Mapping[str, Any]]:
-        """Those that have returned blocks."""
-        return self._workers
-
-    @property
     def n_repeated(self) -> int:
-        """Tasks sent again."""
+        """Number of tasks resubmitted."""
         return self.progress.n_lost + self.progress.n_retried
 
     @property
+    def tasks(self) -> dict[str, int]:
+        """Numbers of tasks ``in_flight`` and ``lost``."""
+        return {"in_flight": self.progress.n_in_flight, "lost": self.progress.n_lost}
+
+    @property
     def losses(self) -> list[dict[str, Any]]:
-        """Each with ``at_s`` (Unix time), ``host``, ``pid`` and ``why``."""
+        """The losses, each with ``at_s`` (Unix time), ``host``, ``pid`` and ``why``."""
         return [
             {
                 "at_s": self.started_s + loss["at_s"],
@@ -107,23 +114,17 @@ class RunRecord:
         ]
 
     def describe(self) -> dict[str, Any]:
-        """Return what the page shows, as JSON can hold it."""
-        told = self.progress
+        """Return what the page shows of the run, ready for JSON."""
+        state = self.progress
+        copied = ("workload", "ended", "elapsed_s", "n_done", "n_blocks", "n_recalled",
+                  "n_samples", "unit", "rate")  # fmt: skip
         return {
-            "workload": told.workload,
-            "ended": told.ended,
+            **{name: getattr(state, name) for name in copied},
             "started_s": self.started_s,
             "told_s": self._told_s,
-            "elapsed_s": told.elapsed_s,
-            "remaining_s": None if told.ended else told.remaining_s,
-            "n_done": told.n_done,
-            "n_blocks": told.n_blocks,
-            "n_recalled": told.n_recalled,
-            "n_samples": told.n_samples,
-            "unit": told.unit,
-            "rate": told.rate,
-            "estimate": _write_estimates(told),
-            "n_values": int(np.size(told.estimate)) if _as_floats(told.estimate) else 0,
+            "remaining_s": None if state.ended else state.remaining_s,
+            "estimate": _write_estimates(state),
+            "n_values": int(np.size(state.estimate)) if _as_floats(state.estimate) else 0,
             "history": [*self._history],
         }
 
@@ -135,11 +136,11 @@ def _as_floats(estimate: Any) -> list[float]:
         some = np.asarray(estimate).ravel()[:MOST_VALUES]
         return [float(value) for value in some]
     except (TypeError, ValueError, OverflowError):
-        return []  # of a user's own kind
+        return []  # of a type of the user's own
 
 
-def _write_estimates(told: Progress) -> list[str]:
-    values, half_widths = _as_floats(told.estimate), _as_floats(told.half_width)
+def _write_estimates(state: Progress) -> list[str]:
+    values, half_widths = _as_floats(state.estimate), _as_floats(state.half_width)
     if len(half_widths) != len(values):
         return [f"{value:.10g}" for value in values]
     pairs = zip(values, half_widths, strict=True)

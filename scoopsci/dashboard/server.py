@@ -1,7 +1,7 @@
-"""The server of the page: who may see it, and what is sent.
+"""The server of the page: access control, and what is sent.
 
-Every answer is refused unless it was asked for by the page's own address and token. Addresses are
-compared with the name that the browser asked for, since a foreign name may be made to lead here.
+Every request is refused unless it uses the page's own address and token. The Host header is
+checked, since a foreign name may be made to resolve to this machine (DNS rebinding).
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from scoopsci.dashboard.pulse import Listener, Pulse
 
 __all__ = ["PageServer", "make_page"]
 
-#: Connections that are held at once: strangers may use up neither the program's descriptors nor
-#: these, so that those who have shown no token yet give way.
+#: Limit of open connections, so that strangers cannot exhaust the program's descriptors; at the
+#: limit, connections that have not shown the token yet are closed first.
 MOST_CONNECTIONS = 64
 
-#: A connection that asks for nothing is closed.
+#: An idle connection is closed after this.
 PATIENCE_S = 20.0
 
-#: Milliseconds after which a browser tries again.
+#: Milliseconds after which a browser reconnects.
 RETRY_MS = 1000
 
 HEADERS = {
@@ -43,7 +43,7 @@ HEADERS = {
 
 
 def make_page() -> tuple[str, str]:
-    """Return the page, and the policy that lets a browser use nothing else.
+    """Return the page, and the policy that forbids a browser to load anything else.
 
     Returns
     -------
@@ -68,7 +68,7 @@ def _hash(source: str) -> str:
 
 
 class _Guarded(RequestHandler):
-    """Answers who knows the token, and refuses everybody else in the same few words."""
+    """Answers requests that have the token, and refuses all others alike."""
 
     def initialize(self, port: int, token: bytes, admit: Callable[[IOStream], None]) -> None:
         self._admit = admit
@@ -81,7 +81,7 @@ class _Guarded(RequestHandler):
             self.set_header(name, value)
 
     def prepare(self) -> None:
-        # By the header: where there is none, tornado assumes that it is meant.
+        # Read from the headers: tornado substitutes its own name for a missing one.
         if self.request.headers.get("Host") not in self._names:
             raise HTTPError(403)
         if self.request.method not in ("GET", "HEAD"):
@@ -98,7 +98,7 @@ class _Guarded(RequestHandler):
         self.finish("" if self.request.method == "HEAD" else f"{status_code}\n")
 
     def log_exception(self, *_: Any) -> None:
-        """Write no address to a log: there is a token in it."""
+        """Log nothing: addresses contain the token."""
 
     def compute_etag(self) -> None:
         return None
@@ -165,15 +165,15 @@ class PageServer(HTTPServer):
     Parameters
     ----------
     pulse : Pulse
-        Where the news come from.
+        Source of the updates.
     port : int
-        That of the socket which it will be given.
+        Port of the socket that it will serve.
     token : str
-        What every address must have.
+        Token that every address must contain.
     """
 
     def initialize(self, pulse: Pulse, port: int, token: str) -> None:  # type: ignore[override]
-        """Do what ``__init__`` does elsewhere: such is the custom of this base class."""
+        """Set up the server; this base class calls it in place of ``__init__``."""
         page, policy = make_page()
         self._strangers: OrderedDict[IOStream, None] = OrderedDict()
         guard = {"port": port, "token": token.encode(), "admit": self._admit}
@@ -196,7 +196,7 @@ class PageServer(HTTPServer):
         )
 
     def handle_stream(self, stream: IOStream, address: Any) -> None:
-        """Serve a connection, in the place of the oldest stranger's where there are too many."""
+        """Serve a connection; at the limit, close the oldest one without a token."""
         for closed in [known for known in self._strangers if known.closed()]:
             del self._strangers[closed]
         if len(self._connections) >= MOST_CONNECTIONS:

@@ -1,4 +1,4 @@
-"""Preparing hosts: `doctor` examines them by `probe`, `install` sets up their `environment`.
+"""Preparing hosts: `doctor` examines them with `probe`, `install` sets up their `environment`.
 
-`wheels` gathers the packages that are installed.
+`wheels` gathers the packages to install.
 """

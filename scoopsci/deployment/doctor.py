@@ -1,10 +1,9 @@
-"""The hosts' doctor: looks at every host before a run, and says what to do about what it finds."""
+"""The hosts' doctor: examines every host before a run, and names a remedy for each problem."""
 
 from __future__ import annotations
 
-import inspect
 import os
-import select
+import re
 import shlex
 import subprocess
 import tempfile
@@ -18,75 +17,67 @@ from typing import Any
 from scoopsci.basics.arguments import check_seconds
 from scoopsci.deployment import probe
 from scoopsci.hosts import Host, read_hostfile
-from scoopsci.pool.agent import MARK
-from scoopsci.pool.launcher import AgentProcess, Place
+from scoopsci.pool.launcher import AgentProcess
+from scoopsci.pool.place import Place, pack_program
 from scoopsci.reporting.markup import as_table
 from scoopsci.reporting.receipts import battery_hash, software_versions
 
 __all__ = ["Check", "Diagnoses", "Diagnosis", "examine_hosts", "show_diagnoses"]
 
-#: The program comes with the first line, so no shell on the way has to understand it.
-LOADER = (
-    "-c",
-    "import json, sys; said = json.loads(sys.stdin.readline()); exec(said['program']); "
-    "look(said['packages'], said['mark'])",
-)
-
-#: Versions that have to be ours: results and pickles depend on them.
+#: Packages whose versions must equal ours: results and pickles depend on them.
 SAME = ("scoopsci", "numpy", "scipy", "cloudpickle")
 
-#: Clocks may differ by so much; times in receipts and ledgers come from all hosts.
+#: Clocks may differ by this much; times in receipts and ledgers come from all hosts.
 CLOCK_S = 60.0
 
-#: Below this a worker, or what a pool writes to its scratch folder, may not fit.
+#: Least memory for a worker, and least space for a pool's files in the scratch folder.
 WORKER_BYTES, SCRATCH_BYTES = 100_000_000, 100_000_000
 
 MOST_AT_ONCE = 64
 
-#: What the row of a host shows.
+#: Checks shown in the row of a host.
 SHOWN = ("python", "processors", "memory", "scratch")
 
-#: A probe ends with its connection, in no time.
+#: A probe ends with its connection, which takes no longer.
 PARTING_S = 0.5
 
-#: Of the time for a host, ssh gets this share to connect.
+#: Share of the time for a host in which ssh must connect.
 CONNECTING = 0.6
 
-#: How to get the right packages, where there is the right Python.
+#: Remedy for missing packages, where the right Python is installed.
 INSTALL = "scoopsci hosts HOSTFILE --install prepares it"
 
-#: What ssh says, what was being checked, and what to do about it.
+#: Messages of ssh (regular expressions), the check that failed, and the remedy.
 COMPLAINTS = (
     ("Could not resolve hostname", "name",
      "write its address into the hostfile or /etc/hosts, or a HostName into ~/.ssh/config"),
     ("HAS CHANGED", "host key",
-     "ask whoever keeps the host for the new key's fingerprint; if it is right, remove the old key "
-     "(ssh-keygen -R, with the name that ssh gives) and log in once by hand: {ssh}; if it is not, "
-     "somebody sits in between"),
+     "ask the host's administrator for the new key's fingerprint; if it matches, remove the old "
+     "key (ssh-keygen -R, with the name that ssh gives) and log in once by hand: {ssh}; if it "
+     "does not, the connection is being intercepted"),
     ("Host key verification failed", "host key",
      "log in once by hand, {ssh}, and compare the fingerprint"),
-    ("Permission denied", "login", "give it your key: ssh-copy-id {destination}"),
+    ("Permission denied", "login", "install your key there: ssh-copy-id {destination}"),
     ("Connection refused", "connection", "start sshd there, or give its port in the hostfile"),
-    ("No route to host", "connection", "see that it is up, and reachable from here: ping {name}"),
-    ("unreachable", "connection", "see that it is up, and reachable from here: ping {name}"),
-    ("timed out", "connection", "see that it is up, and reachable from here: ping {name}"),
+    ("No route to host|unreachable|timed out", "connection",
+     "check that it is up and reachable from here: ping {name}"),
 )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One thing about a host.
+    """One check of a host.
 
     Attributes
     ----------
     name : str
-        What was looked at.
+        What was checked.
     ok : bool
-        Whether it is as it should be.
+        Whether the check passed.
     found : str
-        How it is.
+        What was found.
     remedy : str
-        What to do; empty if it is as it should be.
+        What to do; empty if the check passed.
     """
 
     name: str
@@ -97,14 +88,14 @@ class Check:
 
 @dataclass(frozen=True, slots=True)
 class Diagnosis:
-    """What was found about a host.
+    """The checks of a host.
 
     Attributes
     ----------
     host : str
-        As the hostfile has it.
+        As written in the hostfile.
     checks : tuple of Check
-        In the order they were made; what could not be looked at is missing.
+        In the order they were made; those that were not possible are missing.
     """
 
     host: str
@@ -117,16 +108,16 @@ class Diagnosis:
 
 
 class Diagnoses(list[Diagnosis]):
-    """What was found about each host of a hostfile, which notebooks show as a table."""
+    """The diagnoses of the hosts of a hostfile, which notebooks show as a table."""
 
     def _repr_html_(self) -> str:
         rows = []
         for diagnosis in self:
             found = {check.name: check.found for check in diagnosis.checks if check.ok}
             wrong = [check for check in diagnosis.checks if not check.ok]
-            told = "; ".join(f"{check.name}: {check.found} → {check.remedy}" for check in wrong)
+            faults = "; ".join(f"{check.name}: {check.found} → {check.remedy}" for check in wrong)
             state = "ready" if diagnosis.ok else "not ready"
-            rows.append([diagnosis.host, state, *(found.get(name, "") for name in SHOWN), told])
+            rows.append([diagnosis.host, state, *(found.get(name, "") for name in SHOWN), faults])
         header = ["host", "state", *SHOWN, "what to do"]
         return as_table(header, rows, n_words=len(header))
 
@@ -138,7 +129,7 @@ def examine_hosts(
     ssh: str | os.PathLike[str] = "ssh",
     timeout: float = 15.0,
 ) -> Diagnoses:
-    """Examine the hosts of a hostfile, all at the same time.
+    """Examine the hosts of a hostfile, all of them concurrently.
 
     Parameters
     ----------
@@ -146,16 +137,16 @@ def examine_hosts(
         Names the hosts.
     python : path-like, optional
         The interpreter on the other machines; by default that of the environment installed there
-        (see `scoopsci.install_hosts`), or else the path of this one.
+        (see `scoopsci.install_hosts`), or else the same path as here.
     ssh : path-like
-        The program that reaches them.
+        The ssh program.
     timeout : float
         Seconds for each host.
 
     Returns
     -------
     Diagnoses
-        A list with a `Diagnosis` of each, in the order of the hostfile.
+        A `Diagnosis` of each host, in the order of the hostfile.
 
     Raises
     ------
@@ -168,14 +159,14 @@ def examine_hosts(
         tempfile.TemporaryDirectory(prefix="scoopsci-", dir="/tmp") as folder,
         ThreadPoolExecutor(min(len(hosts), MOST_AT_ONCE)) as threads,
     ):
-        battery_hash()  # once, and not in every thread
+        battery_hash()  # computed once, and not in every thread
         place = partial(Place.of, python=python, ssh=ssh, patience_s=CONNECTING * timeout)
         places = [place(host, own_control=f"{folder}/ssh{i}") for i, host in enumerate(hosts)]
         return Diagnoses(threads.map(partial(_examine, timeout_s=timeout), hosts, places))
 
 
 def show_diagnoses(diagnoses: Sequence[Diagnosis]) -> None:
-    """Print a row for each host, and below it what to do.
+    """Print a row for each host, and the remedies below it.
 
     Parameters
     ----------
@@ -201,18 +192,15 @@ def show_diagnoses(diagnoses: Sequence[Diagnosis]) -> None:
 def _examine(host: Host, place: Place, timeout_s: float) -> Diagnosis:
     deadline_s = time.monotonic() + timeout_s
     place = place.prepare()
-    config = {
-        "program": inspect.getsource(probe),
-        "packages": [name for name in software_versions() if name != "python"],
-        "mark": MARK,
-    }
+    packages = [name for name in software_versions() if name != "python"]
+    program, line = pack_program(probe.look, packages=packages)
     try:
-        process = AgentProcess(place, config, arguments=LOADER)
+        process = AgentProcess(place, line, arguments=("-c", program))
     except OSError as error:
-        remedy = "name the program that reaches it by --ssh"
+        remedy = "name the ssh program by --ssh"
         return Diagnosis(str(host), (Check("connection", False, str(error), remedy),))
     try:
-        facts = _hear(process, deadline_s)
+        facts = _receive_facts(process, deadline_s)
         if facts is None:
             found = _find_complaint(host, place, process, timeout_s)
             return Diagnosis(str(host), (found,))
@@ -224,15 +212,11 @@ def _examine(host: Host, place: Place, timeout_s: float) -> Diagnosis:
         process.end(PARTING_S)
 
 
-def _hear(process: AgentProcess, deadline_s: float) -> dict[str, Any] | None:
-    """Return what the probe tells, or None where it tells nothing in time."""
+def _receive_facts(process: AgentProcess, deadline_s: float) -> dict[str, Any] | None:
+    """Return the facts that the probe reports, or None if it reports none in time."""
     while not process.ended and (left_s := deadline_s - time.monotonic()) > 0:
-        ready = select.select([process.lines, process.errors], [], [], left_s)[0]
-        if process.errors in ready:
-            process.read_errors()
-        if process.lines in ready:
-            for told in process.listen():
-                return {**told, "offset_s": told["time_s"] - time.time()}
+        for facts in process.await_messages(left_s):
+            return {**facts, "offset_s": facts["time_s"] - time.time()}
     return None
 
 
@@ -244,20 +228,20 @@ def _find_complaint(host: Host, place: Place, process: AgentProcess, timeout_s: 
         "ssh": shlex.join(["ssh", place.destination or ""]),
     }
     for sign, what, remedy in COMPLAINTS:
-        if sign in words:
+        if re.search(sign, words):
             return Check(what, False, words, remedy.format(**names))
     if not process.ended:
         words = f"no answer within {timeout_s:g} s. {words}".strip()
-        remedy = f"see that it is up: ping {host.name}; allow a slow one more by --timeout"
+        remedy = f"check that it is up: ping {host.name}; allow a slow host more time by --timeout"
         return Check("connection", False, words, remedy)
     if place.python in words and ("No such file" in words or "not found" in words):
         remedy = f"{INSTALL}; or name the interpreter there by --python"
         return Check("python", False, words, remedy)
-    return Check("python", False, words or "it said nothing", f"try {place.as_typed()}")
+    return Check("python", False, words or "it printed nothing", f"try {place.as_typed()}")
 
 
 def _check_forwarding(place: Place, there: str, deadline_s: float) -> Check:
-    here = f"{place.own_control}-none"  # nobody will connect
+    here = f"{place.own_control}-none"  # nothing will connect to it
     command = place.forwarding(there, here)
     limit_s = max(1.0, deadline_s - time.monotonic())
     try:
@@ -265,7 +249,7 @@ def _check_forwarding(place: Place, there: str, deadline_s: float) -> Check:
             command, stdin=subprocess.DEVNULL, capture_output=True, timeout=limit_s, check=False
         )
     except subprocess.TimeoutExpired:
-        return Check("forwarding", False, "no answer in time", "try again with --timeout")
+        return Check("forwarding", False, "no answer in time", "allow more time by --timeout")
     if done.returncode == 0:
         place.stop_forwarding(there, here)
         return Check("forwarding", True, "of UNIX sockets is allowed")
@@ -284,14 +268,14 @@ def _check_facts(host: Host, place: Place, facts: dict[str, Any]) -> Iterator[Ch
     yield Check("processors", True, f"{facts['n_cores']}, load {facts['load']:.1f}")
     yield _check_room(
         "memory", facts["memory_bytes"], n_workers * WORKER_BYTES,
-        f"give it fewer than {n_workers} workers in the hostfile, or end what takes the memory",
+        f"give it fewer than {n_workers} workers in the hostfile, or free memory there",
     )  # fmt: skip
     scratch = facts["scratch"]
-    if scratch["hindrance"]:
-        remedy = f"make room in {scratch['parent']}, and let yourself write there"
-        yield Check("scratch", False, scratch["hindrance"], remedy)
+    if scratch["problem"]:
+        remedy = f"free space in {scratch['parent']}, and make it writable for you"
+        yield Check("scratch", False, scratch["problem"], remedy)
     else:
-        remedy = f"make room in {scratch['parent']}"
+        remedy = f"free space in {scratch['parent']}"
         yield _check_room("scratch", scratch["bytes"], SCRATCH_BYTES, remedy)
     yield _check_clock(facts["offset_s"])
 
@@ -299,7 +283,7 @@ def _check_facts(host: Host, place: Place, facts: dict[str, Any]) -> Iterator[Ch
 def _check_python(theirs: str, ours: str) -> Check:
     minor = ".".join(ours.split(".")[:2])
     ok = theirs.split(".")[:2] == ours.split(".")[:2]
-    remedy = f"install Python {minor} there, and name it by --python; if it is there, {INSTALL}"
+    remedy = f"install Python {minor} there, and name it by --python; if it is installed, {INSTALL}"
     return Check("python", ok, theirs, "" if ok else remedy)
 
 
@@ -311,8 +295,8 @@ def _check_packages(python: str, theirs: dict[str, str | None], ours: dict[str, 
     if not found:
         return Check("packages", True, f"scoopsci {theirs['scoopsci']}, numpy {theirs['numpy']}")
     wanted = [f"{name}=={ours[name]}" for name in [*lacking, *other]]
-    by_hand = shlex.join([python, "-m", "pip", "install", *wanted])
-    return Check("packages", False, ", ".join(found), f"{INSTALL}; or on the host: {by_hand}")
+    command = shlex.join([python, "-m", "pip", "install", *wanted])
+    return Check("packages", False, ", ".join(found), f"{INSTALL}; or on the host: {command}")
 
 
 def _check_battery(facts: dict[str, Any]) -> Check:
@@ -320,8 +304,8 @@ def _check_battery(facts: dict[str, Any]) -> Check:
     if theirs is None:
         return Check("battery", False, facts["battery_error"], "install the packages first")
     remedy = (
-        "install the same versions, and set NPY_DISABLE_CPU_FEATURES, OPENBLAS_CORETYPE and "
-        "GLIBC_TUNABLES alike on both; or run with --mixed"
+        "install the same versions, and give NPY_DISABLE_CPU_FEATURES, OPENBLAS_CORETYPE and "
+        "GLIBC_TUNABLES the same values on both; or run with --mixed"
     )
     ok = theirs == ours
     return Check("battery", ok, theirs if ok else f"{theirs}, here {ours}", "" if ok else remedy)

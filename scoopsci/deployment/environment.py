@@ -1,7 +1,7 @@
 """What `scoopsci hosts --install` runs on a host, sent as text: makes an environment of wheels.
 
-The environment is a folder whose name nothing knows until a link leads to it, which is the last
-step: what was not finished is never used, and the next installation removes it.
+The environment is a folder that nothing refers to until, as the last step, a symbolic link is made
+to it: an unfinished environment is never used, and the next installation removes it.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import threading
 import venv
 from pathlib import Path
 
-#: A processor or a file system on which the packages do not work has no use for them.
+#: Fails on a processor or a file system on which the packages do not work.
 TRIAL = (
     "import scoopsci.pool.worker; "
     "from scoopsci.reporting.receipts import battery_hash; battery_hash()"
@@ -27,24 +27,24 @@ TRIAL = (
 
 
 def install(environment: str, digest: str, wheels: list[str], renew: bool, mark: str) -> None:
-    """Make an environment of the wheels that follow on standard input, and tell what came of it."""
+    """Make an environment of the wheels that follow on standard input, and report the outcome."""
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda *_: sys.exit(1))
     data = Path(os.environ.get("XDG_DATA_HOME") or os.path.expanduser("~/.local/share"))
-    hindrance = None
+    problem = None
     try:
         make_environment(data / environment, digest, wheels, renew)
     except subprocess.CalledProcessError as error:
-        hindrance = error.stdout.strip() or str(error)
+        problem = error.stdout.strip() or str(error)
     except (OSError, tarfile.TarError) as error:
-        hindrance = str(error)
-    told = {"folder": str(data / environment), "data": str(data), "hindrance": hindrance}
-    sys.stdout.write(f"{mark}{json.dumps(told)}\n")
+        problem = str(error)
+    outcome = {"folder": str(data / environment), "data": str(data), "problem": problem}
+    sys.stdout.write(f"{mark}{json.dumps(outcome)}\n")
     sys.stdout.flush()
 
 
 def make_environment(link: Path, digest: str, wheels: list[str], renew: bool) -> None:
-    """Make the environment, unless it is there already."""
+    """Make the environment, unless it exists already."""
     link.parent.mkdir(parents=True, exist_ok=True)
     before = find_target(link)
     with open(link.parent / "lock", "w") as lock:
@@ -66,12 +66,12 @@ def make_environment(link: Path, digest: str, wheels: list[str], renew: bool) ->
 
 
 def find_target(link: Path) -> str:
-    """Return the name of the folder in use, or nothing."""
+    """Return the name of the folder in use, or an empty string."""
     return os.readlink(link) if link.is_symlink() else ""
 
 
 def remove_others(link: Path, kept: str) -> None:
-    """Remove what is older, or was never finished."""
+    """Remove environments that are older or unfinished."""
     for path in link.parent.glob(f"{link.name}-*"):
         if path.name != kept:
             shutil.rmtree(path, ignore_errors=True)
@@ -92,7 +92,7 @@ def fill(folder: Path, wheels: list[str]) -> None:
     python = str(folder / "bin" / "python")
     (pip,) = scratch.glob("pip-*.whl")
     quiet = ["--isolated", "--quiet", "--disable-pip-version-check", "--no-warn-script-location"]
-    # All that is needed is here; Python compiles what it uses, SciPy as a whole takes long.
+    # All packages are given. Python compiles what it uses; all of SciPy would take long.
     options = ["--no-index", "--no-deps", "--no-cache-dir", "--no-compile"]
     paths = [str(scratch / name) for name in wheels]
     run([python, "-I", f"{pip}/pip", "install", *quiet, *options, *paths], scratch)
@@ -101,7 +101,7 @@ def fill(folder: Path, wheels: list[str]) -> None:
 
 
 def run(command: list[str], scratch: Path) -> None:
-    """Run a command that leaves nothing elsewhere."""
+    """Run a command that writes nothing outside the environment."""
     subprocess.run(
         command,
         env={**os.environ, "TMPDIR": str(scratch), "PIP_CONFIG_FILE": os.devnull},
@@ -115,7 +115,7 @@ def run(command: list[str], scratch: Path) -> None:
 
 
 def end_with_connection() -> None:
-    """End when whoever has sent the wheels is gone."""
+    """End when the sender of the wheels closes the connection."""
     while os.read(0, 1 << 16):
         pass
     os.kill(os.getpid(), signal.SIGTERM)

@@ -1,13 +1,12 @@
-"""Installs an environment like this one on the hosts that lack it, apart from the user's own.
+"""Installs an environment like this one on hosts that lack it, separate from the user's own.
 
-It lies in ``~/.local/share/scoopsci`` there, or in ``$XDG_DATA_HOME/scoopsci``, one for each
-version of scoopsci and Python, and `scoopsci.pool.launcher.Place` finds it by itself.
+It is put into ``~/.local/share/scoopsci`` there, or ``$XDG_DATA_HOME/scoopsci``, one for each
+version of scoopsci and Python, and `scoopsci.pool.place.Place` finds it.
 """
 
 from __future__ import annotations
 
 import contextlib
-import inspect
 import json
 import os
 import re
@@ -20,125 +19,118 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from scoopsci.deployment import environment
 from scoopsci.deployment.doctor import MOST_AT_ONCE, Check, Diagnosis, examine_hosts
 from scoopsci.deployment.wheels import check_sources, gather_wheels, hash_wheels
 from scoopsci.hosts import read_hostfile
 from scoopsci.pool.agent import MARK
-from scoopsci.pool.launcher import Place, name_environment
+from scoopsci.pool.place import Place, name_environment, pack_program
 
 __all__ = ["install_hosts"]
 
-#: What an environment can cure.
-CURABLE = {"python", "packages"}
+#: Failed checks that an installation fixes.
+FIXABLE = {"python", "packages"}
 
-#: For all wheels over a slow link, and a slow disk behind it.
+#: Enough for all wheels over a slow link, and for a slow disk.
 INSTALL_S = 3600.0
 
-#: ssh gives up what is silent for so long; the wheels may fill a slow link for a while.
+#: ssh gives up a connection that is silent for so long, as while wheels fill a slow link.
 PATIENCE_S = 60.0
 
-#: What the wheels and the environment take together, in sizes of the wheels; 4.6 was measured.
+#: Size of the wheels and the environment, in multiples of the wheels; 4.6 was measured.
 GROWTH = 5.0
 
 VERSION = "{}.{}".format(*sys.version_info)
 
-#: For the host's sh, as `scoopsci.pool.launcher.CHOICE`: run $0 by the first interpreter that fits.
+#: For the host's sh, like `scoopsci.pool.place.CHOICE`: run $0 with the first suitable Python.
 SEARCH = (
     'for p in "$@"; do if "$p" -I -c "import sys, fcntl, venv; '
     f'assert sys.version_info[:2] == {sys.version_info[:2]}" </dev/null >/dev/null 2>&1; '
     'then exec "$p" -I -c "$0"; fi; done; '
-    f'echo "no Python {VERSION} with the module venv is there as: $*" >&2; exit 127'
+    f'echo "no Python {VERSION} with the module venv found as: $*" >&2; exit 127'
 )
 
-#: What Python runs there; the program comes with the first line, and the wheels after it.
-LOADER = (
-    "import json, sys; said = json.loads(sys.stdin.buffer.readline()); "
-    'exec(said.pop("program")); install(**said)'
-)
-
-#: What hinders, and what to do about it.
+#: Errors there, and their remedies.
 REMEDIES = (
     ("no Python", f"install Python {VERSION} there, with its module venv, or name it by --python"),
-    ("No space left", "make room there: {room} below {data}"),
-    ("quota exceeded", "make room there: {room} below {data}"),
-    ("Read-only", "let yourself write below {data} there, or set XDG_DATA_HOME for its logins"),
-    ("Permission denied", "let yourself write below {data} there"),
-    ("not a supported wheel", "give wheels that suit it by --wheels"),
+    ("No space left", "free space there: {room} below {data}"),
+    ("quota exceeded", "free space there: {room} below {data}"),
+    ("Read-only", "make {data} writable for you there, or set XDG_DATA_HOME for its logins"),
+    ("Permission denied", "make {data} writable for you there"),
+    ("not a supported wheel", "give wheels built for that host by --wheels"),
 )
 
 
 class _Delivery:
-    """Wheels on their way to hosts."""
+    """Installs the same wheels on several hosts."""
 
     def __init__(self, wheels: Sequence[Path]) -> None:
         self._wheels = wheels
         self._digest = hash_wheels(wheels)
         self._n_bytes = sum(wheel.stat().st_size for wheel in wheels)
-        self._underway: list[subprocess.Popen[bytes]] = []
+        self._processes: list[subprocess.Popen[bytes]] = []
         self._is_abandoned = False
 
     def deliver(self, place: Place, pythons: Sequence[str], renew: bool) -> Check:
-        """Install on a host, and return what came of it."""
+        """Install on a host, and return the outcome."""
+        program, line = pack_program(
+            environment.install,
+            environment=name_environment(),
+            digest=self._digest,
+            wheels=[wheel.name for wheel in self._wheels],
+            renew=renew,
+        )
         process = subprocess.Popen(
-            place.prepare().reach(["sh", "-c", SEARCH, LOADER, *pythons]),
+            place.prepare().reach(["sh", "-c", SEARCH, program, *pythons]),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
         )
-        self._underway.append(process)
+        self._processes.append(process)
         if self._is_abandoned:
             process.kill()
         limit = threading.Timer(INSTALL_S, process.kill)
         limit.start()
         words = b""
         try:
-            # It may have ended, or need no wheels. Our end stays open: it would end with that.
+            # It may have ended, or need no wheels. Our end stays open: closing it would end it.
             with contextlib.suppress(BrokenPipeError), process:
                 assert process.stdin is not None
                 assert process.stdout is not None
                 with contextlib.suppress(BrokenPipeError):
-                    self._write(process.stdin, renew)
+                    self._write(process.stdin, line)
                 words = process.stdout.read()
         finally:
             limit.cancel()
         return self._judge(words.decode(errors="replace"))
 
     def abandon(self) -> None:
-        """End what is underway, and thereby the installations."""
+        """End the connections, and thereby the installations."""
         self._is_abandoned = True
-        for process in self._underway:
+        for process in self._processes:
             process.kill()
 
-    def _write(self, stream: IO[bytes], renew: bool) -> None:
-        said = {
-            "program": inspect.getsource(environment),
-            "environment": name_environment(),
-            "digest": self._digest,
-            "wheels": [wheel.name for wheel in self._wheels],
-            "renew": renew,
-            "mark": MARK,
-        }
-        stream.write(json.dumps(said).encode() + b"\n")
+    def _write(self, stream: IO[bytes], line: dict[str, Any]) -> None:
+        stream.write(json.dumps(line).encode() + b"\n")
         with tarfile.open(fileobj=stream, mode="w|") as archive:
             for wheel in self._wheels:
                 archive.add(wheel, wheel.name)
         stream.flush()
 
     def _judge(self, words: str) -> Check:
-        told = re.search(f"{MARK}({{.*}})", words)  # between what a login shell may add
-        answer = json.loads(told[1]) if told else {"hindrance": words}
-        hindrance = answer["hindrance"]
-        if hindrance is None:
+        match = re.search(f"{MARK}({{.*}})", words)  # amid the output of a login shell
+        answer = json.loads(match[1]) if match else {"problem": words}
+        problem = answer["problem"]
+        if problem is None:
             return Check("installation", True, answer["folder"])
-        last = (hindrance.strip() or "it ended without a word").splitlines()[-1]
+        last = (problem.strip() or "it ended without a message").splitlines()[-1]
         room, data = f"{GROWTH * self._n_bytes / 1e6:.0f} MB", answer.get("data", "~/.local/share")
         for sign, remedy in REMEDIES:
-            if sign in hindrance:
+            if sign in problem:
                 return Check("installation", False, last, remedy.format(room=room, data=data))
-        return Check("installation", False, last, "try again; what was begun is not used")
+        return Check("installation", False, last, "try again; the unfinished one is not used")
 
 
 def install_hosts(
@@ -156,20 +148,20 @@ def install_hosts(
     Parameters
     ----------
     hostfile : path-like
-        Names the hosts; this machine is left alone.
+        Names the hosts; nothing is installed on this machine.
     python : path-like, optional
-        The interpreter there that makes the environment; by default the path of this one, or else
-        what the host's PATH has of the same minor version.
+        The interpreter there that makes the environment; by default the same path as here, or else
+        one of the same minor version on the host's PATH.
     ssh : path-like
-        The program that reaches them.
+        The ssh program.
     timeout : float
         Seconds for each examination of a host.
     wheels : path-like, optional
         A folder of wheels; by default they come from pip's index.
     requirements : path-like, optional
-        A requirements file of packages that every host gets along with it.
+        A requirements file of further packages for every host.
     tell : callable, optional
-        Gets a line where something takes a while.
+        Called with a line of text before each step that takes a while.
 
     Returns
     -------
@@ -179,7 +171,7 @@ def install_hosts(
     Raises
     ------
     HostfileError, InstallError, ValueError
-        If the hostfile, the wheels or the requirements are not as they should be.
+        If the hostfile, the wheels or the requirements are missing or invalid.
 
     Notes
     -----
@@ -198,7 +190,7 @@ def install_hosts(
             i
             for i, (place, diagnosis) in enumerate(zip(places, diagnoses, strict=True))
             if place.destination is not None
-            and (_is_curable(diagnosis) or (requirements is not None and _answers(diagnosis)))
+            and (_is_fixable(diagnosis) or (requirements is not None and _answers(diagnosis)))
         ]
         if not chosen:
             tell("nothing to install")
@@ -210,7 +202,7 @@ def install_hosts(
                 _Delivery(gathered),
                 [places[i] for i in chosen],
                 [] if python is not None else [f"python{VERSION}"],
-                [_is_curable(diagnoses[i]) for i in chosen],
+                [_is_fixable(diagnoses[i]) for i in chosen],
             )
     again = examine_hosts(hostfile, ssh=ssh, timeout=timeout)
     for i, check in zip(chosen, found, strict=True):
@@ -218,8 +210,8 @@ def install_hosts(
     return again
 
 
-def _is_curable(diagnosis: Diagnosis) -> bool:
-    return any(check.name in CURABLE and not check.ok for check in diagnosis.checks)
+def _is_fixable(diagnosis: Diagnosis) -> bool:
+    return any(check.name in FIXABLE and not check.ok for check in diagnosis.checks)
 
 
 def _answers(diagnosis: Diagnosis) -> bool:

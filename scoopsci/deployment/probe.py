@@ -1,4 +1,4 @@
-"""What the doctor runs on a host, sent as text: nothing but some Python 3 need be there."""
+"""What the doctor runs on a host, sent as text; any Python 3 can run it."""
 
 import json
 import os
@@ -10,7 +10,7 @@ import time
 
 
 def look(packages: "list[str]", mark: str) -> None:
-    """Tell what the host is like, and stay until the connection ends."""
+    """Report facts about the host, and stay until the connection ends."""
     scratch = make_scratch("/tmp")
     try:
         facts = {
@@ -43,35 +43,35 @@ def find_version(name: str) -> "str | None":
 
 
 def count_cores() -> int:
-    """Return on how many cores this process may run."""
+    """Return the number of cores on which this process may run."""
     if hasattr(os, "sched_getaffinity"):  # not in every Python
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 
 
 def find_memory() -> int:
-    """Return how many bytes of memory new processes can have."""
+    """Return the number of bytes of memory available to new processes."""
     with open("/proc/meminfo") as lines:
         found = dict(line.split()[:2] for line in lines)
     return 1024 * int(found.get("MemAvailable:", found["MemFree:"]))
 
 
 def make_scratch(parent: str) -> "dict[str, object]":
-    """Make a folder, and return how many bytes can be written there, or what hinders that."""
-    folder = hindrance = None
+    """Make a folder, and return the free bytes there, or the error that prevents writing."""
+    folder = problem = None
     try:
         folder = tempfile.mkdtemp(prefix="scoopsci-", dir=parent)
         with open(os.path.join(folder, "trial"), "wb") as file:
             file.write(bytes(1 << 16))
     except OSError as error:
-        hindrance = str(error)
+        problem = str(error)
     room = os.statvfs(parent)
     n_bytes = room.f_bavail * room.f_frsize
-    return {"parent": parent, "folder": folder, "bytes": n_bytes, "hindrance": hindrance}
+    return {"parent": parent, "folder": folder, "bytes": n_bytes, "problem": problem}
 
 
 def compute_battery() -> "dict[str, str | None]":
-    """Return how the host computes, where scoopsci is installed."""
+    """Return the hash of the battery of computations, or the error where there is no scoopsci."""
     try:
         from scoopsci.reporting.receipts import battery_hash
 

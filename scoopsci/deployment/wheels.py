@@ -1,4 +1,4 @@
-"""The wheels of an environment like this one, for hosts that need no network of their own."""
+"""The wheels of an environment like this one, for hosts without a network of their own."""
 
 from __future__ import annotations
 
@@ -20,28 +20,28 @@ from scoopsci.errors import InstallError
 
 __all__ = ["check_sources", "find_needs", "find_pins", "gather_wheels", "hash_wheels", "pack_wheel"]
 
-#: Made from what is installed here: we may be editable, the index has scoop as source code alone,
-#: and a host may lack pip.
+#: Packed from the installation here: ours may be editable, the index has scoop as source code
+#: only, and a host may lack pip.
 PACKED = ("scoopsci", "scoop", "pip")
 
-#: What the environments of hosts are for; numba, of the extra `fast`, only where it is here.
+#: Packages that hosts need, with their requirements; numba, of the extra `fast`, if it is here.
 ROOTS = ("scoopsci", "numba")
 
-#: What pip reads as a constraint; Debian's own packages have versions like 0.23ubuntu1.
+#: What pip accepts as a constraint; Debian's own packages have versions like 0.23ubuntu1.
 PIN = re.compile(r"\w[\w.-]*==[0-9.]+((a|b|rc|\.post|\.dev)[0-9]+)*(\+[\w.]+)?")
 
 
 def find_pins() -> dict[str, str]:
-    """Return all that is installed here: names, and pip's ``name==version``."""
+    """Return the packages installed here: names, and pip's ``name==version``."""
     pins: dict[str, str] = {}
     for distribution in importlib.metadata.distributions():
         name = _normalize(distribution.name or "")
-        pins.setdefault(name, f"{name}=={distribution.version}")  # Python, too, takes the first
+        pins.setdefault(name, f"{name}=={distribution.version}")  # the first counts, as in Python
     return {name: pin for name, pin in sorted(pins.items()) if PIN.fullmatch(pin)}
 
 
 def find_needs(name: str, pins: Mapping[str, str]) -> set[str]:
-    """Return which of the packages installed here a package needs, extras aside."""
+    """Return the packages installed here that a package needs, extras excluded."""
     needs, unread = {name}, [name]
     while unread:
         for line in importlib.metadata.requires(unread.pop()) or ():
@@ -59,24 +59,9 @@ def _normalize(name: str) -> str:
 
 
 def pack_wheel(name: str, folder: Path) -> Path:
-    """Make a wheel of an installed package that is pure Python, and named as its only module.
+    """Make a wheel of an installed pure-Python package, named like its only module.
 
-    Parameters
-    ----------
-    name : str
-        The package.
-    folder : Path
-        Where to put the wheel.
-
-    Returns
-    -------
-    Path
-        The wheel.
-
-    Raises
-    ------
-    InstallError
-        If the package is not installed.
+    An `InstallError` is raised if the package is not installed.
     """
     spec = importlib.util.find_spec(name)
     if spec is None or not spec.submodule_search_locations:
@@ -89,7 +74,7 @@ def pack_wheel(name: str, folder: Path) -> Path:
         for path in sorted(package.rglob("*"))
         if path.is_file() and "__pycache__" not in path.parts
     }
-    # A folder of sources has the old name of it.
+    # In a source folder, it has its former name.
     metadata = distribution.read_text("METADATA") or distribution.read_text("PKG-INFO") or ""
     contents[f"{info}/METADATA"] = metadata.encode()
     contents[f"{info}/entry_points.txt"] = (
@@ -111,7 +96,7 @@ def _hash(data: bytes) -> str:
 
 
 def hash_wheels(wheels: Sequence[Path]) -> str:
-    """Return 12 hexadecimal digits of what wheels hold, whenever they were built."""
+    """Return 12 hexadecimal digits of a hash of wheels' contents, which no build time changes."""
     digest = sha256()
     for wheel in wheels:
         with zipfile.ZipFile(wheel) as archive:
@@ -123,7 +108,7 @@ def hash_wheels(wheels: Sequence[Path]) -> str:
 def check_sources(
     wheels: str | os.PathLike[str] | None, requirements: str | os.PathLike[str] | None
 ) -> None:
-    """Raise `ValueError` if there is no such folder, or no such file."""
+    """Raise `ValueError` if the folder or the file does not exist."""
     if wheels is not None and not Path(wheels).is_dir():
         raise ValueError(f"wheels must be a folder that exists, got {os.fspath(wheels)!r}")
     if requirements is not None and not os.access(requirements, os.R_OK):
@@ -137,7 +122,7 @@ def gather_wheels(
     wheels: str | os.PathLike[str] | None = None,
     requirements: str | os.PathLike[str] | None = None,
 ) -> Iterator[list[Path]]:
-    """Gather the wheels of scoopsci, of all that it needs, and of numba, as installed here.
+    """Gather the wheels of scoopsci, its requirements and numba, in the versions installed here.
 
     Parameters
     ----------
@@ -154,9 +139,9 @@ def gather_wheels(
     Raises
     ------
     ValueError
-        If the folder or the file is not there.
+        If the folder or the file does not exist.
     InstallError
-        If a wheel cannot be had.
+        If a wheel cannot be obtained.
     """
     check_sources(wheels, requirements)
     with tempfile.TemporaryDirectory(prefix="scoopsci-") as scratch:
@@ -164,7 +149,7 @@ def gather_wheels(
         packed.mkdir()
         ours = [str(pack_wheel(name, packed)) for name in PACKED]
         found = find_pins()
-        # By name, though ours lead to them: pip says which one is missing.
+        # By name, although ours require them: so pip names the one that is missing.
         roots = [name for name in ROOTS if name in found]
         needed = set().union(*(find_needs(name, found) for name in roots)) - set(PACKED)
         needs = [found.pop(name) for name in sorted(needed)]
@@ -191,7 +176,7 @@ def _collect(arguments: list[str], wheels: str | os.PathLike[str] | None) -> Non
         found = (errors or [done.stderr.strip()])[0].removeprefix("ERROR: ")
         where = "pip's index" if wheels is None else os.fspath(wheels)
         raise InstallError(
-            f"{where} must have wheels of all that is needed, in the versions installed here, but: "
-            f"{found.rstrip('.')}; see that pip reaches its index, or gather them where it does, "
-            "by python -m pip wheel, and name their folder by --wheels"
+            f"{where} must have wheels of all requirements, in the versions installed here, but: "
+            f"{found.rstrip('.')}; check that pip reaches its index, or gather the wheels on a "
+            "machine where it does, by python -m pip wheel, and name their folder by --wheels"
         )

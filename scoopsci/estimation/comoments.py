@@ -21,15 +21,15 @@ class CoMoments:
     Attributes
     ----------
     moments : Moments
-        Of each column, of shape (m,).
+        Moments of each column, of shape (m,).
     products : ndarray of float64, shape (m, m)
-        Sums of products of deviations from the means; symmetric, with ``moments.m2`` in the
+        Sums of products of deviations from the means; symmetric, with ``moments.m2`` on the
         diagonal.
 
     Notes
     -----
-    The pairwise update of Chan, Golub and LeVeque, see `Moments`, for products as for squares.
-    Sums are NumPy's, not those of a linear algebra library, whose order follows the processor.
+    The pairwise update of Chan, Golub and LeVeque, see `Moments`, also applies to products. Sums
+    are NumPy's: in a linear algebra library their order depends on the processor.
     """
 
     moments: Moments
@@ -61,7 +61,7 @@ class CoMoments:
         Parameters
         ----------
         other : CoMoments
-            Those of the higher blocks, with the same columns.
+            Co-moments of the later blocks, with the same columns.
 
         Raises
         ------

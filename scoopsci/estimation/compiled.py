@@ -1,4 +1,4 @@
-"""Compiling by numba, where it is installed: once on each host, for all processes to come."""
+"""Compilation by numba, if it is installed: once per host, cached for later processes."""
 
 from __future__ import annotations
 
@@ -23,28 +23,22 @@ from scoopsci.basics.interrupts import uninterrupted
 
 __all__ = ["battery_of_numba", "compile_once", "find_numba"]
 
-#: To compile takes a second or a few; who holds a lock for longer has been stopped.
+#: Compilation takes a few seconds; a process that holds the lock for longer has been stopped.
 PATIENCE_S = 10.0
 
 
 @cache
 def find_numba() -> Any:
-    """Return the module numba, or None where it is not installed.
-
-    Returns
-    -------
-    module or None
-        With a warning where it is installed, but cannot be imported.
-    """
+    """Return the module numba, or None with a warning if it is installed but cannot be imported."""
     if importlib.util.find_spec("numba") is None:
         return None
     try:
         with uninterrupted():
             return importlib.import_module("numba")
-    except Exception as error:  # each of its versions refuses some of NumPy's, say
+    except Exception as error:  # such as an incompatible version of NumPy
         warnings.warn(
-            f"numba is installed but cannot be imported ({error}); go on without it, slower, or "
-            "mend it: pip install --upgrade 'scoopsci[fast]'",
+            f"numba is installed but cannot be imported ({error}); continuing without it, slower; "
+            "to repair it: pip install --upgrade 'scoopsci[fast]'",
             RuntimeWarning,
             stacklevel=2,
         )
@@ -52,23 +46,23 @@ def find_numba() -> Any:
 
 
 def compile_once(fn: Any, signature: Any, stamp: str = "", **options: Any) -> Callable[..., Any]:
-    """Compile a function for one signature, or read what another process has compiled.
+    """Compile a function for one signature, or load it as compiled by another process.
 
     Parameters
     ----------
     fn : callable
-        The function. It must be given whatever it depends on by its globals, not by a closure.
+        The function. It may depend on globals, but not on a closure.
     signature : str or tuple
-        In numba's words, such as "float64(int64)", or the types of the arguments.
+        Numba's signature, such as "float64(int64)", or the types of the arguments.
     stamp : str
-        What it depends on beside its own file.
+        Identity of what the function depends on besides its own file.
     **options
-        Of ``numba.njit``.
+        Options of ``numba.njit``.
 
     Returns
     -------
     callable
-        The compiled function, which lets other threads run meanwhile.
+        The compiled function, which releases the GIL.
 
     Raises
     ------
@@ -77,9 +71,9 @@ def compile_once(fn: Any, signature: Any, stamp: str = "", **options: Any) -> Ca
 
     Notes
     -----
-    The cache lies in the user's own folder for caches; it holds pickles, so nobody else may write
-    there. Processes that start together wait for the first of them. Where the folder cannot be
-    written, each process compiles for itself.
+    The cache lies in the user's cache folder. It holds pickles, so it is used only if nobody else
+    can write there. Of processes that start together, one compiles and the others wait. If the
+    folder is not writable, each process compiles for itself.
     """
     compiled = find_numba().njit(nogil=True, **options)(fn)
     folder = _make_folder()
@@ -103,14 +97,14 @@ def _make_folder() -> Path | None:
         found = folder.stat()
         is_ours = found.st_uid == os.geteuid() and not found.st_mode & 0o022
         modes = [parent.stat().st_mode for parent in folder.parents]
-    except (OSError, RuntimeError):  # there may be no home at all
+    except (OSError, RuntimeError):  # there may be no home folder
         return None
     can_be_moved = any(mode & stat.S_IWOTH and not mode & stat.S_ISVTX for mode in modes)
     return folder if is_ours and not can_be_moved and os.access(folder, os.W_OK) else None
 
 
 def _make_cache(fn: Any, folder: Path, key: str) -> Any:
-    """Return numba's own cache of a function, in a folder and under a key that we choose."""
+    """Return numba's own cache of a function, in the given folder and under the given key."""
     from numba.core import caching
 
     class Locator(caching._CacheLocator):
@@ -137,7 +131,7 @@ def _make_cache(fn: Any, folder: Path, key: str) -> Any:
             load: Any = super().load_overload
             try:
                 return load(sig, target_context)
-            except Exception:  # a file that was cut off
+            except Exception:  # a truncated file
                 forget: Any = self.flush
                 forget()
                 return None
@@ -153,9 +147,9 @@ def _make_cache(fn: Any, folder: Path, key: str) -> Any:
 
 @contextmanager
 def _locked(path: Path) -> Iterator[None]:
-    """Hold a lock that saves work, and nothing else: after a while it is gone on without."""
+    """Hold a lock; as it only saves work, proceed without it after a while."""
     with ExitStack() as stack:
-        with suppress(OSError):  # on a full disk, or where nothing can be locked
+        with suppress(OSError):  # on a full disk, or without support for locks
             file = stack.enter_context(path.open("w"))
             deadline = time.monotonic() + PATIENCE_S
             while not _lock(file) and time.monotonic() < deadline:
@@ -173,12 +167,12 @@ def _lock(file: IO[str]) -> bool:
 
 @cache
 def battery_of_numba() -> str:
-    """Hash what a fixed battery of compiled computations gives on this machine.
+    """Hash the results of a fixed battery of compiled computations on this machine.
 
     Returns
     -------
     str
-        16 hexadecimal digits. Compiled code has an exp of its own, which follows the processor.
+        16 hexadecimal digits. Compiled code has its own exp, which depends on the processor.
     """
     compute = compile_once(_compute_battery, "float64[:, :](float64[:])")
     x = np.arange(1.0, 1025.0) * 0.7310585786300049 % 1.0

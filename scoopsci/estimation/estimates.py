@@ -1,4 +1,4 @@
-"""Estimates: a value, its error, and what is doubtful about both."""
+"""Estimates: a value, its error, and doubts about either."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ from scoopsci.basics.interrupts import uninterrupted
 from scoopsci.basics.wording import format_with_error, plural
 from scoopsci.estimation.moments import Moments
 from scoopsci.reporting.markup import as_facts, as_notes, as_table
-from scoopsci.reporting.plots import plot_convergence, plot_receipt
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -32,12 +31,12 @@ __all__ = [
 #: A single sample with more than this share of the sum of squares makes the error bar doubtful.
 HEAVY_SHARE = 0.1
 
-#: A vector's table is cut after so many rows.
+#: Most rows in the table of a vector.
 MOST_ROWS = 20
 
 
 class DoubtfulEstimateWarning(UserWarning):
-    """An estimate, or its error bar, may mislead; the message says why."""
+    """An estimate or its error bar may be misleading, for the reason given."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -53,14 +52,14 @@ class Estimate:
     half_width : float or ndarray
         Half the width of the interval.
     interval : tuple of two float or ndarray
-        Confidence interval: Student's t for means, Wilson's for counts. Those of a vector are
-        wide enough to hold all at once.
+        Confidence interval: Student's t for means, Wilson's for counts. The intervals of a vector
+        are simultaneous.
     confidence : float
-        Probability with which the interval covers the true value, or all intervals cover theirs.
+        Probability that the interval covers the true value, or that all intervals cover theirs.
     n_samples, n_blocks : int
         Number of samples, and of the blocks that they were drawn in.
     seed : int
-        Entropy of the streams: with it the run can be repeated to the last bit.
+        Entropy of the streams: it reproduces the run to the last bit.
     engine : str
         Engine that ran it.
     n_workers : int
@@ -68,16 +67,16 @@ class Estimate:
     elapsed_s : float
         Seconds that the run took.
     convergence : dict
-        How it came about: the ``value`` and ``half_width`` of the first ``n_samples``, at powers of
-        two of the blocks and at the end, each an array of shape (m,) or (m, k). Of scrambled
-        points, only where all scrambles have as many.
+        The ``value`` and ``half_width`` of the first ``n_samples``, where the number of blocks is a
+        power of two and at the end, each an array of shape (m,) or (m, k). For scrambled points,
+        only where all scrambles have the same number of points.
     variance_reduction : dict
-        For each method of variance reduction that was used, by its name, how many times fewer
-        evaluations the same error took than without it.
+        For each method of variance reduction that was used, by its name, the factor by which it
+        reduced the evaluations needed for the same error.
     notes : tuple of str
-        What is doubtful about the estimate; also given as `DoubtfulEstimateWarning`.
+        Doubts about the estimate; also given as `DoubtfulEstimateWarning`.
     receipt : dict
-        Where the result comes from; see `scoopsci.report.make_receipt`.
+        Provenance of the result; see `scoopsci.report.make_receipt`.
     """
 
     value: Any
@@ -143,12 +142,12 @@ class Estimate:
         Parameters
         ----------
         kind : str
-            "convergence", how it closes in; "workers", when each was busy; "hosts", how much each
-            computed in a second; or "times", where the time went.
+            "convergence", how the estimate converges; "workers", when each was busy; "hosts", the
+            throughput of each; or "times", how the time was spent.
         truth : float, optional
             The true value, drawn with the convergence.
         ax : Axes, optional
-            Where to draw; by default into a figure of its own.
+            Where to draw; by default into a new figure.
 
         Returns
         -------
@@ -158,15 +157,17 @@ class Estimate:
         Raises
         ------
         ValueError
-            If there is no such plot.
+            If `kind` is unknown.
         ExtraMissingError
             If Matplotlib is not installed.
         """
+        from scoopsci.reporting import plots
+
         if kind == "convergence":
-            return plot_convergence(self.convergence, truth=truth, ax=ax)
+            return plots.plot_convergence(self.convergence, truth=truth, ax=ax)
         if truth is not None:
             raise ValueError(f"truth is drawn with the convergence, got kind {kind!r}")
-        return plot_receipt(kind, self.receipt, ax=ax)
+        return plots.plot_receipt(kind, self.receipt, ax=ax)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -199,14 +200,14 @@ def student_interval(mean: Any, error: Any, n_degrees: int, confidence: float) -
     n_degrees : int
         Degrees of freedom of the error.
     confidence : float
-        Within (0, 1). The k intervals of a vector cover with it all at once, by Bonferroni's
-        inequality.
+        Within (0, 1). The k intervals of a vector cover simultaneously with this probability, by
+        Bonferroni's inequality.
 
     Returns
     -------
     dict
         ``value``, ``standard_error``, ``half_width`` and ``interval``, as numbers or as arrays
-        of shape (k,). Without degrees of freedom the half-width is infinite.
+        of shape (k,). With no degrees of freedom the half-width is infinite.
     """
     mean, error = np.asarray(mean), np.asarray(error)
     if n_degrees > 0:
@@ -215,23 +216,17 @@ def student_interval(mean: Any, error: Any, n_degrees: int, confidence: float) -
     else:
         half_width = np.full_like(mean, np.inf)
     with np.errstate(invalid="ignore"):
-        values: dict[str, Any] = {
-            "value": mean,
-            "standard_error": error,
-            "half_width": half_width,
-            "low": mean - half_width,
-            "high": mean + half_width,
-        }
+        values: list[Any] = [mean, error, half_width, mean - half_width, mean + half_width]
     if mean.ndim == 0:
-        values = {name: float(array) for name, array in values.items()}
-    interval = values.pop("low"), values.pop("high")
-    return {**values, "interval": interval}
+        values = [float(value) for value in values]
+    names = ("value", "standard_error", "half_width")
+    return {**dict(zip(names, values, strict=False)), "interval": (values[3], values[4])}
 
 
 def wilson_interval(
     n_hits: int, n_trials: int, confidence: float, *, scale: float = 1.0
 ) -> dict[str, Any]:
-    """Return the share of hits with Wilson's score interval, times a scale.
+    """Return the proportion of hits with Wilson's score interval, times a scale.
 
     Parameters
     ----------
@@ -240,13 +235,13 @@ def wilson_interval(
     confidence : float
         Within (0, 1).
     scale : float
-        Factor of every number returned.
+        Factor applied to every number returned.
 
     Returns
     -------
     dict
         ``value``, ``standard_error``, ``half_width`` and ``interval``. The interval's centre is
-        drawn towards the middle: (p + z²/2n) / (1 + z²/n).
+        shifted towards 1/2: (p + z²/2n) / (1 + z²/n).
     """
     share = n_hits / n_trials
     z = -NormalDist().inv_cdf((1.0 - confidence) / 2.0)
@@ -266,22 +261,22 @@ def wilson_interval(
 
 
 def find_doubts(moments: Moments) -> tuple[str, ...]:
-    """Say what makes a mean or its error doubtful.
+    """List the reasons to doubt a mean or its error.
 
     Parameters
     ----------
     moments : Moments
-        Of the samples.
+        Moments of the samples.
 
     Returns
     -------
     tuple of str
-        A sentence for each doubt; empty where there is none.
+        A sentence for each doubt; empty if there is none.
     """
     if moments.n_nonfinite:
         return (
             f"{moments.n_nonfinite:,} of {moments.count:,} samples are infinite or NaN, and so is "
-            "the estimate; mend the function, or leave such samples out within it.",
+            "the estimate; fix the function, or let it leave such samples out.",
         )
     if moments.count == 1:
         return ("A single sample has no error bar; draw at least two.",)
@@ -294,14 +289,14 @@ def find_doubts(moments: Moments) -> tuple[str, ...]:
     notes = []
     if np.any(moments.maximum == moments.minimum):
         notes.append(
-            f"All {moments.count:,} samples are equal: the variance is zero, which says nothing of "
-            "events too rare to be sampled."
+            f"All {moments.count:,} samples are equal: the variance is zero, which says nothing "
+            "about events too rare to be sampled."
         )
     elif np.any(moments.m2 == 0):
         notes.append(
             "The samples differ, but their squares underflow to a variance of zero; scale them up."
         )
-    # Where each sample has a large share by mere count, a large share means nothing.
+    # With few samples, each has a large share anyway.
     if share > max(HEAVY_SHARE, 50.0 / moments.count):
         notes.append(
             f"One of {moments.count:,} samples makes up {100 * share:.0f} % of the variance: the "

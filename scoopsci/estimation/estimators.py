@@ -1,4 +1,4 @@
-"""Estimators: what a block of samples is, how partials merge, and what the whole says.
+"""Estimators: how a block is sampled, how partials merge, and how the whole is summarised.
 
 An estimator is called on a worker with the index of a first block and the sizes of the blocks from
 there on, and yields a partial for each; the driver merges them and asks for a summary.
@@ -21,32 +21,33 @@ from scoopsci.estimation.integrand import Integrand
 from scoopsci.estimation.kernels import count_inside, derive_key
 from scoopsci.estimation.moments import Moments
 from scoopsci.estimation.qmc import fingerprint, scrambled_points
+from scoopsci.estimation.samples import as_samples
 from scoopsci.estimation.streams import block_generator
 
-__all__ = ["CircleCount", "Estimator", "ReducedMean", "SampleMean", "ScrambledMean", "as_samples"]
+__all__ = ["CircleCount", "Estimator", "ReducedMean", "SampleMean", "ScrambledMean"]
 
 P = TypeVar("P")
 
 
 class Estimator(Protocol[P]):
-    """What a Monte Carlo run is made of; it is shipped to the workers.
+    """Computes and merges the partials of a Monte Carlo run; it is sent to the workers.
 
     Where a run may stop is described by `scoopsci.montecarlo.next_check`.
     """
 
     @property
     def unit(self) -> int:
-        """Checks lie at multiples of so many blocks."""
+        """Number of blocks of which each check is a multiple."""
 
     @property
     def per_doubling(self) -> int:
-        """So many checks lie between one power of two and the next."""
+        """Number of checks between one power of two and the next."""
 
     def __call__(self, start: int, sizes: Iterator[int]) -> Iterator[P]:
         """Yield the partial of each block, from its index and its number of samples alone."""
 
     def merge(self, left: P, right: P) -> P:
-        """Return the partial of two sets of blocks."""
+        """Return the partial of the union of two sets of blocks."""
 
     def summarise(self, whole: P, n_samples: int, confidence: float) -> dict[str, Any]:
         """Return the fields of `Estimate` that the samples determine."""
@@ -82,8 +83,55 @@ class CircleCount:
 
 
 @dataclass(frozen=True, slots=True)
-class SampleMean:
-    """The mean of what a user's function draws.
+class ScrambledMoments:
+    """Moments of blocks of several scrambles: of all together, and of each scramble.
+
+    Attributes
+    ----------
+    whole : CoMoments
+        Of all points, as if they were independent.
+    counts : ndarray of int64, shape (r,)
+        Points of each scramble.
+    means : ndarray of float64, shape (r, m)
+        Means of its columns.
+    """
+
+    whole: CoMoments
+    counts: NDArray[np.int64]
+    means: NDArray[np.float64]
+
+    def merge(self, other: ScrambledMoments) -> ScrambledMoments:
+        """Return the moments of both sets of blocks."""
+        whole = self.whole.merge(other.whole)
+        counts = self.counts + other.counts
+        share = (other.counts / np.maximum(1, counts))[:, None]
+        with np.errstate(all="ignore"):
+            means = self.means + (other.means - self.means) * share
+        return ScrambledMoments(whole, counts, means)
+
+
+M = TypeVar("M", Moments, CoMoments, ScrambledMoments)
+
+
+class _FunctionMean:
+    """What the means of a user's function have in common."""
+
+    __slots__ = ()
+    compiled: bool
+
+    @property
+    def numerics(self) -> str:
+        """Hash of this host's numerics of compiled code; empty if none is used."""
+        return battery_of_numba() if self.compiled else ""
+
+    def merge(self, left: M, right: M) -> M:
+        """Return the moments of both sets of blocks."""
+        return left.merge(right)
+
+
+@dataclass(frozen=True, slots=True)
+class SampleMean(_FunctionMean):
+    """The mean of the samples that a user's function draws.
 
     Attributes
     ----------
@@ -101,19 +149,10 @@ class SampleMean:
     unit: int = 1
     per_doubling: int = 4
 
-    @property
-    def numerics(self) -> str:
-        """How code that numba compiles computes on this host, where that matters."""
-        return battery_of_numba() if self.compiled else ""
-
     def __call__(self, start: int, sizes: Iterator[int]) -> Iterator[Moments]:
         """Yield the moments of each block."""
         for block, size in enumerate(sizes, start):
             yield Moments.of(as_samples(self.fn(block_generator(self.seed, block), size), size))
-
-    def merge(self, left: Moments, right: Moments) -> Moments:
-        """Return the moments of both."""
-        return left.merge(right)
 
     def summarise(self, whole: Moments, n_samples: int, confidence: float) -> dict[str, Any]:
         """Return the mean with Student's interval."""
@@ -125,7 +164,7 @@ class SampleMean:
 
 
 @dataclass(frozen=True, slots=True)
-class ReducedMean:
+class ReducedMean(_FunctionMean):
     """The integral of a function with methods of variance reduction.
 
     Attributes
@@ -144,21 +183,12 @@ class ReducedMean:
     unit: int = 1
     per_doubling: int = 4
 
-    @property
-    def numerics(self) -> str:
-        """How code that numba compiles computes on this host, where that matters."""
-        return battery_of_numba() if self.compiled else ""
-
     def __call__(self, start: int, sizes: Iterator[int]) -> Iterator[CoMoments]:
         """Yield the co-moments of each block's columns."""
         for block, size in enumerate(sizes, start):
             u = block_generator(self.seed, block).random((size, self.integrand.dim))
             np.clip(u, 2.0**-53, 1.0 - 2.0**-53, out=u)  # 0 and 1 have no finite quantiles
             yield CoMoments.of(self.integrand.evaluate(u))
-
-    def merge(self, left: CoMoments, right: CoMoments) -> CoMoments:
-        """Return the co-moments of both."""
-        return left.merge(right)
 
     def summarise(self, whole: CoMoments, n_samples: int, confidence: float) -> dict[str, Any]:
         """Return the integral with Student's interval, and the factor of each method."""
@@ -177,26 +207,7 @@ class ReducedMean:
 
 
 @dataclass(frozen=True, slots=True)
-class ScrambledMoments:
-    """What the blocks of several scrambles say together, and each scramble by itself.
-
-    Attributes
-    ----------
-    whole : CoMoments
-        Of all points, as if they were independent.
-    counts : ndarray of int64, shape (r,)
-        Points of each scramble.
-    means : ndarray of float64, shape (r, m)
-        Means of its columns.
-    """
-
-    whole: CoMoments
-    counts: NDArray[np.int64]
-    means: NDArray[np.float64]
-
-
-@dataclass(frozen=True, slots=True)
-class ScrambledMean:
+class ScrambledMean(_FunctionMean):
     """The integral of a function over scrambled Sobol' points.
 
     Attributes
@@ -206,8 +217,8 @@ class ScrambledMean:
     seed : int
         Entropy of the run.
     unit : int
-        Number of independent scrambles. Block i has the points of scramble i modulo this number,
-        those from ``i // unit`` times the size of a block on.
+        Number of independent scrambles. Block i has points of scramble i modulo this number,
+        starting with the one whose index is ``i // unit`` times the block size.
     compiled : bool
         Whether numba compiles any of its functions.
     """
@@ -220,7 +231,7 @@ class ScrambledMean:
 
     @property
     def numerics(self) -> str:
-        """How this host's SciPy scrambles, and how compiled code computes, where that matters."""
+        """Hashes of this host's scrambles, and of its numerics of compiled code, if any is used."""
         return f"{fingerprint()} {battery_of_numba() if self.compiled else ''}"
 
     def __call__(self, start: int, sizes: Iterator[int]) -> Iterator[ScrambledMoments]:
@@ -233,15 +244,6 @@ class ScrambledMean:
             means = np.zeros((self.unit, len(whole.products)))
             counts[scramble], means[scramble] = size, whole.moments.mean
             yield ScrambledMoments(whole, counts, means)
-
-    def merge(self, left: ScrambledMoments, right: ScrambledMoments) -> ScrambledMoments:
-        """Return the moments of both."""
-        whole = left.whole.merge(right.whole)
-        counts = left.counts + right.counts
-        share = (right.counts / np.maximum(1, counts))[:, None]
-        with np.errstate(all="ignore"):
-            means = left.means + (right.means - left.means) * share
-        return ScrambledMoments(whole, counts, means)
 
     def summarise(
         self, whole: ScrambledMoments, n_samples: int, confidence: float
@@ -283,38 +285,5 @@ def _factors(integrand: Integrand, whole: CoMoments) -> dict[str, float]:
 
 
 def _ratio(before: Any, after: Any) -> float:
-    """Return by how much a variance has shrunk, of a vector the least."""
+    """Return the factor by which a variance has shrunk; for a vector, the smallest."""
     return float(np.min(np.where(after == 0.0, np.inf, before / after)))
-
-
-def as_samples(drawn: ArrayLike, size: int) -> NDArray[np.float64]:
-    """Return what a user's function has drawn as floating-point numbers.
-
-    Parameters
-    ----------
-    drawn : array_like
-        What it returned.
-    size : int
-        How many samples it was asked for.
-
-    Returns
-    -------
-    ndarray of float64, shape (size,) or (size, k)
-        The samples.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If they are not real numbers, or of another shape.
-    """
-    if np.ma.is_masked(drawn):
-        raise TypeError("samples must not be masked; leave out or replace what is masked")
-    samples = np.asarray(drawn)
-    if samples.dtype.kind not in "buif":
-        raise TypeError(f"samples must be real numbers, got an array of {samples.dtype}")
-    if samples.ndim not in (1, 2) or len(samples) != size or samples.size == 0:
-        raise ValueError(
-            f"samples must be of shape (size,) or (size, k) with size = {size}, "
-            f"got shape {samples.shape}; return as many as are asked for by size"
-        )
-    return samples.astype(np.float64, copy=False)

@@ -1,7 +1,7 @@
 """Fused loops: a user's function compiled by numba, called on one point or sample after the other.
 
-Points are drawn and used within the loop, so no array of them is made. They are the points that an
-uncompiled function gets: `numpy.random.Generator` draws the same numbers one by one.
+Points are drawn and used within the loop, so no array of them is made. They are the same points as
+for an uncompiled function: `numpy.random.Generator` draws the same numbers one by one.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class Fused:
-    """A user's function as it travels: uncompiled, with the options that it is compiled with.
+    """A user's function as it is sent to workers: uncompiled, with the compiler's options.
 
     Attributes
     ----------
     fn : function
         The function itself.
     options : dict
-        Those of ``numba.njit``.
+        Options of ``numba.njit``.
     code : str
         Hash of both, see `scoopsci.montecarlo.hash_code`.
     """
@@ -66,14 +66,14 @@ class FusedPoints(Fused):
 
 @dataclass(frozen=True, slots=True)
 class FusedIntegrand:
-    """Draws the points of a box, too.
+    """Draws points of a box and evaluates a function there.
 
     Attributes
     ----------
     points : FusedPoints
         The integrand.
     lower, width : ndarray, shape (dim,)
-        A corner of the box, and its extent.
+        Lower corner of the box, and its extent.
     volume : float
         Its volume.
     """
@@ -91,22 +91,22 @@ class FusedIntegrand:
 
 
 def fuse_sampler(fn: Callable[..., Any]) -> FusedSampler | None:
-    """Return the fused loop of a function of numba's that takes a generator alone.
+    """Return the fused loop of a compiled function whose only argument is a generator.
 
     Parameters
     ----------
     fn : callable
-        Anything.
+        Any function.
 
     Returns
     -------
     FusedSampler or None
-        None for what is not compiled by numba, or takes other arguments.
+        None if numba does not compile the function, or it takes other arguments.
 
     Raises
     ------
     TypeError
-        If it takes a generator alone, and does not return a number.
+        If it takes only a generator, but does not return a number.
     """
     if not is_compiled(fn) or len(inspect.signature(fn.py_func).parameters) != 1:  # type: ignore[attr-defined]
         return None
@@ -117,19 +117,19 @@ def fuse_sampler(fn: Callable[..., Any]) -> FusedSampler | None:
 
 
 def fuse_points(f: Callable[..., Any], lower: Floats, upper: Floats) -> FusedPoints | None:
-    """Return the fused loop of a function of numba's that takes one point to a number.
+    """Return the fused loop of a compiled function that maps one point to a number.
 
     Parameters
     ----------
     f : callable
-        Anything.
+        Any function.
     lower, upper : ndarray, shape (dim,)
         Corners of the box.
 
     Returns
     -------
     FusedPoints or None
-        None for what is not compiled by numba, or takes many points at once.
+        None if numba does not compile the function, or it takes many points at once.
 
     Raises
     ------
@@ -145,8 +145,8 @@ def fuse_points(f: Callable[..., Any], lower: Floats, upper: Floats) -> FusedPoi
 
 
 def _takes_many(f: Callable[..., Any], lower: Floats, upper: Floats) -> bool:
-    """Tell whether a function gives a value for each of many points, by asking it."""
-    # More points than coordinates: what takes one point may take this array for one, too.
+    """Return whether a function gives a value for each of many points, by calling it."""
+    # More points than coordinates: a function of one point may accept this array as one.
     shares = np.linspace(0.25, 0.75, len(lower) + 3)[:, None]
     finite = np.clip(lower, -1e3, 1e3), np.clip(upper, -1e3, 1e3)  # boxes may be infinite
     try:
@@ -159,8 +159,8 @@ def _takes_many(f: Callable[..., Any], lower: Floats, upper: Floats) -> bool:
 def _take_apart(fn: Any) -> tuple[FunctionType, dict[str, Any], str]:
     if not fn._can_compile:
         raise TypeError(
-            f"a function compiled for certain types only must take many points or samples at once; "
-            f"leave the signature out of numba.njit to have it called on one by one, got {fn!r}"
+            f"a function compiled with an explicit signature must take many points or samples at "
+            f"once; leave the signature out to have it called on one by one, got {fn!r}"
         )
     kept = ("fastmath", "error_model", "boundscheck")
     options = {name: fn.targetoptions[name] for name in kept if name in fn.targetoptions}
@@ -178,18 +178,18 @@ def _try(fn: Callable[..., Any], rule: str, call: Callable[[], object]) -> None:
 
 
 def _compile(loop: Any, fused: Fused, *arguments: Any) -> Callable[..., None]:
-    """Return a loop with the user's function among its globals, where numba can inline it."""
+    """Return a loop with the user's function among its globals, so that numba can inline it."""
     key = loop.__name__, fused.code
     if key not in _loops:
         numba = find_numba()
         if numba is None:
             raise ImportError(
-                "a function compiled by numba needs it on every host, and it is missing here: "
+                "a function compiled by numba needs numba on every host, and it is missing here: "
                 "pip install 'scoopsci[fast]'"
             )
         names = {**loop.__globals__, "fn": numba.njit(**fused.options)(fused.fn)}
         bound = FunctionType(loop.__code__, names, loop.__name__)
-        # The user's options are for the user's function: the points are drawn as everywhere.
+        # The user's options apply only to the user's function: points are drawn as usual.
         signature = tuple(map(numba.typeof, arguments))
         _loops[key] = compile_once(bound, signature, fused.code)
     return _loops[key]

@@ -1,4 +1,4 @@
-"""Integrands: a function over a box, and what it gives at random points with reduced variance."""
+"""Integrands: a function over a box, evaluated at random points with reduced variance."""
 
 from __future__ import annotations
 
@@ -13,22 +13,19 @@ from numpy.typing import ArrayLike, NDArray
 from scoopsci.basics.arguments import check_count
 from scoopsci.estimation.comoments import CoMoments
 from scoopsci.estimation.fused import FusedIntegrand, FusedPoints, fuse_points
+from scoopsci.estimation.samples import as_columns
 from scoopsci.estimation.variance import Antithetic, ControlVariates, ImportanceSampling, Method
 
 __all__ = ["Integrand"]
 
 Floats = NDArray[np.float64]
 
-FIELDS = {
-    Antithetic: "antithetic",
-    ControlVariates: "control",
-    ImportanceSampling: "importance",
-}
+FIELDS = {Antithetic: "antithetic", ControlVariates: "control", ImportanceSampling: "importance"}
 
 
 @dataclass(frozen=True, slots=True)
 class Integrand:
-    """A function over a box, and how its variance is reduced; computes columns from uniform points.
+    """A function over a box and its methods of variance reduction, evaluated at uniform points.
 
     Attributes
     ----------
@@ -61,7 +58,7 @@ class Integrand:
         Raises
         ------
         TypeError, ValueError
-            If the box is none, something else is among the methods, or two of a kind.
+            If the box or a method is invalid, or a method is given twice.
         """
         chosen: dict[str, Any] = {}
         for method in methods:
@@ -94,14 +91,14 @@ class Integrand:
         """Volume of the box; 1 where a target takes its place."""
         if self.importance is not None and self.importance.target is not None:
             return 1.0
-        # A product in the order of the axes: np.prod may choose another one on another machine.
+        # Multiplied in the order of the axes, which np.prod may change on another machine.
         volume = 1.0
         for width in (self.upper - self.lower).tolist():
             volume *= width
         return volume
 
     def sampler(self) -> Callable[[np.random.Generator, int], ArrayLike]:
-        """Return what draws samples by plain Monte Carlo: a fused loop where there can be one."""
+        """Return a function that draws samples by plain Monte Carlo; a fused loop if possible."""
         if not isinstance(self.f, FusedPoints):
             return self
         return FusedIntegrand(self.f, self.lower, self.upper - self.lower, self.volume)
@@ -117,9 +114,9 @@ class Integrand:
         Returns
         -------
         ndarray, shape (n, m)
-            The values, k columns whose means are the integrals; the c controls; with antithetic
-            variates the values at the points and at their images; with importance sampling what
-            has the second moments of plain sampling as its means.
+            The values, k columns whose means are the integrals; the c controls; with importance
+            sampling, the squares whose means are the second moments of plain sampling; with
+            antithetic variates, the values at the points and at their images.
         """
         columns = self._columns_at(u)
         if self.antithetic is not None:
@@ -137,17 +134,17 @@ class Integrand:
             x = self.lower + (self.upper - self.lower) * u
             weight = np.full((n, 1), self.volume)
         else:
-            x = _as_columns("transform(u)", self.importance.transform(u), n)
+            x = as_columns("transform(u)", self.importance.transform(u), n)
             if x.shape != u.shape or not ((x >= self.lower) & (x <= self.upper)).all():
                 raise ValueError(
                     f"transform(u) must be points of the box, of shape {u.shape}, got shape "
                     f"{x.shape} within {x.min(axis=0).tolist()} and {x.max(axis=0).tolist()}"
                 )
             weight = self._weigh(x)
-        values = _as_columns("f(x)", self.f(x), n)
+        values = as_columns("f(x)", self.f(x), n)
         columns = [values * weight]
         if self.control is not None:
-            controls = _as_columns("h(x)", self.control.h(x), n)
+            controls = as_columns("h(x)", self.control.h(x), n)
             if controls.shape[1] != len(self._known):
                 raise ValueError(
                     f"h(x) must have a column for each of the {len(self._known)} integrals, "
@@ -160,7 +157,7 @@ class Integrand:
 
     def _weigh(self, x: Floats) -> Floats:
         assert self.importance is not None
-        density = _as_columns("density(x)", self.importance.density(x), len(x))
+        density = as_columns("density(x)", self.importance.density(x), len(x))
         if not (density > 0.0).all():
             raise ValueError(
                 "density(x) must be positive at the points of transform(u), got "
@@ -168,7 +165,7 @@ class Integrand:
             )
         if self.importance.target is None:
             return np.asarray(1.0 / density)
-        target = _as_columns("target(x)", self.importance.target(x), len(x))
+        target = as_columns("target(x)", self.importance.target(x), len(x))
         return np.asarray(target / density)
 
     @property
@@ -198,7 +195,7 @@ class Integrand:
         )
 
     def adjust(self, means: Floats, coefficients: Floats) -> Floats:
-        """Return the values' means, less what the controls' means are off by."""
+        """Return the means of the values, corrected by the errors of the controls' means."""
         groups = self.groups(means.shape[-1])
         off = means[..., groups["controls"]] - self._known
         return np.asarray(
@@ -206,7 +203,7 @@ class Integrand:
         )
 
     def residual_variance(self, whole: CoMoments) -> Floats:
-        """Return the variance of a sample that the controls leave, of shape (k,)."""
+        """Return the variance of a sample that the controls do not explain, of shape (k,)."""
         groups = self.groups(len(whole.products))
         cross = whole.products[groups["controls"], groups["values"]]
         explained = (cross * self.regress(whole)).sum(axis=0)
@@ -218,13 +215,13 @@ class Integrand:
         return whole.moments.count - len(self._known) - 1
 
     def leverage(self, whole: CoMoments) -> float:
-        """Return what the chance deviation of the controls' means adds to 1/n in the error."""
+        """Return what the random errors of the controls' means add to 1/n in the squared error."""
         controls = self.groups(len(whole.products))["controls"]
         off = whole.moments.mean[controls] - self._known
         return float(np.sum(off * _solve(whole.products[controls, controls], off[:, None])[:, 0]))
 
     def variances(self, whole: CoMoments) -> Iterator[tuple[str, Floats]]:
-        """Yield the variance of an evaluation without any method, then with one after the other."""
+        """Yield the variance of an evaluation without any method, then as each method is added."""
         groups = self.groups(len(whole.products))
         mean = whole.moments.mean
         variance = whole.moments.m2 / max(1, whole.moments.count - 1)
@@ -235,7 +232,7 @@ class Integrand:
         if self.importance is not None:
             square = np.square(mean[groups["values"]])
             plain = mean[groups["squares"]] - square
-            # Where the mean is all, their difference is rounding.
+            # If the mean dominates, their difference is rounding.
             plain = np.where(plain > 1e-9 * square, plain, np.nan)
         yield "plain sampling", plain
         if self.importance is not None:
@@ -252,7 +249,7 @@ class Integrand:
 
 
 def _solve(matrix: Floats, right: Floats) -> Floats:
-    """Solve the normal equations of controls, also of some that are constant or repeat others."""
+    """Solve the normal equations of controls, even if some are constant or repeat others."""
     if not (np.isfinite(matrix).all() and np.isfinite(right).all()):
         return np.full_like(right, np.nan)
     scale = np.sqrt(np.diag(matrix))[:, None]
@@ -261,17 +258,6 @@ def _solve(matrix: Floats, right: Floats) -> Floats:
         return right
     found = np.linalg.lstsq(matrix / (scale * scale.T), right / scale, rcond=None)[0]
     return np.asarray(found / scale)
-
-
-def _as_columns(name: str, values: ArrayLike, n: int) -> Floats:
-    if np.ma.is_masked(values):
-        raise TypeError(f"{name} must not be masked; leave out or replace what is masked")
-    array = np.asarray(values)
-    if array.dtype.kind not in "buif":
-        raise TypeError(f"{name} must be real numbers, got an array of {array.dtype}")
-    if array.ndim not in (1, 2) or len(array) != n or array.size == 0:
-        raise ValueError(f"{name} must be of shape ({n},) or ({n}, k), got shape {array.shape}")
-    return array.astype(np.float64, copy=False).reshape(n, -1)
 
 
 def _check_box(
@@ -297,7 +283,7 @@ def _check_box(
     if not usable.all():
         raise ValueError(
             "lower and upper must be finite and so must their distance, each lower bound below "
-            f"its upper one, got {low.tolist()} and {high.tolist()}; only importance sampling "
-            "with a target knows infinite boxes"
+            f"its upper one, got {low.tolist()} and {high.tolist()}; an infinite box needs "
+            "importance sampling with a target"
         )
     return low, high

@@ -1,6 +1,6 @@
-"""Inner loops at the limit of the machine: points in the quarter circle, counted in integers.
+"""Inner loops for points in the quarter circle, counted with integers.
 
-Many generators run side by side, one in each lane of a vector. The loop exists in two forms, one of
+Many generators run side by side, one in each lane of a vector. The loop exists in two forms, one in
 NumPy and one compiled by numba, which do the same integer arithmetic and give the same counts.
 """
 
@@ -24,28 +24,28 @@ __all__ = [
     "seed_lanes",
 ]
 
-#: Identity of the points; part of every receipt. A change of bits is a new version.
+#: Identity of the points; part of every receipt. New bits need a new version.
 CIRCLE_STREAM = (
     "SFC64, lanes (k0, k1, 4096·block + lane), 18 steps unused, k = SeedSequence(seed); two points "
     "of an output; version 2"
 )
 
-#: Generators side by side: enough for NumPy to hide the 0.4 µs of a call, few enough for the cache.
+#: Generators side by side: enough to hide NumPy's 0.4 µs per call, few enough for the cache.
 N_LANES = 4096
 
-#: Of these, the compiled form keeps so many in registers: 32 took 0.25 ns a point, 8 far more.
+#: Lanes that the compiled form keeps in registers: 32 took 0.25 ns a point, 8 far more.
 N_IN_REGISTERS = 32
 
-#: Of 64 bits each; a vector of AVX-512 is a line.
+#: 64-bit words in a cache line, which an AVX-512 vector fills.
 WORDS_OF_A_LINE = 8
 
-#: Outputs that are not used. The author's own seeding takes 12 or 18 to mix three words.
+#: Discarded outputs. The author's own seeding takes 12 or 18 to mix three words.
 N_MIXING = 18
 
-#: The upper 16 bits of each half of an output.
+#: Mask of the upper 16 bits of each half of an output.
 UPPER_OF_HALVES = 0xFFFF0000FFFF0000
 
-#: To load the compiled form takes a process 0.35 s, in which the other counts so many points.
+#: Loading the compiled form takes 0.35 s, in which the other form counts this many points.
 COMPILE_AFTER = 1 << 26
 
 _n_counted = 0
@@ -89,21 +89,22 @@ def count_inside(key: tuple[int, int], block: int, n_points: int) -> int:
     -----
     Lane l of block b is the generator SFC64 [1]_ with the state (k0, k1, 4096 b + l) and the
     counter 1. A step is a bijection of state and counter, and all lanes take it in lockstep: lanes
-    that differ at the start differ for ever, and no stream of a run meets another in the 2**64
-    steps of the counter. SFC64 passes PractRand, by the same author, on 32 TB and more [1]_, and
-    NumPy has it, too. That two seeds share a key has odds of 2**-128.
+    that differ at the start always differ, and no two streams of a run meet within the 2**64 steps
+    of the counter. SFC64 passes PractRand, by the same author, on 32 TB and more [1]_, and NumPy
+    provides it, too. The probability that two seeds share a key is 2**-128.
 
     An output gives two points. Its halves are the coordinates of the first, signed integers x and y
     of 32 bits; inside means x² + y² < 2**62, over the full circle, whose lattice points differ from
     its area by so little [2]_ that π changes by less than 1e-11. For the second point the upper and
-    lower 16 bits of each half change places. Each is uniform. The upper bits of a point decide it,
-    unless they name one of the cells at the rim, 6 of 100,000, so that the two are independent but
-    for these: their correlation is about -0.15 · 2**-16, or -2e-6, by which the error bar is too
-    long (counted over all outputs of fewer bits in tests/statistics/test_streams.py). Points 8192 s
-    to 8192 s + 4095 are the first ones of the lanes in step s, the next 4096 the second ones.
+    lower 16 bits of each half are swapped. Both points are uniform. The upper bits of a point
+    decide whether it is inside, except in the cells at the rim, 6 of 100,000, so that the two
+    points are independent but for these: their correlation is about -0.15 · 2**-16, or -2e-6, by
+    which the error bar is too long (counted over all outputs of fewer bits in
+    tests/statistics/test_streams.py). Points 8192 s to 8192 s + 4095 are the first points of the
+    lanes in step s, the next 4096 their second points.
 
-    The compiled form is taken where numba is installed, once the process has counted so many
-    points that loading it pays.
+    The compiled form is used if numba is installed, once the process has counted enough points for
+    loading it to pay.
 
     References
     ----------
@@ -118,14 +119,14 @@ def count_inside(key: tuple[int, int], block: int, n_points: int) -> int:
 
 
 def seed_lanes(key: tuple[int, int], block: int, n_lanes: int = N_LANES) -> NDArray[np.uint64]:
-    """Return the states that the lanes of a block start from, before they are mixed.
+    """Return the initial states of the lanes of a block, before mixing.
 
     Parameters
     ----------
     key, block
         See `count_inside`.
     n_lanes : int
-        The first so many of them.
+        Number of lanes, from the first.
 
     Returns
     -------
@@ -139,7 +140,7 @@ def seed_lanes(key: tuple[int, int], block: int, n_lanes: int = N_LANES) -> NDAr
 
 
 def count_inside_numpy(key: tuple[int, int], block: int, n_points: int) -> int:
-    """Do what `count_inside` does, by NumPy."""
+    """Count as `count_inside` does, in NumPy."""
     n_lanes = min(N_LANES, n_points)
     n_steps, n_rest = divmod(n_points, 2 * N_LANES)
     lanes = _Lanes(seed_lanes(key, block, n_lanes))
@@ -156,7 +157,7 @@ def count_inside_numpy(key: tuple[int, int], block: int, n_points: int) -> int:
 
 
 class _Lanes:
-    """The lanes of a block, and the steps that they take together."""
+    """The lanes of a block, which step together."""
 
     def __init__(self, states: NDArray[np.uint64]) -> None:
         self._a, self._b, self._c = states
@@ -165,7 +166,7 @@ class _Lanes:
         self._x, self._y = np.empty(states[:2].shape, np.int64)
 
     def draw(self) -> NDArray[np.uint64]:
-        """Return the next output of each lane, in an array that the next call uses again."""
+        """Return the next output of each lane, in an array that the next call reuses."""
         a, b, c, drawn, scratch = self._a, self._b, self._c, self._drawn, self._scratch
         np.add(a, b, out=drawn)
         np.add(drawn, np.uint64(next(self._counter)), out=drawn)
@@ -204,13 +205,7 @@ class _Lanes:
 
 @cache
 def compile_counter() -> Callable[[tuple[int, int], int, int], int] | None:
-    """Return `count_inside` as numba compiles it, or None where there is no numba.
-
-    Returns
-    -------
-    callable or None
-        Compiled once on each host, and read from its cache by later processes.
-    """
+    """Return `count_inside` compiled by numba, or None if numba is not installed."""
     from scoopsci.estimation.compiled import compile_once, find_numba
 
     if find_numba() is None:
@@ -228,7 +223,7 @@ def compile_counter() -> Callable[[tuple[int, int], int, int], int] | None:
 def _count_outside(k0: Any, k1: Any, first_lane: Any, n_points: int) -> Any:
     """Count the points outside; compiled by numba, where every number here is a uint64."""
     n_outside = np.uint64(0)
-    # A vector that lies across two lines of the cache costs up to twice as much.
+    # A vector that spans two cache lines costs up to twice as much.
     words = np.empty(4 * N_IN_REGISTERS + WORDS_OF_A_LINE, np.uint64)
     start = -(words.ctypes.data // words.itemsize) % WORDS_OF_A_LINE
     lanes = words[start : start + 4 * N_IN_REGISTERS].reshape(4, N_IN_REGISTERS)
@@ -241,7 +236,7 @@ def _count_outside(k0: Any, k1: Any, first_lane: Any, n_points: int) -> Any:
         counter = np.uint64(1)
         n_first = min(max(n_rest - group, 0), N_IN_REGISTERS)
         n_second = min(max(n_rest - N_LANES - group, 0), N_IN_REGISTERS)
-        # The lanes are mixed, then take all full steps, then those take the rest that have a part.
+        # The lanes are mixed, take all full steps, and those with a part in the last step take it.
         for n, n_one, n_two in (
             (N_MIXING, 0, 0),
             (n_steps, N_IN_REGISTERS, N_IN_REGISTERS),

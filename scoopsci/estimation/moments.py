@@ -14,7 +14,7 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class Moments:
-    """Moments of samples of shape ``(k,)``, or of scalars (then every array has shape ``()``).
+    """Moments of samples of shape ``(k,)``, or of scalars, where every array has shape ``()``.
 
     Attributes
     ----------
@@ -27,14 +27,14 @@ class Moments:
     minimum, maximum : ndarray of float64
         The extremes.
     n_nonfinite : int
-        How many samples hold an infinity or a NaN.
+        Number of samples that contain an infinity or a NaN.
 
     Notes
     -----
-    A block is passed over twice, mean first, so that deviations are summed and not squares, as in
-    Welford's recurrence [1]_ but vectorised. Two blocks are merged by the pairwise update of Chan,
-    Golub and LeVeque [2]_. Only sums, products and quotients are used, so that hosts agree to the
-    last bit.
+    Two passes over a block compute the mean first, then sums of deviations rather than of squares,
+    as Welford's recurrence [1]_ does, but vectorised. Two blocks are merged by the pairwise update
+    of Chan, Golub and LeVeque [2]_. Only sums, products and quotients are used, so that hosts agree
+    to the last bit.
 
     References
     ----------
@@ -75,7 +75,7 @@ class Moments:
         with np.errstate(all="ignore"):
             mean = np.mean(samples, axis=0)
             deviations = samples - mean
-            # The mean is rounded; what it lacks is the mean of the deviations.
+            # The mean of the deviations is the rounding error of the mean.
             rounding = np.sum(deviations, axis=0)
             m2 = np.sum(np.square(deviations), axis=0) - rounding * (rounding / len(samples))
         finite = np.isfinite(samples)
@@ -97,12 +97,12 @@ class Moments:
         Parameters
         ----------
         other : Moments
-            Those of the higher blocks, of the same shape.
+            Moments of the later blocks, of the same shape.
 
         Returns
         -------
         Moments
-            Of the union.
+            Moments of the union.
 
         Raises
         ------
@@ -134,7 +134,7 @@ class Moments:
         with np.errstate(all="ignore"):
             if self.count < 2:
                 return np.asarray(np.full_like(self.m2, np.nan))
-            # The mean of equal samples is rounded, and would give them a variance.
+            # The rounding error of the mean would give equal samples a variance.
             are_equal = (self.maximum == self.minimum) & np.isfinite(self.maximum)
             m2 = np.where(are_equal, 0.0, self.m2)
             return np.asarray(np.sqrt(m2 / (self.count - 1) / self.count))

@@ -19,10 +19,10 @@ SOBOL_STREAM = (
     "scipy.stats.qmc.Sobol of 32 bits, SeedSequence(seed, spawn_key=(scramble,)), version 1"
 )
 
-#: Independent scrambles: fewer give error bars of which little is known.
+#: Independent scrambles: with fewer, the error itself is poorly estimated.
 N_SCRAMBLES = 16
 
-#: Bits of a coordinate: SciPy 1.17 cannot skip points of more.
+#: Bits of a coordinate: with more, SciPy 1.17 cannot skip points.
 N_BITS = 32
 
 
@@ -40,18 +40,18 @@ def scrambled_points(
     dim : int
         Number of dimensions.
     start, size : int
-        Index of the first point, and how many there are.
+        Index of the first point, and the number of points.
 
     Returns
     -------
     ndarray of float64, shape (size, dim)
-        Each point by itself is uniform in the unit cube, on the centres of 2**32 cells along each
-        axis: 0, which has no finite quantile, does not occur.
+        Each point is uniform in the unit cube, on the centres of 2**32 cells along each axis: 0,
+        whose quantile may be infinite, does not occur.
 
     Notes
     -----
     The direction numbers of Joe and Kuo [1]_, a random linear scramble and a digital shift [2]_, by
-    SciPy. To skip a point takes about 1 ns for each dimension; a process goes on where it was.
+    SciPy. Skipping a point takes about 1 ns per dimension; a process continues its last sequence.
 
     References
     ----------
@@ -61,7 +61,7 @@ def scrambled_points(
     .. [2] J. Matoušek, "On the L2-discrepancy for anchored boxes", Journal of Complexity 14 (1998)
        527-556, doi:10.1006/jcom.1998.0489.
     """
-    with _lock:  # a sequence is one for all threads
+    with _lock:  # threads share the sequences
         sequence = _find_sequence(seed, scramble, dim)
         if sequence.num_generated > start:
             sequence.reset()
@@ -84,7 +84,7 @@ def _import_sobol() -> Any:
 
 
 def _find_sequence(seed: int, scramble: int, dim: int) -> Any:
-    """Return a sequence where it was left; those of one run are kept, of 0.4 kB a dimension."""
+    """Return a sequence as it was left; those of one run are kept, 0.4 kB per dimension each."""
     if (seed, dim) not in _sequences:
         _sequences.clear()
     kept = _sequences.setdefault((seed, dim), {})
@@ -95,13 +95,7 @@ def _find_sequence(seed: int, scramble: int, dim: int) -> Any:
 
 
 def check_dim(dim: int) -> None:
-    """Check that there are Sobol' points of so many dimensions.
-
-    Raises
-    ------
-    ValueError
-        If there are not.
-    """
+    """Raise a `ValueError` if there are no Sobol' points of so many dimensions."""
     most = _import_sobol().MAXDIM
     if dim > most:
         raise ValueError(f"dim must be at most {most} for qmc, got {dim}; use method='mc'")
@@ -109,6 +103,6 @@ def check_dim(dim: int) -> None:
 
 @cache
 def fingerprint() -> str:
-    """Hash some points of this host's SciPy, whose versions may scramble differently."""
+    """Hash some points of this host's SciPy: its versions may scramble differently."""
     points = scrambled_points(0, 0, 3, 0, 8)
     return "sobol-" + hashlib.sha256(points.tobytes()).hexdigest()[:8]

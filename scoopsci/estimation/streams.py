@@ -1,4 +1,4 @@
-"""Random streams: one for each block, the same wherever the block runs."""
+"""Random streams: one per block, the same wherever the block runs."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from scoopsci.basics.arguments import check_count
 
 __all__ = ["STREAM", "block_generator", "check_seed"]
 
-#: Identity of the streams; part of every receipt. A change of bits is a new version.
+#: Identity of the streams; part of every receipt. New bits need a new version.
 STREAM = "numpy.PCG64DXSM, SeedSequence(seed, spawn_key=(block,)), version 1"
 
 
@@ -18,7 +18,7 @@ def check_seed(seed: int | None) -> int:
     Parameters
     ----------
     seed : int or None
-        Not negative, of any size. None draws a fresh seed, which the receipt records.
+        Non-negative, of any size. None draws a fresh seed, which the receipt records.
 
     Returns
     -------
@@ -54,9 +54,9 @@ def block_generator(seed: int, block: int) -> np.random.Generator:
 
     Notes
     -----
-    `numpy.random.SeedSequence` hashes the entropy and the spawn key into a pool of 128 bits, from
-    which the state of PCG64DXSM [1]_ is filled; about 10 µs. That any two of 10^6 blocks share a
-    stream has odds of 10^-27.
+    `numpy.random.SeedSequence` hashes the entropy and the spawn key into a pool of 128 bits, which
+    initialises PCG64DXSM [1]_; this takes about 10 µs. The probability that any two of 10^6 blocks
+    share a stream is 10^-27.
 
     References
     ----------

@@ -1,7 +1,7 @@
-"""Variance reduction: small objects that `scoopsci.integrate` takes one or several of.
+"""Variance reduction: methods that `scoopsci.integrate` takes as arguments, one or several.
 
-Each changes how points are drawn or values are combined, never the integral, and the result tells
-of each how many times fewer evaluations the same error takes with it.
+Each changes how points are drawn or values are combined, never the integral. For each, the result
+gives the factor by which it reduces the evaluations needed for the same error.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ class Antithetic:
 
     Notes
     -----
-    A sample is the mean of two evaluations [1]_; it helps where the integrand is monotonic, and
-    removes what is linear in it altogether.
+    A sample is the mean of two evaluations [1]_. It helps if the integrand is monotonic, and
+    integrates its linear part exactly.
 
     References
     ----------
@@ -39,12 +39,12 @@ class Antithetic:
 
 @dataclass(frozen=True, slots=True)
 class ControlVariates:
-    """Subtract what is known to have a certain integral, with coefficients that are estimated.
+    """Subtract functions whose integrals are known, with estimated coefficients.
 
     Attributes
     ----------
     h : callable
-        ``h(x)`` of the points that the integrand gets; shape ``(n,)`` or ``(n, c)``.
+        ``h(x)`` at the points of the integrand; shape ``(n,)`` or ``(n, c)``.
     integrals : float or array_like, shape (c,)
         The known integrals of h over the box.
 
@@ -91,12 +91,13 @@ class ImportanceSampling:
     density : callable
         ``density(x)``, of shape ``(n,)``: the probability density of these points.
     target : callable, optional
-        ``target(x)``: where it is given, a probability density that the integrand is multiplied
-        with, so that the integral is the mean of f under it; the box may then be infinite.
+        ``target(x)``: if given, a probability density by which the integrand is multiplied, so that
+        the integral is the mean of f under it; the box may then be infinite.
 
     Notes
     -----
-    The factor compares with plain sampling, from the uniform density of the box or from the target.
+    The factor is relative to plain sampling from the uniform density of the box, or from the
+    target.
     """
 
     transform: Callable[[Floats], ArrayLike]

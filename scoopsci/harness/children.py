@@ -1,4 +1,4 @@
-"""Child processes, each in a session of its own, that end with us whatever happens."""
+"""Child processes, each in its own session, that end with this process whatever happens."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
+from functools import partial
 from threading import Thread
 from typing import IO, Any
 
@@ -21,9 +22,9 @@ from scoopsci.errors import EngineTimeoutError
 
 __all__ = ["Child", "run_children"]
 
-#: Ends a process group once its standard input has a line, or ends: with us, even by SIGKILL. Of a
-#: command that has not ended, it asks for that first as Ctrl-C does, and for 3 s: the launcher of
-#: SCOOP would leave its workers behind.
+#: Kills a process group once its standard input has a line, or ends: with this process, even by
+#: SIGKILL. A command that is still running first gets SIGINT, as from Ctrl-C, and 3 s to end:
+#: SCOOP's launcher would leave its workers behind.
 _GUARD = """
 if ! read ended; then
     kill -s INT -- "-$1"
@@ -37,13 +38,13 @@ kill -s KILL -- "-$1"
 """
 
 
-#: Becomes the command that follows once its standard input has a line, and ends where that ends.
+#: Becomes the command that follows once its standard input has a line; exits if that ends first.
 _GATE = 'read go && exec "$@" </dev/null'
 
 
 @dataclass
 class Child:
-    """A process at the head of a session of its own.
+    """A process that leads its own session.
 
     Attributes
     ----------
@@ -63,17 +64,17 @@ class Child:
     _output: IO[bytes]
 
     def read_output(self) -> str:
-        """Return what the session has written so far, on either stream."""
+        """Return what the session has written so far to stdout and stderr."""
         self._output.seek(0)
         return self._output.read().decode(errors="replace")
 
 
 @contextlib.contextmanager
 def run_children(commands: Sequence[Sequence[str]], *, timeout: float) -> Iterator[list[Child]]:
-    r"""Run commands side by side to their ends.
+    r"""Run commands concurrently until all have ended.
 
-    Each session ends with its command, with the time-out, with an error and with this process, by
-    whatever signal: nothing that a command starts is left behind.
+    Each session ends with its command, at the time-out, on an error and with this process, whatever
+    signal ends it: nothing that a command starts is left behind.
 
     Parameters
     ----------
@@ -90,7 +91,7 @@ def run_children(commands: Sequence[Sequence[str]], *, timeout: float) -> Iterat
     Raises
     ------
     EngineTimeoutError
-        If the time is up.
+        If the time-out passes.
     OSError
         If a program cannot be started.
 
@@ -115,7 +116,7 @@ def _start(command: Sequence[str], output: IO[bytes]) -> Iterator[Child]:
     start_s = time.perf_counter()
     child: Child | None = None
     launched: Future[tuple[subprocess.Popen[bytes], subprocess.Popen[bytes]]] = Future()
-    # Ctrl-C interrupts the main thread alone, and could come between a process and its guard.
+    # Ctrl-C interrupts only the main thread, and could come between a process and its guard.
     launcher = Thread(target=_launch, args=(command, output, launched))
     try:
         launcher.start()
@@ -132,28 +133,17 @@ def _start(command: Sequence[str], output: IO[bytes]) -> Iterator[Child]:
 
 
 def _launch(command: Sequence[str], output: IO[bytes], launched: Future[Any]) -> None:
-    """Start a command in a session of its own, behind a guard that ends it with us."""
-    nothing = subprocess.DEVNULL
+    """Start a command in its own session, with a guard that ends it with this process."""
+    start: Any = partial(subprocess.Popen, stdin=subprocess.PIPE, start_new_session=True)
     try:
         if shutil.which(command[0]) is None:
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), command[0])
-        process = subprocess.Popen(
-            ["/bin/sh", "-c", _GATE, "gate", *command],
-            stdin=subprocess.PIPE,
-            stdout=output,
-            stderr=output,
-            start_new_session=True,
-        )
-        assert process.stdin is not None
+        behind_gate = ["/bin/sh", "-c", _GATE, "gate", *command]
+        process = start(behind_gate, stdout=output, stderr=output)
         try:
             with process.stdin as gate:
-                guard = subprocess.Popen(
-                    ["/bin/sh", "-c", _GUARD, "guard", str(process.pid)],
-                    stdin=subprocess.PIPE,
-                    stdout=nothing,
-                    stderr=nothing,
-                    start_new_session=True,
-                )
+                guarding = ["/bin/sh", "-c", _GUARD, "guard", str(process.pid)]
+                guard = start(guarding, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
                 gate.write(b"go\n")
         except BaseException:
             process.wait()
@@ -169,12 +159,12 @@ def _end(process: subprocess.Popen[bytes], guard: subprocess.Popen[bytes]) -> No
     if process.poll() is not None:
         guard.stdin.write(b"ended\n")
     guard.stdin.close()
-    process.wait()  # before the guard, which takes an unreaped process for a living one
+    process.wait()  # before the guard, to which an unreaped process looks alive
     guard.wait()
 
 
 def _wait(children: Sequence[Child], timeout: float) -> None:
-    """Wait until all have ended, and note when each did."""
+    """Wait until all have ended, and record when each did."""
     deadline_s = time.perf_counter() + timeout
     with contextlib.ExitStack() as stack:
         poll, running = select.poll(), {}

@@ -1,14 +1,15 @@
-"""The ways to do the same tasks: serially, by SCOOP, and by the map family."""
+"""Methods of mapping compared on the same tasks: serial, SCOOP's, and the map family."""
 
 from __future__ import annotations
 
 import operator
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Any, Literal, Unpack
+from itertools import starmap
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, Unpack
 
 from scoopsci.basics.arguments import check_count, check_seconds
 from scoopsci.basics.wording import plural
@@ -18,7 +19,6 @@ from scoopsci.harness.startup import start_workers
 from scoopsci.mapreduce import map as map_items
 from scoopsci.mapreduce import map_as_completed, map_reduce
 from scoopsci.reporting.markup import as_notes, as_table
-from scoopsci.reporting.plots import plot_ways
 from scoopsci.road.options import RunOptions, refuse_ledger
 from scoopsci.road.runs import hold_engine
 
@@ -27,10 +27,15 @@ if TYPE_CHECKING:
 
 __all__ = ["MapComparison", "MethodRow", "compare_methods", "sum_list"]
 
+HEADER = ["method", "seconds", "speed-up", "efficiency", "equal"]
+
+#: A method, the seconds that it took, and its result.
+Measured: TypeAlias = tuple[str, float, int]
+
 
 @dataclass(frozen=True, slots=True)
 class MethodRow:
-    """One way to do the tasks.
+    """One method of doing the tasks.
 
     Attributes
     ----------
@@ -39,11 +44,11 @@ class MethodRow:
     elapsed_s : float
         Seconds that it took, on workers that had started.
     speedup : float
-        Serial time over this one.
+        Serial time divided by this one.
     efficiency : float
-        Speed-up for each worker.
+        Speed-up divided by the number of workers.
     equal : bool
-        Whether the result is the serial one.
+        Whether the result equals the serial one.
     """
 
     method: str
@@ -55,26 +60,26 @@ class MethodRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MapComparison:
-    """The ways to do the tasks, side by side.
+    """The methods of doing the tasks, side by side.
 
     Attributes
     ----------
     result : int
-        Sum of all tasks, by the serial way.
+        Sum of all tasks, computed serially.
     rows : tuple of MethodRow
-        The ways, the serial one first.
+        The methods, the serial one first.
     n_tasks : int
         Number of tasks.
     task_s : float
-        Seconds that each sleeps.
+        Seconds that each task sleeps.
     engine : str
         Engine of scoopsci's own rows.
     n_workers : int
         Number of workers.
     start_up_s : float
-        Seconds until its workers had started; in none of the rows.
+        Seconds until its workers had started; not included in any row.
     receipt : dict
-        Of `map` on the engine; see `scoopsci.report.make_receipt`.
+        Receipt of `map` on the engine; see `scoopsci.report.make_receipt`.
     """
 
     result: int
@@ -88,15 +93,14 @@ class MapComparison:
 
     def __str__(self) -> str:
         width = max(len(row.method) for row in self.rows)
-        lines = [f"{'method':{width}}  {'seconds':>8}  {'speed-up':>8}  {'efficiency':>10}  equal"]
-        for method, *numbers, equal in self._cells():
-            elapsed, speedup, efficiency = numbers
-            lines.append(f"{method:{width}}  {elapsed:>8}  {speedup:>8}  {efficiency:>10}  {equal}")
+        lines = [
+            f"{method:{width}}  {elapsed:>8}  {speedup:>8}  {efficiency:>10}  {equal}"
+            for method, elapsed, speedup, efficiency, equal in [HEADER, *self._cells()]
+        ]
         return "\n".join([*lines, self._note()])
 
     def _repr_html_(self) -> str:
-        header = ["method", "seconds", "speed-up", "efficiency", "equal"]
-        return as_table(header, self._cells()) + as_notes([self._note()])
+        return as_table(HEADER, self._cells()) + as_notes([self._note()])
 
     def _cells(self) -> list[list[str]]:
         return [
@@ -121,21 +125,26 @@ class MapComparison:
     ) -> Axes:  # fmt: skip
         """Draw the speed-ups with the ideal line, or the run of `map`.
 
-        See `scoopsci.report.plot_ways`.
+        See `scoopsci.report.plot_speedup` and `scoopsci.report.plot_receipt`.
         """
-        speedups = {row.method: row.speedup for row in self.rows}
-        return plot_ways(kind, speedups, self.n_workers, self.receipt, ax=ax)
+        from scoopsci.reporting import plots
+
+        if kind != "speedup":
+            return plots.plot_receipt(kind, self.receipt, ax=ax)
+        names = [row.method for row in self.rows]
+        speedups = [row.speedup for row in self.rows]
+        return plots.plot_speedup(names, speedups, ideal=self.n_workers, ax=ax)
 
 
 def sum_list(task_s: float, length: int) -> int:
-    """Sum a list of so many equal numbers, after a sleep: the task of the comparison.
+    """Sleep, then sum a list of equal numbers: the task of the comparison.
 
     Parameters
     ----------
     task_s : float
         Seconds to sleep.
     length : int
-        Length of the list, and its number.
+        Length of the list, and the number that it repeats.
 
     Returns
     -------
@@ -149,12 +158,12 @@ def sum_list(task_s: float, length: int) -> int:
 def compare_methods(
     n_tasks: int = 1000, task_s: float = 0.01, **run: Unpack[RunOptions]
 ) -> MapComparison:
-    """Sum lists serially, by SCOOP where there is one, and by the map family.
+    """Sum lists serially, by SCOOP if it is running, and by the map family.
 
     Parameters
     ----------
     n_tasks : int
-        Task a makes a list of a numbers a, for a below this, and sums it.
+        Number of tasks; task a sums a list that repeats the number a, a times.
     task_s : float
         Seconds that each task sleeps first.
     **run
@@ -163,7 +172,7 @@ def compare_methods(
     Returns
     -------
     MapComparison
-        A row for each way.
+        A row for each method.
 
     Raises
     ------
@@ -174,8 +183,8 @@ def compare_methods(
     check_seconds("task_s", task_s, or_zero=True)
     refuse_ledger(run)
     fn, tasks = partial(sum_list, task_s), range(n_tasks)
-    # Before our driver is there: the origin of SCOOP's pool runs tasks until then.
-    by_scoop = list(_measure_scoop(fn, tasks)) if inside_scoop() else []
+    # Before our driver starts: until then, the origin of SCOOP's pool runs tasks.
+    by_scoop = _measure_scoop(fn, tasks) if inside_scoop() else []
     n_of_scoop = sys.modules["scoop"].SIZE if by_scoop else 0
     start_s = time.perf_counter()
     with hold_engine(run) as options:
@@ -212,36 +221,31 @@ def compare_methods(
     )
 
 
-def _measure(method: str, call: Callable[[], int]) -> tuple[str, float, int]:
+def _measure(method: str, call: Callable[[], int]) -> Measured:
     start_s = time.perf_counter()
     result = call()
     return method, time.perf_counter() - start_s, result
 
 
-def _measure_scoop(fn: Callable[[int], int], tasks: range) -> Iterator[tuple[str, float, int]]:
+def _measure_scoop(fn: Callable[[int], int], tasks: range) -> list[Measured]:
     from scoop import SIZE, futures
 
     list(futures.map(time.sleep, [0.05] * 4 * max(1, SIZE)))  # until its workers have started
-    yield _measure("scoop: futures.map", lambda: sum(futures.map(fn, tasks)))
-    yield _measure(
-        "scoop: futures.map_as_completed", lambda: sum(futures.map_as_completed(fn, tasks))
-    )
-    if len(tasks) > 1:  # of one item it raises an IndexError
-        yield _measure(
-            "scoop: futures.mapReduce", lambda: futures.mapReduce(fn, operator.add, tasks)
-        )
+    methods: dict[str, Callable[[], int]] = {
+        "scoop: futures.map": lambda: sum(futures.map(fn, tasks)),
+        "scoop: futures.map_as_completed": lambda: sum(futures.map_as_completed(fn, tasks)),
+    }
+    if len(tasks) > 1:  # with a single item it raises an IndexError
+        methods["scoop: futures.mapReduce"] = lambda: futures.mapReduce(fn, operator.add, tasks)
+    return list(starmap(_measure, methods.items()))
 
 
 def _measure_ours(
-    fn: Callable[[int], int],
-    tasks: range,
-    options: RunOptions,
-    receipts: list[dict[str, Any]],
-) -> Iterator[tuple[str, float, int]]:
-    yield _measure(
-        "scoopsci: map", lambda: sum(map_items(fn, tasks, receipt=receipts.append, **options))
-    )
-    yield _measure(
-        "scoopsci: map_as_completed", lambda: sum(map_as_completed(fn, tasks, **options))
-    )
-    yield _measure("scoopsci: map_reduce", lambda: map_reduce(fn, operator.add, tasks, **options))
+    fn: Callable[[int], int], tasks: range, options: RunOptions, receipts: list[dict[str, Any]]
+) -> list[Measured]:
+    methods: dict[str, Callable[[], int]] = {
+        "scoopsci: map": lambda: sum(map_items(fn, tasks, receipt=receipts.append, **options)),
+        "scoopsci: map_as_completed": lambda: sum(map_as_completed(fn, tasks, **options)),
+        "scoopsci: map_reduce": lambda: map_reduce(fn, operator.add, tasks, **options),
+    }
+    return list(starmap(_measure, methods.items()))

@@ -1,7 +1,7 @@
-"""Rounds: times that are taken side by side, and what may be said of them.
+"""Rounds: measurements taken side by side, and their statistics.
 
-Machines drift. Only times that were taken one after the other may be compared, so each round takes
-all of them, and every figure is the median of the ratios that are paired within a round.
+Machines drift. Only measurements taken in close succession may be compared, so each round takes all
+of them, and every figure is the median of ratios paired within a round.
 """
 
 from __future__ import annotations
@@ -78,9 +78,10 @@ def median_interval(values: Sequence[float]) -> tuple[float, float]:
 
     Notes
     -----
-    No interval of few values keeps its promise, and this one cannot leave their span. Up to five
-    values it is that span, which holds the true median with probability 1 - 2^(1 - n): 50 % of the
-    time for two, 75 % for three, 94 % for five. From nine rounds on it is about what it says.
+    With few values no interval reaches its nominal coverage, and this one cannot exceed their
+    range. With up to five values it is that range, which covers the true median with probability
+    1 - 2^(1 - n): 50 % for two, 75 % for three, 94 % for five. From nine rounds on its coverage is
+    close to nominal.
 
     References
     ----------
@@ -99,33 +100,33 @@ def median_interval(values: Sequence[float]) -> tuple[float, float]:
 
 
 def interleave(
-    ways: Mapping[str, Callable[[], T]],
+    runs: Mapping[str, Callable[[], T]],
     n_rounds: int,
     *,
     tell: Callable[[int], None] | None = None,
 ) -> list[dict[str, T]]:
-    """Take every way once in each round, beginning with another one each time.
+    """Call each function once per round, starting with another one each time.
 
     Parameters
     ----------
-    ways : mapping of str to callable
-        What to take, and how.
+    runs : mapping of str to callable
+        The functions, by name.
     n_rounds : int
         Number of rounds.
     tell : callable, optional
-        Gets the number of ways taken so far, before each and at the end.
+        Called with the number of calls made so far, before each and at the end.
 
     Returns
     -------
     list of dict
-        For each round, what each way returned, in the order of `ways`.
+        For each round, what each function returned, in the order of `runs`.
 
     Examples
     --------
     >>> interleave({"one": lambda: 1, "two": lambda: 2}, n_rounds=2)
     [{'one': 1, 'two': 2}, {'one': 1, 'two': 2}]
     """
-    names = list(ways)
+    names = list(runs)
     rounds = []
     for n_past in range(n_rounds):
         start = n_past % len(names)
@@ -133,7 +134,7 @@ def interleave(
         for name in names[start:] + names[:start]:
             if tell is not None:
                 tell(n_past * len(names) + len(taken))
-            taken[name] = ways[name]()
+            taken[name] = runs[name]()
         rounds.append({name: taken[name] for name in names})
     if tell is not None:
         tell(n_rounds * len(names))
@@ -141,19 +142,19 @@ def interleave(
 
 
 def paired_ratio(rounds: Sequence[Mapping[str, float]], upper: str, lower: str) -> Figure:
-    """Return how many times as large one way's number is as another's.
+    """Return the ratio of two measurements.
 
     Parameters
     ----------
     rounds : sequence of mapping
-        The number of each way, for each round.
+        The measurements of each round, by name.
     upper, lower : str
-        The two ways.
+        Names of the numerator and the denominator.
 
     Returns
     -------
     Figure
-        Of the ratios within the rounds.
+        Median and interval of the ratios within the rounds.
 
     Examples
     --------
@@ -164,27 +165,27 @@ def paired_ratio(rounds: Sequence[Mapping[str, float]], upper: str, lower: str) 
 
 
 def find_break_even(engine_s: float, serial_s: float, ceiling: float, n_tasks: int) -> float | None:
-    """Return the length of a task from which an engine is faster than serial.
+    """Return the duration of a task above which an engine is faster than serial.
 
     Parameters
     ----------
     engine_s, serial_s : float
         Time of the engine and of serial, for the same tasks.
     ceiling : float
-        Speed-up S of processes that need not talk to each other.
+        Speed-up S of processes that do not communicate.
     n_tasks : int
         Number of tasks n.
 
     Returns
     -------
     float or None
-        In seconds; None where no length is enough, since the processes gain nothing.
+        In seconds; None if no duration suffices, since the processes gain nothing.
 
     Notes
     -----
-    An engine costs o = (T_engine - T_serial/S) / n for each task, whatever its length t. Serial
-    takes n·t and the engine n·(o + t/S), which are equal at t = o / (1 - 1/S). Of another number
-    of tasks this is a guess: the start of the workers counts in o.
+    The overhead of an engine is o = (T_engine - T_serial/S) / n per task, whatever its duration t.
+    Serial takes n·t and the engine n·(o + t/S), which are equal at t = o / (1 - 1/S). For another
+    number of tasks this is a rough estimate, as o includes the start of the workers.
 
     Examples
     --------
@@ -198,7 +199,7 @@ def find_break_even(engine_s: float, serial_s: float, ceiling: float, n_tasks: i
 
 
 def format_seconds(seconds: float) -> str:
-    """Format a time with a handy unit.
+    """Format a time in a suitable unit.
 
     Parameters
     ----------
@@ -208,7 +209,7 @@ def format_seconds(seconds: float) -> str:
     Returns
     -------
     str
-        Two digits of it.
+        The time to two digits.
 
     Examples
     --------
@@ -222,7 +223,7 @@ def format_seconds(seconds: float) -> str:
 
 
 def describe_machine() -> dict[str, Any]:
-    """Return what measured times should tell of the machine.
+    """Return what measurements should record about the machine.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""What a sort on many workers gained, for people and for programs."""
+"""Methods of sorting compared on the same list: Python's, one core, and an engine."""
 
 from __future__ import annotations
 
@@ -18,7 +18,6 @@ from scoopsci.estimation.streams import check_seed
 from scoopsci.harness.startup import start_workers
 from scoopsci.mergesort import SortResult, sort_and_describe
 from scoopsci.reporting.markup import as_notes, as_table
-from scoopsci.reporting.plots import plot_ways
 from scoopsci.road.options import RunOptions, refuse_ledger
 from scoopsci.road.runs import hold_engine
 
@@ -27,7 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = ["SortComparison", "advise", "measure_sort"]
 
-#: Each way of sorting is timed as often, in turns; the median counts.
+#: Each method is timed this often, in turn; the medians are reported.
 N_ROUNDS = 3
 
 #: A gain below this is within the noise.
@@ -43,10 +42,10 @@ class SortComparison:
     n_items : int
         Number of items.
     seed : int
-        The same seed gives the same items.
+        Seed of the items.
     elapsed_s : float
-        Seconds that `merge_sort` took on the engine, once its workers had started; this, and what
-        follows, are medians of three rounds.
+        Seconds that `merge_sort` took on the engine, once its workers had started; this and the
+        two following times are medians of three rounds.
     serial_elapsed_s : float
         Seconds that Python's `sorted` took.
     one_core_elapsed_s : float
@@ -54,15 +53,15 @@ class SortComparison:
     start_up_s : float
         Seconds until all workers had started.
     sorted, same_multiset : bool
-        Whether both of our results are in order, and hold the items that they should.
+        Whether both results of `merge_sort` are in order, and hold exactly the items given.
     engine, n_workers, largest_share, sent_bytes, returned_bytes, in_shared_memory
-        Of the sort on the engine; see `SortResult`.
+        The sort on the engine; see `SortResult`.
     moving_s : float
-        Its seconds in which a mean worker did not compute: to convert, send, wait and return.
+        Seconds of it spent on converting, sending, waiting and returning, averaged over workers.
     advice : str
         Whether to distribute such a sort.
     receipt : dict
-        Of the sort on the engine; see `scoopsci.report.make_receipt`.
+        Receipt of the sort on the engine; see `scoopsci.report.make_receipt`.
     """
 
     n_items: int
@@ -89,12 +88,16 @@ class SortComparison:
     ) -> Axes:  # fmt: skip
         """Draw the speed-ups with the ideal line, or the run on the engine.
 
-        See `scoopsci.report.plot_ways`.
+        See `scoopsci.report.plot_speedup` and `scoopsci.report.plot_receipt`.
         """
-        speedups = {way: self.serial_elapsed_s / s for way, s in self._ways().items()}
-        return plot_ways(kind, speedups, self.n_workers, self.receipt, ax=ax)
+        from scoopsci.reporting import plots
 
-    def _ways(self) -> dict[str, float]:
+        if kind != "speedup":
+            return plots.plot_receipt(kind, self.receipt, ax=ax)
+        speedups = [self.serial_elapsed_s / elapsed_s for elapsed_s in self._times().values()]
+        return plots.plot_speedup(list(self._times()), speedups, ideal=self.n_workers, ax=ax)
+
+    def _times(self) -> dict[str, float]:
         return {
             "Python's sorted": self.serial_elapsed_s,
             "merge_sort on one core": self.one_core_elapsed_s,
@@ -103,11 +106,11 @@ class SortComparison:
 
     def _repr_html_(self) -> str:
         rows = [
-            [way, f"{elapsed_s:.3f}", f"{self.serial_elapsed_s / elapsed_s:.2f}"]
-            for way, elapsed_s in self._ways().items()
+            [method, f"{elapsed_s:.3f}", f"{self.serial_elapsed_s / elapsed_s:.2f}"]
+            for method, elapsed_s in self._times().items()
         ]
         first, *_, last = str(self).splitlines()
-        return as_table(["way", "seconds", "speed-up"], rows) + as_notes([first, last])
+        return as_table(["method", "seconds", "speed-up"], rows) + as_notes([first, last])
 
     def __str__(self) -> str:
         workers = plural(self.n_workers, "worker")
@@ -130,14 +133,14 @@ class SortComparison:
 
 
 def advise(elapsed_s: float, sorted_s: float, one_core_s: float, n_workers: int) -> str:
-    """Tell whether it pays to distribute a sort.
+    """Advise whether to distribute a sort.
 
     Parameters
     ----------
     elapsed_s, sorted_s, one_core_s : float
-        Time of the workers, of Python's `sorted`, and of `merge_sort` on one core.
+        Time on the engine, of Python's `sorted`, and of `merge_sort` on one core.
     n_workers : int
-        Number of the workers.
+        Number of the engine's workers.
 
     Returns
     -------
@@ -181,14 +184,14 @@ def measure_sort(
     n_items : int
         Number of items.
     seed : int, optional
-        Of the items; a fresh one by default, told in the result.
+        Seed of the items; by default a fresh one, which the result records.
     **run
         See `RunOptions`; a sort keeps no ledger.
 
     Returns
     -------
     SortComparison
-        The times, the checks, and what to do.
+        The times, the checks, and the advice.
 
     Raises
     ------
@@ -208,11 +211,13 @@ def measure_sort(
     with hold_engine(run) as options:
         start_workers(cast(Engine, options["engine"]))
         start_up_s = time.monotonic() - start_s
-        sort_and_describe([1, 0], engine="serial")  # with what the first task of a process does
+        sort_and_describe([1, 0], engine="serial")  # the first task of a process takes longer
         rounds = [_measure_round(values, options) for _ in range(N_ROUNDS)]
     serial_s, alone_s, found, in_order, same_multiset = zip(*rounds, strict=True)
     middle = sorted(found, key=operator.attrgetter("elapsed_s"))[N_ROUNDS // 2]
     times_s = middle.elapsed_s, median(serial_s), median(alone_s)
+    copied = ("engine", "n_workers", "largest_share", "sent_bytes", "returned_bytes",
+              "in_shared_memory")  # fmt: skip
     return SortComparison(
         n_items=n_items,
         seed=seed,
@@ -222,15 +227,10 @@ def measure_sort(
         start_up_s=start_up_s,
         sorted=all(in_order),
         same_multiset=all(same_multiset),
-        engine=middle.engine,
-        n_workers=middle.n_workers,
-        largest_share=middle.largest_share,
-        sent_bytes=middle.sent_bytes,
-        returned_bytes=middle.returned_bytes,
         moving_s=max(0.0, middle.elapsed_s - middle.times["computing_s"]),
-        in_shared_memory=middle.in_shared_memory,
         advice=advise(*times_s, middle.n_workers),
         receipt={**middle.receipt, "options": {**middle.receipt["options"], "seed": seed}},
+        **{name: getattr(middle, name) for name in copied},
     )
 
 

@@ -1,4 +1,4 @@
-"""The start of workers, which what is measured should not contain."""
+"""Starting workers before anything is timed."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from scoopsci.errors import WorkerLostError
 
 __all__ = ["start_workers"]
 
-#: Time in which workers start, imports and all; those that are late are not waited for.
+#: Time that workers are given to start, including imports.
 START_UP_S = 30.0
 
 
 def start_workers(engine: Engine) -> int:
-    """Let tasks run until every worker has taken part.
+    """Run tasks until every worker has run one.
 
     Parameters
     ----------
@@ -28,18 +28,18 @@ def start_workers(engine: Engine) -> int:
     Returns
     -------
     int
-        The number of its workers; of those seen, where the engine cannot tell.
+        Number of its workers; of those seen, if the engine does not know it.
     """
     here = socket.gethostname(), os.getpid()
     seen: set[tuple[str, int]] = set()
     deadline_s = time.monotonic() + START_UP_S
-    while len(seen) < max(1, engine.n_workers) and here not in seen:  # threads are all here
+    while len(seen) < max(1, engine.n_workers) and here not in seen:  # threads share a process
         futures = [engine.submit(time.sleep, 0.02) for _ in range(2 * max(1, engine.n_workers))]
         wait(futures, max(0.0, deadline_s - time.monotonic()))
         for future in filter(TaskFuture.done, futures):
             try:
                 future.result()
-            except WorkerLostError:  # another one comes in its place
+            except WorkerLostError:  # it will be replaced
                 continue
             seen.add((future.report["host"], future.report["pid"]))
         if time.monotonic() > deadline_s:

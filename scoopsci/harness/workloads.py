@@ -1,6 +1,6 @@
-"""What engines are compared by: workloads with a size, and their results as digests.
+"""The workloads that engines are compared by: each has a size, and its result a digest.
 
-Each runs in a child process of its own: the script `scoopsci.compare` calls `run_child`.
+Each runs in its own child process: the script `scoopsci.compare` calls `run_child`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import cloudpickle
 import numpy as np
@@ -34,25 +34,28 @@ from scoopsci.road.options import RunOptions
 
 __all__ = ["Workload", "digest", "find_workload", "import_function", "run_child"]
 
-#: What a report tells of the call, beside its digest and its time.
+#: What a report contains about the call, besides its digest and its time.
 REPORTED = ("engine", "n_workers", "times", "sent_bytes", "returned_bytes")
 
-#: Results that are hashed together: one by one, hashing would cost more than small tasks.
+#: Number of results hashed together: one by one, hashing would cost more than small tasks.
 DIGEST_BATCH = 1000
+
+#: The digest of a result, and a description of the run.
+Found: TypeAlias = tuple[str, dict[str, Any]]
 
 
 @dataclass(frozen=True, slots=True)
 class Workload:
-    """Something to run on any engine.
+    """A workload that runs on any engine.
 
     Attributes
     ----------
     unit : str
-        What to call a part of it.
+        Name of one part of it.
     size : str
         Name of the argument of `scoopsci.compare.compare` that counts its parts.
     default : int
-        Number of parts where none is given.
+        Default number of parts.
     options : tuple of str
         Names of the other arguments that it takes.
     run : callable
@@ -64,11 +67,11 @@ class Workload:
     size: str
     default: int
     options: tuple[str, ...]
-    run: Callable[[range, argparse.Namespace, RunOptions], tuple[str, dict[str, Any]]]
+    run: Callable[[range, argparse.Namespace, RunOptions], Found]
 
 
 def find_workload(name: str) -> Workload:
-    """Return the workload of a name.
+    """Return a workload by its name.
 
     Parameters
     ----------
@@ -83,7 +86,7 @@ def find_workload(name: str) -> Workload:
     Raises
     ------
     ValueError
-        If there is none of that name, or the function cannot be imported.
+        If there is no such workload, or the function cannot be imported.
     """
     if name in WORKLOADS:
         return WORKLOADS[name]
@@ -94,7 +97,7 @@ def find_workload(name: str) -> Workload:
 
 
 def import_function(name: str) -> Callable[[Any], Any]:
-    """Import a function, also from the working folder, and let its code travel to all workers.
+    """Import a function, also from the working folder, so that its code is sent to all workers.
 
     Parameters
     ----------
@@ -111,7 +114,7 @@ def import_function(name: str) -> Callable[[Any], Any]:
     ValueError
         If it cannot be imported.
     TypeError
-        If it is no function.
+        If it cannot be called.
     """
     module_name, _, function_name = name.rpartition(":")
     if not module_name:
@@ -123,8 +126,8 @@ def import_function(name: str) -> Callable[[Any], Any]:
     except ModuleNotFoundError as error:
         file = f"{module_name.removesuffix('.py')}.py"
         raise ValueError(
-            f"{name!r} cannot be imported: {error}; MODULE is one of the environment, or that of a "
-            f"file in this folder, without its .py: here {file}"
+            f"{name!r} cannot be imported: {error}; MODULE must be installed, or be the name of a "
+            f"file in this folder without its .py: here {file}"
         ) from error
     except Exception as error:
         raise ValueError(f"{name!r} cannot be imported: {error}") from error
@@ -134,29 +137,23 @@ def import_function(name: str) -> Callable[[Any], Any]:
         raise TypeError(f"{name!r} must be callable, got {function!r}")
     source = Path(getattr(module, "__file__", None) or sys.prefix)
     if source.is_relative_to(Path.cwd()) and "site-packages" not in source.parts:
-        cloudpickle.register_pickle_by_value(module)  # workers do not know this folder
+        cloudpickle.register_pickle_by_value(module)  # workers cannot import from this folder
     return function  # type: ignore[no-any-return]
 
 
-def _run_pi(
-    part: range, options: argparse.Namespace, where: RunOptions
-) -> tuple[str, dict[str, Any]]:
+def _run_pi(part: range, options: argparse.Namespace, where: RunOptions) -> Found:
     receipt = pi(len(part), seed=options.seed, **where).receipt
     return digest([receipt["result"]]), receipt["run"]
 
 
-def _run_mapreduce(
-    part: range, options: argparse.Namespace, where: RunOptions
-) -> tuple[str, dict[str, Any]]:
+def _run_mapreduce(part: range, options: argparse.Namespace, where: RunOptions) -> Found:
     receipts: list[dict[str, Any]] = []
     task = partial(sum_list, options.task_seconds)
     total = map_reduce(task, operator.add, part, receipt=receipts.append, **where)
     return digest([total]), receipts[0]["run"]
 
 
-def _run_sort(
-    part: range, options: argparse.Namespace, where: RunOptions
-) -> tuple[str, dict[str, Any]]:
+def _run_sort(part: range, options: argparse.Namespace, where: RunOptions) -> Found:
     numbers = block_generator(options.seed, 0).integers(-(2**63), 2**63 - 1, len(part))
     sorted_numbers = sort_and_describe(numbers, **where)
     run = {name: getattr(sorted_numbers, name) for name in ("elapsed_s", *REPORTED)}
@@ -165,7 +162,7 @@ def _run_sort(
 
 def _run_function(
     function: Callable[[Any], Any], part: range, _: argparse.Namespace, where: RunOptions
-) -> tuple[str, dict[str, Any]]:
+) -> Found:
     receipts: list[dict[str, Any]] = []
     found = digest(map_items(function, part, receipt=receipts.append, **where))
     return found, receipts[0]["run"]
@@ -179,12 +176,12 @@ WORKLOADS = {
 
 
 class _CanonicalPickler(pickle.Pickler):
-    """Writes values alike that are equal to the last bit, wherever they have travelled."""
+    """Pickles values identically if they are equal to the last bit, whatever their history."""
 
     def persistent_id(self, value: Any) -> Any:
-        if isinstance(value, (set, frozenset)):  # their order depends on their history
+        if isinstance(value, (set, frozenset)):  # their order depends on it
             return type(value).__name__, sorted(digest([item]) for item in value)
-        if isinstance(value, np.ndarray) and not value.dtype.hasobject:  # so does the layout
+        if isinstance(value, np.ndarray) and not value.dtype.hasobject:  # so does their layout
             return "array", value.dtype.str, value.shape, value.tobytes()
         return None
 
@@ -195,13 +192,13 @@ def digest(values: Iterable[Any]) -> str:
     Parameters
     ----------
     values : iterable
-        Whatever can be pickled.
+        Values that can be pickled.
 
     Returns
     -------
     str
         SHA-256 in hexadecimal digits: equal for equal bits and types, whichever process computed
-        them and whichever order a set has.
+        them and whatever the order of a set.
 
     Examples
     --------
@@ -215,14 +212,14 @@ def digest(values: Iterable[Any]) -> str:
     while batch := list(islice(items, DIGEST_BATCH)):
         written = io.BytesIO()
         pickler = _CanonicalPickler(written, protocol=5)
-        pickler.fast = True  # without a memo it cannot tell one object twice from two equal ones
+        pickler.fast = True  # no memo: the same object twice is written as two equal ones
         pickler.dump(batch)
         found.update(written.getbuffer())
     return found.hexdigest()
 
 
 def run_child() -> None:
-    """Run a workload on an engine as the arguments of the process say, and write a report."""
+    """Run a workload on an engine, both given by the process's arguments, and write a report."""
     parser = argparse.ArgumentParser()
     parser.add_argument("workload")
     parser.add_argument("--size", type=int, required=True)

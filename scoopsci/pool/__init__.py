@@ -1,1 +1,1 @@
-"""What a pool is made of: its driver and its workers."""
+"""The parts of a pool: driver, broker, agents and workers."""

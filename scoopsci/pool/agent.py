@@ -1,9 +1,8 @@
-"""The agent: the one process that is started on a host, and the parent of its workers.
+"""The agent: the only process that is started on a host, and the parent of its workers.
 
-It talks to the broker in lines of JSON, over its standard input and output: over SSH, that is the
-host's one connection. It runs no task and keeps one thread, so nothing that a task does can silence
-it. When the connection ends, or is silent for too long, it ends its workers, removes what it has
-written, and ends.
+It exchanges lines of JSON with the broker over its standard input and output: over SSH, that is the
+host's one connection. It runs no task and has one thread, so that no task can block it. When the
+connection ends, or is silent for too long, it ends its workers, removes its files, and ends.
 """
 
 from __future__ import annotations
@@ -28,20 +27,20 @@ from typing import Any
 
 __all__ = ["main"]
 
-#: What the agent writes, between the lines that a login shell may add.
+#: Begins the agent's lines, which a login shell may mix with its own.
 MARK = "scoopsci: "
 
 TICK_S = 0.25
 PR_SET_PDEATHSIG = 1
 
-#: Whoever sends these to a worker comes from outside: a task that fails raises other signals.
+#: Signals to a worker that come from outside: a task that crashes raises others.
 FROM_OUTSIDE = (signal.SIGKILL, signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGQUIT)
 
 
-#: Workers told of in one line, which must fit into what a pipe takes whole.
+#: Workers reported in one line, which must not exceed an atomic write to a pipe.
 N_IN_LINE = 50
 
-#: Lines of a beat: half of the pages that a pipe has.
+#: Lines of a heartbeat: half as many as a pipe has pages.
 MOST_LINES = 8
 
 
@@ -56,7 +55,7 @@ class _Child:
 
 
 class Agent:
-    """Starts workers, watches them, and tells the broker.
+    """Starts and watches workers, and reports to the broker.
 
     Parameters
     ----------
@@ -82,11 +81,11 @@ class Agent:
         self._heard_s = time.monotonic()
         self._beaten_s, self._n_beats = 0.0, 0
         sys.path += [entry for entry in config["path"] if entry not in sys.path]
-        # Workers are forked: what is loaded here, they have from the start.
+        # Workers are forked: they inherit what is loaded here.
         self._work, *self._tools = map(_import, config["work"])
 
     def run(self) -> None:
-        """Serve until the broker is gone."""
+        """Serve until the broker has gone."""
         from scoopsci.reporting.receipts import process_facts, software_versions
 
         try:
@@ -110,7 +109,7 @@ class Agent:
             if key.fd == 0:
                 self._listen()
             else:
-                self._bury(key.data)
+                self._reap(key.data)
         now = time.monotonic()
         if now - self._heard_s > self._config["lease_s"]:
             self._connected = False
@@ -123,12 +122,12 @@ class Agent:
             self._beat()
 
     def _beat(self) -> None:
-        """Let the broker know that we live, and how the host and the workers are."""
+        """Send a heartbeat, with the state of the host and of the workers."""
         if _count_unread() > 0:
-            return  # nobody reads: beats must not fill the pipe, which would look like its end
+            return  # not being read: a pipe full of heartbeats would look like a broken one
         vitals = _read_vitals()
         children = list(self._children.values())
-        # Of very many workers, others come with each beat: the pipe has to hold it whole.
+        # With very many workers, each heartbeat reports others: it must fit into the pipe.
         self._n_beats += 1
         shift = self._n_beats * N_IN_LINE * MOST_LINES % max(1, len(children))
         children = (children[shift:] + children[:shift])[: N_IN_LINE * MOST_LINES]
@@ -137,7 +136,7 @@ class Agent:
             self._tell(vitals=vitals, workers={child.name: child.n_bytes for child in some})
 
     def _hang_up(self) -> None:
-        """End our connection's sshd, which may not notice for hours that its link is cut."""
+        """End our connection's sshd, which may not notice for hours that its link is down."""
         with contextlib.suppress(OSError):
             name = Path(f"/proc/{self._parent}/comm").read_text()
             if name.startswith("sshd") and os.getppid() == self._parent > 1:
@@ -146,7 +145,7 @@ class Agent:
     def _tell(self, **facts: Any) -> None:
         try:
             os.write(1, f"{MARK}{json.dumps(facts)}\n".encode())
-        except OSError:  # closed, or full: nobody has read for long
+        except OSError:  # closed, or full: it has not been read for long
             self._connected = False
 
     def _listen(self) -> None:
@@ -183,12 +182,12 @@ class Agent:
             self._become_worker(agent)
             self._work(name, socket, *self._tools)
         except BaseException as error:
-            sys.stderr.write(f"a worker of the pool cannot go on: {error!r}\n")
+            sys.stderr.write(f"a worker of the pool cannot continue: {error!r}\n")
         finally:
             os._exit(1)
 
     def _become_worker(self, agent: int) -> None:
-        os.setsid()  # what a task starts ends with its worker, by the group
+        os.setsid()  # processes started by a task end with its worker, as one group
         ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
         if os.getppid() != agent:
             os._exit(1)
@@ -199,13 +198,13 @@ class Agent:
         os.dup2(nothing, 0)
         os.dup2(2, 1)
         os.close(nothing)
-        # Ctrl-C is the driver's to answer.
+        # The driver alone handles Ctrl-C.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
-    def _bury(self, child: _Child) -> None:
+    def _reap(self, child: _Child) -> None:
         self._selector.unregister(child.pidfd)
-        self._kill(child)  # what it has started; its number is its own until it is waited for
+        self._kill(child)  # and its group; the process number is not reused until it is waited for
         found = os.waitid(os.P_PIDFD, child.pidfd, os.WEXITED)
         assert found is not None
         del self._children[child.pid]
@@ -224,7 +223,7 @@ class Agent:
             signal.pidfd_send_signal(child.pidfd, signal.SIGKILL)
 
     def _look_at(self, child: _Child) -> None:
-        """Notice a worker that has been stopped, or that takes more memory than it may."""
+        """Detect a worker that has been stopped, or that exceeds its memory limit."""
         try:
             state, child.n_bytes = _read_process(child.pid)
         except OSError:
@@ -244,14 +243,14 @@ def _import(name: str) -> Any:
 
 
 def _count_unread() -> int:
-    """Return how many bytes wait in the pipe to the broker, or to its sshd."""
-    told = bytearray(4)
-    fcntl.ioctl(1, termios.FIONREAD, told)
-    return int.from_bytes(told, sys.byteorder)
+    """Return the number of unread bytes in the pipe to the broker, or to sshd."""
+    n_unread = bytearray(4)
+    fcntl.ioctl(1, termios.FIONREAD, n_unread)
+    return int.from_bytes(n_unread, sys.byteorder)
 
 
 def _read_process(pid: int) -> tuple[str, int]:
-    """Return the state of a process, one letter, and the memory that it takes."""
+    """Return the state of a process, one letter, and the memory it uses."""
     stat = Path(f"/proc/{pid}/stat").read_text("ascii", "replace")
     fields = stat[stat.rindex(")") + 2 :].split()
     return fields[0], int(fields[21]) * os.sysconf("SC_PAGESIZE")
@@ -270,7 +269,7 @@ def _read_vitals() -> dict[str, Any]:
 
 
 def main() -> None:
-    """Read the broker's first line, and serve it."""
+    """Read the broker's first line, and serve the broker."""
     os.umask(0o077)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGPIPE, signal.SIG_IGN)
@@ -285,7 +284,7 @@ def main() -> None:
 
 
 def _read_line() -> bytes:
-    # Byte by byte: what follows is not for this buffer.
+    # Byte by byte: later lines must not be buffered here.
     line = b""
     while not line.endswith(b"\n"):
         byte = os.read(0, 1)

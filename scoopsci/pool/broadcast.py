@@ -19,7 +19,7 @@ __all__ = ["Broadcast", "find_data", "serve_broadcasts"]
 
 _NAME = re.compile(r"data-[0-9a-f]{32}")
 
-#: Of this process, where it is a worker: where the files are, and how they are fetched.
+#: In a worker: the folder of the files, and the function that fetches them.
 _folder: Path | None = None
 _fetch: Callable[[str], Any] | None = None
 
@@ -27,7 +27,7 @@ _fetch: Callable[[str], Any] | None = None
 class Broadcast:
     """An array that all workers of a pool can read.
 
-    It travels as a mere name; on a worker, `array` is the copy of its host.
+    It is pickled as a name only; on a worker, `array` is the copy on its host.
 
     Parameters
     ----------
@@ -51,14 +51,14 @@ class Broadcast:
         Parameters
         ----------
         array : array-like
-            Of any type but objects.
+            Of any type except objects.
         folder : path-like
-            Folder of the pool; the file goes when the broadcast is no longer used there.
+            Folder of the pool; the file is removed once the broadcast is no longer used.
 
         Raises
         ------
         TypeError
-            If it holds objects.
+            If the array holds objects.
         """
         array = np.asarray(array)
         if array.dtype.hasobject:
@@ -78,28 +78,28 @@ class Broadcast:
 
 
 def _remove(path: Path, owner: int) -> None:
-    if os.getpid() != owner:  # but a child that it has forked
+    if os.getpid() != owner:  # a forked child
         return
     with contextlib.suppress(OSError):
         path.unlink()
 
 
 def serve_broadcasts(folder: str, fetch: Callable[[str], Any]) -> None:
-    """Let this process, a worker, open what is broadcast.
+    """Let this process, a worker, open broadcasts.
 
     Parameters
     ----------
     folder : str
         Folder of the pool on this host.
     fetch : callable
-        ``fetch(name)`` returns the bytes of a file, or None where there is none.
+        ``fetch(name)`` returns the bytes of a file, or None if the file does not exist.
     """
     global _folder, _fetch
     _folder, _fetch = Path(folder), fetch
 
 
 def find_data(folder: Path, name: str) -> Path | None:
-    """Return the file of a broadcast, or None where a name is not that of one."""
+    """Return the file of a broadcast, or None if there is none of that name."""
     path = folder / name
     return path if _NAME.fullmatch(name) and path.is_file() else None
 
@@ -110,12 +110,12 @@ def _attach(home: str, name: str) -> Broadcast:
     path = _folder / name
     if not path.exists():
         with (_folder / f"{name}.lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)  # another worker may be about to fetch it
+            fcntl.flock(lock, fcntl.LOCK_EX)  # another worker may be fetching it
             if not path.exists():
                 data = _fetch(name)
                 if data is None:
                     raise LookupError(
-                        "the array is no longer there; keep what pool.broadcast has returned"
+                        "the array no longer exists; keep what pool.broadcast has returned"
                     )
                 scratch = _folder / f"{name}.new"
                 scratch.write_bytes(data)

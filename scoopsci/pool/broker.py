@@ -1,8 +1,8 @@
-"""The broker of a pool: SCOOP's, on a UNIX socket, and made to outlive whatever it meets.
+"""The broker of a pool: SCOOP's, on a UNIX socket, and made robust against failures.
 
 It runs in a process of its own beside the driver, starts the agents, and passes tasks from the
-driver to workers and outcomes back. It unpickles nothing. Peers are known by names that cannot be
-guessed; whatever else arrives is dropped.
+driver to workers and outcomes back. It unpickles nothing. Peers are identified by names that cannot
+be guessed; all other messages are dropped.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class _Task:
 
 
 class PoolBroker(Broker):  # type: ignore[misc]
-    """SCOOP's broker with known peers, agents, and tasks that it can find again.
+    """SCOOP's broker with known peers, agents, and a record of all tasks.
 
     Parameters
     ----------
@@ -58,7 +58,7 @@ class PoolBroker(Broker):  # type: ignore[misc]
         ``workers_timeout_s``, ``mixed``, ``initializes`` and, for the agents, ``variables`` and
         ``agent``.
     driver_pidfd : int
-        Tells when the driver ends.
+        Becomes readable when the driver ends.
     """
 
     def __init__(self, config: dict[str, Any], driver_pidfd: int) -> None:
@@ -68,20 +68,20 @@ class PoolBroker(Broker):  # type: ignore[misc]
         super().__init__(tSock=f"ipc://{self._socket_path}", mSock=f"ipc://{self._folder}/info")
         self._driver = config["driver"].encode()
         self._tasks: dict[bytes, _Task] = {}
-        #: Those that have ended a worker, and of these the ones that wait for another.
+        #: Tasks that have ended a worker, and those of them that wait for another worker.
         self._deadly: set[bytes] = set()
-        self._feared: dict[bytes, _Task] = {}
+        self._suspects: dict[bytes, _Task] = {}
         self._initialize: list[Any] | None = None
         self._uninitialized: list[bytes] = []
         self._poller = zmq.Poller()
         self._poller.register(self.task_socket, zmq.POLLIN)
-        # A child that the driver has forked may hold the pipe open for longer than it lives.
+        # A forked child of the driver may keep the pipe open after the driver's end.
         self._driver_pidfd = driver_pidfd
         for source in (0, self._driver_pidfd):
             self._poller.register(source, zmq.POLLIN)
         self._supervisor = Supervisor(self, config, self._socket_path, self._poller)
         self._workers, self._readers = self._supervisor.workers, self._supervisor.readers
-        self._untold: list[list[Any]] = []
+        self._unsent: list[list[Any]] = []
         self._n_done = self._n_lost = 0
         self._variables: dict[bytes, tuple[bytes, list[Any]]] = {}
         self._alone_since_s = time.monotonic()
@@ -103,7 +103,7 @@ class PoolBroker(Broker):  # type: ignore[misc]
         }
 
     def run(self) -> None:
-        """Serve until the driver is gone."""
+        """Serve until the driver has gone."""
         try:
             self._supervisor.start()
             while self._turn():
@@ -118,7 +118,7 @@ class PoolBroker(Broker):  # type: ignore[misc]
             return False
         if self.task_socket in ready:
             with contextlib.suppress(zmq.Again):
-                for _ in range(1000):  # others want their turn, too
+                for _ in range(1000):  # then handle other events
                     self._receive(self.task_socket.recv_multipart(zmq.NOBLOCK, copy=False))
         for descriptor in ready:
             if descriptor in self._readers:
@@ -136,11 +136,11 @@ class PoolBroker(Broker):  # type: ignore[misc]
             head = frames[1].bytes
             handler = self._handlers.get(head[:2])
             if handler is not None:
-                with contextlib.suppress(ValueError):  # no message of ours
+                with contextlib.suppress(ValueError):  # malformed
                     handler(peer, head[2:], frames[2:])
 
     def _send(self, peer: bytes, *frames: Any) -> bool:
-        """Send a message; tell whether the peer is there."""
+        """Send a message; return whether the peer is connected."""
         try:
             self.task_socket.send_multipart([peer, *frames], copy=False)
         except zmq.ZMQError as error:
@@ -154,10 +154,10 @@ class PoolBroker(Broker):  # type: ignore[misc]
         task = _Task(peer, number, float(timeout) if timeout else None, frames)
         self._tasks[task.key] = task
         if task.key in self._deadly:
-            self._feared[task.key] = task
+            self._suspects[task.key] = task
         elif peer == self._driver:
             self.unassigned_tasks.append(task)
-        else:  # another task waits for it, or will: the fewer of these there are, the better
+        else:  # another task waits for it, or will: it goes first
             self.unassigned_tasks.appendleft(task)
         self._assign()
 
@@ -192,8 +192,8 @@ class PoolBroker(Broker):  # type: ignore[misc]
             self._uninitialized.clear()
 
     def _assign(self) -> None:
-        if self._feared:
-            self._assign_feared()
+        if self._suspects:
+            self._assign_suspects()
         while self.unassigned_tasks and self.available_workers:
             task: _Task = self.unassigned_tasks[0]
             if self._tasks.get(task.key) is not task:
@@ -203,28 +203,28 @@ class PoolBroker(Broker):  # type: ignore[misc]
             if worker is not None and self._give(task, worker):
                 self.unassigned_tasks.popleft()
 
-    def _assign_feared(self) -> None:
-        """Give what has ended a worker to one without tasks, or a task that waits for it ends too.
+    def _assign_suspects(self) -> None:
+        """Give a task that has ended a worker to one without tasks: others would be lost with it.
 
-        Where each one has tasks, that cannot be helped.
+        If every worker has tasks, that cannot be avoided.
         """
-        for key, task in list(self._feared.items()):
+        for key, task in list(self._suspects.items()):
             idle = [w for w in self._workers.values() if not w.tasks and w.stopped_s is None]
             able = [worker for worker in idle if worker.name in self.available_workers]
             if self._tasks.get(key) is not task:
-                del self._feared[key]
+                del self._suspects[key]
             elif not idle:
-                self.unassigned_tasks.appendleft(self._feared.pop(key))
+                self.unassigned_tasks.appendleft(self._suspects.pop(key))
             elif able:
                 self.available_workers.remove(able[0].name)
                 if self._give(task, able[0]):
-                    del self._feared[key]
+                    del self._suspects[key]
 
     def _give(self, task: _Task, worker: Worker) -> bool:
         if worker.doomed or worker.retires:
             return False
         if worker.stopped_s is not None:
-            worker.n_requests += 1  # until it goes on
+            worker.n_requests += 1  # until it continues
             return False
         if not self._send(worker.name, kind.TASK + task.key, *task.frames):
             return False
@@ -237,7 +237,7 @@ class PoolBroker(Broker):  # type: ignore[misc]
         return True
 
     def _answer(self, sender: bytes, *frames: Any) -> None:
-        """Send something to the sender of a task, which it may have been waiting for."""
+        """Send a message to the sender of a task, which may have been waiting for it."""
         worker = self._workers.get(sender)
         if worker is not None:
             worker.n_answers += 1
@@ -257,7 +257,7 @@ class PoolBroker(Broker):  # type: ignore[misc]
         self._n_done += 1
         self._deadly.discard(key)
         task = self._tasks.get(key)
-        if task is not None and task.worker == peer:  # or it is late, and has been given up
+        if task is not None and task.worker == peer:  # otherwise late: the task has been given up
             del self._tasks[key]
             self._answer(task.sender, kind.REPLY + task.number, *frames)
         if worker.retires:
@@ -298,12 +298,12 @@ class PoolBroker(Broker):  # type: ignore[misc]
         self._send(peer, kind.FETCHED, *data)
 
     def _on_set(self, peer: bytes, name: bytes, frames: list[Any]) -> None:
-        told = [peer]
+        peers = [peer]
         if name not in self._variables:
             self._variables[name] = peer, frames
-            told = [self._driver, *(w.name for w in self._workers.values() if w.ready)]
+            peers = [self._driver, *(w.name for w in self._workers.values() if w.ready)]
         owner, frames = self._variables[name]
-        for other in told:
+        for other in peers:
             self._send(other, kind.VARIABLE + owner + name, *frames)
 
     def _on_output(self, peer: bytes, rest: bytes, frames: list[Any]) -> None:
@@ -325,7 +325,7 @@ class PoolBroker(Broker):  # type: ignore[misc]
         self._send(peer, kind.STATUS + number + json.dumps(found).encode())
 
     def lose_tasks(self, worker: Worker, why: str, *, blame: bool) -> int:
-        """Tell the senders that the tasks of a worker are lost, and whether these ended it."""
+        """Tell the senders that the tasks of a worker are lost, and whether they ended it."""
         n_before = self._n_lost
         for key in list(worker.tasks):
             task = self._tasks.get(key)
@@ -341,33 +341,33 @@ class PoolBroker(Broker):  # type: ignore[misc]
         return self._n_lost - n_before
 
     def forget_sender(self, worker: Worker) -> None:
-        """Drop the tasks that a worker which has ended has sent."""
+        """Drop the tasks that were sent by a worker, which has ended."""
         for key in [key for key, task in self._tasks.items() if task.sender == worker.name]:
             del self._tasks[key]
         self._deadly = {key for key in self._deadly if not key.startswith(worker.name)}
 
     def note_continued(self, worker: Worker) -> None:
-        """Give tasks again to a worker that was stopped."""
+        """Resume giving tasks to a worker that was stopped."""
         self.available_workers.extend([worker.name] * worker.n_requests)
         worker.n_requests = 0
         self._assign()
 
     def tell_driver(self, *frames: Any) -> None:
         """Send a message to the driver, which may not have connected yet."""
-        self._untold.append([*frames])
-        self._tell_again()
+        self._unsent.append([*frames])
+        self._send_unsent()
 
-    def _tell_again(self) -> None:
-        while self._untold and self._send(self._driver, *self._untold[0]):
-            self._untold.pop(0)
+    def _send_unsent(self) -> None:
+        while self._unsent and self._send(self._driver, *self._unsent[0]):
+            self._unsent.pop(0)
 
     # --- time
 
     def _tick(self) -> None:
         now = time.monotonic()
-        self._tell_again()
+        self._send_unsent()
         self._supervisor.look_around()
-        if self._feared:
+        if self._suspects:
             self._assign()
         for task in list(self._tasks.values()):
             if task.deadline_s is not None and now > task.deadline_s and task.worker:
@@ -384,7 +384,7 @@ class PoolBroker(Broker):  # type: ignore[misc]
 
 
 def main() -> None:
-    """Read the driver's first line, and serve it."""
+    """Read the driver's first line, and serve the driver."""
     os.umask(0o077)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
@@ -395,7 +395,7 @@ def main() -> None:
     config = json.loads(line)
     try:
         driver_pidfd = os.pidfd_open(config["driver_pid"])
-    except ProcessLookupError:  # it has gone already
+    except ProcessLookupError:  # it has ended already
         return
     os.mkdir(config["folder"], 0o700)
     try:

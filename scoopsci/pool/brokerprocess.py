@@ -15,10 +15,10 @@ from typing import Any
 
 __all__ = ["BrokerProcess", "name_folder"]
 
-#: Addresses of UNIX sockets end at 107 bytes, and sockets of ssh take 17 of them while they open.
+#: Addresses of UNIX sockets have at most 107 bytes, and ssh appends 17 to its own temporarily.
 LONGEST_FOLDER = 60
 
-#: In other names of folders ssh would see its own signs: blanks, %h, ${HOME}, here:there.
+#: Other names could contain ssh's own syntax: blanks, %h, ${HOME}, here:there.
 PLAIN_FOLDER = re.compile(r"[\w./+=@-]+", re.ASCII)
 
 #: A broker that does not end within this time is killed.
@@ -70,7 +70,7 @@ class BrokerProcess:
 
 
 def name_folder() -> str:
-    """Name the folder that the broker makes: a driver that is killed before leaves none behind."""
+    """Name the folder that the broker will make: a driver killed before that leaves none behind."""
     for parent in (tempfile.gettempdir(), "/tmp"):
         folder = os.path.abspath(f"{parent}/scoopsci-{secrets.token_urlsafe(8)}")
         if len(os.fsencode(folder)) <= LONGEST_FOLDER and PLAIN_FOLDER.fullmatch(folder):

@@ -12,7 +12,7 @@ from scoopsci.errors import EngineError, TaskError, WorkerLostError
 
 __all__ = ["Call", "Calls", "Judge", "PoolFuture"]
 
-#: Told of a loss, it returns the error to end with, or None to send the task again.
+#: Called at each loss; returns the error to end with, or None to resubmit the task.
 Judge = Callable[[WorkerLostError], EngineError | TaskError | None]
 
 
@@ -35,7 +35,7 @@ class PoolFuture(Future[Any]):
         Parameters
         ----------
         kill : bool
-            Cancel it even if it runs: its worker is ended, and another one started.
+            Cancel it even if it runs: its worker is ended, and replaced.
 
         Returns
         -------
@@ -62,9 +62,9 @@ class Call:
     future : PoolFuture
         Of its outcome.
     frames : sequence of buffer
-        What is sent; forgotten once it is, unless it may be sent again.
+        Sent once, and dropped then unless it may be resubmitted.
     timeout_s : float or None
-        Seconds after which its worker is ended.
+        Seconds after which the worker that runs it is ended.
     judge : callable or None
         See `Judge`.
     """
@@ -122,16 +122,16 @@ class Calls:
         return self._sent.get(number)
 
     def take_waiting(self, number: bytes) -> Call | None:
-        """Return a call that has not been sent, and forget it."""
+        """Remove and return a call that has not been sent."""
         return self._waiting.pop(number, None)
 
     def take_sent(self, number: bytes) -> Call | None:
-        """Return a call whose outcome is there, and forget it."""
+        """Remove and return a call whose outcome has arrived."""
         with self._lock:
             return self._sent.pop(number, None)
 
     def repeat(self, number: bytes) -> None:
-        """Have a lost call sent again, before all others."""
+        """Resubmit a lost call, before all others."""
         with self._lock:
             call = self._sent.pop(number)
             self.n_repeated += 1

@@ -1,4 +1,4 @@
-"""What the broker of a pool is told at its start."""
+"""The configuration of a pool's broker."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from pathlib import Path
 from typing import Any
 
 from scoopsci.hosts import Host
-from scoopsci.pool.launcher import Place
+from scoopsci.pool.place import Place
 
 __all__ = ["make_config"]
 
-#: A pool without a worker for so long, in times of host_timeout, gives up.
+#: A pool fails after this multiple of host_timeout without a worker.
 LONELY_TIMES = 4
 
-#: Agent and broker tell each other that they live so often, and no seldomer than so many times in
-#: host_timeout: a late word is not yet silence.
+#: Interval between heartbeats of agent and broker, and the least number of them in a host_timeout:
+#: a single late one is no loss.
 HEARTBEAT_S, BEATS_PER_TIMEOUT = 2.0, 4
 
-#: Agents without a word from the broker for so long, in times of host_timeout, end.
+#: Agents end after this multiple of host_timeout without a message from the broker.
 LEASE_TIMES = 2
 
 
@@ -44,13 +44,13 @@ def make_config(
     Parameters
     ----------
     hosts : sequence of Host
-        Where workers are to be.
+        Hosts of the workers.
     work : sequence of str
-        What a worker runs, as MODULE:FUNCTION, and further such names, which it is given.
+        The function of a worker, as MODULE:FUNCTION, and further such names, its arguments.
     variables : mapping of str
-        For the environment of agents and workers.
+        Environment variables of agents and workers.
     initializes : bool
-        Whether there are frames for each worker to run first.
+        Whether each worker first runs frames of an initializer.
     prolog : str, optional
         A file for bash on each host, sourced before the agent starts.
     python, ssh, host_timeout, start_timeout, worker_memory, mixed

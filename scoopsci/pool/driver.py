@@ -28,36 +28,36 @@ __all__ = ["PoolDriver"]
 
 TICK_S = 1.0
 
-#: A broker that answers no question for so long is dead.
+#: A broker that has not answered for so long is considered dead.
 BROKER_SILENCE_S = 15.0
 
-#: Tasks at the broker for each worker: one that runs, and one to follow at once.
+#: Tasks at the broker per worker: one that runs, and one to follow without delay.
 N_AHEAD = 2
 
 
 class PoolDriver(Executor):
-    """Starts a broker, and is an executor on its workers.
+    """An executor on the workers of a pool, whose broker it starts.
 
-    A task that is lost with its worker ends with a `WorkerLostError`, unless it comes with a judge
-    who has it sent again.
+    A task that is lost with its worker ends with a `WorkerLostError`, unless it has a judge that
+    has it resubmitted.
 
     Parameters
     ----------
     config : dict
-        For `scoopsci.pool.broker.PoolBroker`, but for ``folder`` and ``driver``.
+        For `scoopsci.pool.broker.PoolBroker`, except ``folder`` and ``driver``.
     setup : sequence of buffer, optional
         Frames for each worker to run before its first task.
     check_setup : callable
-        Given the frames of their outcome, it raises an `EngineError` where that is a failure.
+        Gets the frames of their outcome, and raises an `EngineError` if that is a failure.
     hear : callable, optional
-        ``hear(kind, rest, frames)`` gets the messages that this class has no use for.
+        ``hear(kind, rest, frames)`` gets the messages that this class does not handle.
 
     Attributes
     ----------
     hosts : list of dict
-        What the broker has told of them last.
+        Their state, as last reported by the broker.
     name : bytes
-        At the broker.
+        Its name at the broker.
     """
 
     def __init__(
@@ -78,13 +78,13 @@ class PoolDriver(Executor):
         self._answers: dict[bytes, threading.Event] = {}
         self._asked: dict[bytes, Future[dict[str, Any]]] = {}
         self._numbers = itertools.count()
-        # Taken directly where Ctrl-C may strike: a condition can be left locked by it.
+        # Acquired directly where Ctrl-C may arrive: it can leave a condition locked.
         self._lock = threading.RLock()
         self._changed = threading.Condition(self._lock)
         self._calls = Calls(self._lock)
         self._closing = self._is_shut_down = False
         self._failure: EngineError | None = None
-        # Ctrl-C may strike the main thread between the frames of a message: only ours sends.
+        # Ctrl-C may interrupt the main thread between frames of a message: only our thread sends.
         self._outbox: deque[list[Any]] = deque()
         if setup is not None:
             self._outbox.append([kind.INITIALIZE, *setup])
@@ -107,7 +107,7 @@ class PoolDriver(Executor):
         return sum(host["n_wanted"] or 0 for host in self.hosts)
 
     def status(self, timeout_s: float = 2.0) -> dict[str, Any]:
-        """Ask the broker how the pool is, from any thread but the driver's own.
+        """Ask the broker for the status of the pool, from any thread except the driver's own.
 
         Parameters
         ----------
@@ -198,7 +198,7 @@ class PoolDriver(Executor):
         Returns
         -------
         PoolFuture
-            Of the frames of the outcome.
+            Its result is the frames of the outcome.
 
         Raises
         ------
@@ -214,7 +214,7 @@ class PoolDriver(Executor):
         return future
 
     def check_open(self) -> None:
-        """Raise what has ended the pool, if anything has."""
+        """Raise the error that has ended the pool, if any."""
         if self._closing:
             raise self._failure or RuntimeError("the pool has been shut down")
 
@@ -224,7 +224,7 @@ class PoolDriver(Executor):
             call = self._calls.take_waiting(number)
             if call is None:
                 if threading.current_thread() is self._thread:
-                    return  # of a callback: there is nobody else to hear the answer
+                    return  # in a callback: this thread itself would receive the answer
                 answer = self._answers.setdefault(number, threading.Event())
                 self._post(kind.CANCEL + number + (b"1" if kill else b"0"))
         if call is not None:
@@ -237,7 +237,7 @@ class PoolDriver(Executor):
         self._post(kind.RESIZE + json.dumps(counts).encode())
 
     def set_variable(self, name: bytes, frames: Sequence[Any]) -> None:
-        """Name a value for all workers; what becomes of it is to be heard."""
+        """Set a named value for all workers; the broker's answer goes to `hear`."""
         self._post(kind.SET + name, *frames)
 
     def finish(self) -> None:
@@ -246,7 +246,7 @@ class PoolDriver(Executor):
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """End the broker, and with it all agents and workers."""
-        if os.getpid() != self._pid:  # in a child that the driver has forked, it is not ours
+        if os.getpid() != self._pid:  # a forked child of the driver does not own it
             return
         with self._lock:
             if self._is_shut_down:
@@ -254,7 +254,7 @@ class PoolDriver(Executor):
             self._is_shut_down = True
             self._wake()
             self._closing = True
-        if threading.current_thread() is self._thread:  # a callback, which has to return first
+        if threading.current_thread() is self._thread:  # a callback, which must return first
             threading.Thread(target=self._clean_up, name="pool-end").start()
         else:
             self._clean_up()
@@ -270,7 +270,7 @@ class PoolDriver(Executor):
         self._wake()
 
     def _wake(self) -> None:
-        with self._lock, suppress(BlockingIOError):  # a full pipe wakes, too
+        with self._lock, suppress(BlockingIOError):  # a full pipe wakes it as well
             if not self._closing:
                 os.write(self._wake_write, b"!")
 

@@ -1,4 +1,4 @@
-"""How agents are started: as a process on this machine, or by SSH on another."""
+"""Starts agents, and talks to them: a process on this machine, or behind ssh on another."""
 
 from __future__ import annotations
 
@@ -6,272 +6,37 @@ import contextlib
 import json
 import os
 import select
-import shlex
 import subprocess
-import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from scoopsci.hosts import Host
 from scoopsci.pool.agent import MARK
-from scoopsci.reporting.receipts import software_versions
+from scoopsci.pool.place import AGENT, Place
 
-__all__ = ["AgentProcess", "Place", "name_environment"]
+__all__ = ["AgentProcess"]
 
-#: What Python runs on a host; the folder that it starts in must not hide modules.
-AGENT = ("-P", "-m", "scoopsci.pool.agent")
-
-#: For the host's sh: run the interpreter of the environment $0 if it is there, else $1. It holds
-#: nothing that csh or fish would read between single quotes: no "!", no backslash, no line end.
-CHOICE = (
-    "p=${XDG_DATA_HOME:-$HOME/.local/share}/$0/bin/python; "
-    'test -x "$p" || p=$1; shift; exec "$p" "$@"'
-)
-
-#: Hosts of a hostfile that are this machine, reached without ssh.
-HERE = ("localhost", "127.0.0.1", "::1")
-
-#: ssh gives a connection up after this many unanswered questions.
-N_KEEP_ALIVES = 3
-
-#: Answers of a connection that is open already.
-CHECK_S = 5.0
-
-#: What ssh and the agent have written last, for error messages.
+#: How much of the last output of ssh and the agent is kept for error messages.
 TAIL_BYTES = 4_000
 
 #: Standard error may come a little later than the end of standard output.
 LAST_WORDS_S = 1.0
 
 
-@dataclass(frozen=True)
-class Place:
-    """Where an agent runs, and how it is reached.
-
-    Attributes
-    ----------
-    destination : str or None
-        As ssh takes it; None for this machine.
-    port : int or None
-        For ssh.
-    python : str
-        The interpreter there.
-    ssh : str
-        The program.
-    own_control : str
-        Path for the control socket of a connection of our own; empty for none, so that each
-        command connects by itself.
-    keep_alive_s : float
-        Time between questions of ssh to the other side.
-    users_control : str or None
-        Path of the control socket of a connection that the user's configuration keeps open.
-    environment : str or None
-        Where `scoopsci.deployment.install` has put an environment, below the user's data there: it
-        is used instead of `python` if it is there. None if only `python` will do.
-    prolog : str or None
-        A file for bash there, which may set up the environment.
-    """
-
-    destination: str | None
-    port: int | None
-    python: str
-    ssh: str
-    own_control: str
-    keep_alive_s: float
-    users_control: str | None = None
-    environment: str | None = None
-    prolog: str | None = None
-
-    @classmethod
-    def of(
-        cls,
-        host: Host,
-        *,
-        python: str | os.PathLike[str] | None,
-        ssh: str | os.PathLike[str],
-        patience_s: float,
-        own_control: str = "",
-    ) -> Place:
-        """Return the place of a host.
-
-        Parameters
-        ----------
-        host : Host
-            Of the hostfile.
-        python : path-like or None
-            The interpreter on other machines; None for that of the environment installed there,
-            or else the path of the one that runs this.
-        ssh : path-like
-            The program.
-        patience_s : float
-            A connection that is silent for so long is given up.
-        own_control : str, optional
-            See above.
-        """
-        is_here = host.ssh_destination in HERE and host.port is None
-        return cls(
-            destination=None if is_here else host.ssh_destination,
-            port=host.port,
-            python=sys.executable if is_here else os.fspath(python or sys.executable),
-            ssh=os.fspath(ssh),
-            own_control=own_control,
-            keep_alive_s=patience_s / N_KEEP_ALIVES,
-            environment=None if is_here or python is not None else name_environment(),
-        )
-
-    def prepare(self) -> Place:
-        """Return the place as it is reached now, ready for a new connection."""
-        if self.destination is None:
-            return self
-        if self.own_control:
-            Path(self.own_control).unlink(missing_ok=True)  # of a connection that was cut
-        if _run_briefly([*self._program, "-O", "check", "--", self.destination]) is not None:
-            configured = _run_briefly([*self._program, "-G", "--", self.destination]) or ""
-            for line in configured.splitlines():
-                name, _, value = line.partition(" ")
-                if name == "controlpath":
-                    return replace(self, users_control=value)
-        return replace(self, users_control=None)
-
-    def command(self, arguments: Sequence[str], variables: Mapping[str, str]) -> list[str]:
-        """Return the command that runs Python there, in an environment with some variables."""
-        # For libraries that read them as they are loaded, which is before the first line.
-        setting = ["env", *(f"{name}={value}" for name, value in variables.items())]
-        python = [*setting, *self._interpreter, *arguments]
-        if self.prolog is not None:
-            python = ["bash", "-c", 'source "$0" && exec "$@"', self.prolog, *python]
-        return self.reach(python)
-
-    def reach(self, command: Sequence[str]) -> list[str]:
-        """Return the command that runs a command there."""
-        if self.destination is None:
-            return list(command)
-        # Forwardings of the user's own configuration are for other connections: they would listen.
-        options = ["-T", "-oClearAllForwardings=yes"]
-        return [*self._ssh(), *options, "--", self.destination, "exec " + shlex.join(command)]
-
-    def rsync(self, source: str | os.PathLike[str], folder: str, *, follow: bool) -> list[str]:
-        """Return the command that copies files, named on its standard input, into a folder there.
-
-        Parameters
-        ----------
-        source : path-like
-            The folder here that holds the files; each name, below it, ends with a zero byte.
-        folder : str
-            There.
-        follow : bool
-            Whether to copy what links lead to, instead of the links.
-        """
-        options = ["-Lpt" if follow else "-lpt", "--files-from=-", "--from0"]
-        if self.destination is None:
-            return ["rsync", *options, f"{source}/", folder]
-        user, at, name = self.destination.rpartition("@")
-        host = f"[{name}]" if ":" in name else name
-        program = shlex.join([*self._ssh(), "-oClearAllForwardings=yes"])
-        return ["rsync", *options, "-e", program, f"{source}/", f"{user}{at}{host}:{folder}/"]
-
-    def as_typed(self) -> str:
-        """Return a command by which a user can look for what is wrong."""
-        command = [*self._interpreter, *AGENT]
-        if self.destination is not None:  # ssh joins the words, and a shell there splits them
-            command = [*self._program, self.destination, *map(shlex.quote, command)]
-        return shlex.join(command)
-
-    def find_remedy(self, words: str) -> str:
-        """Return what to do about an agent that said some words and did not start, if it shows."""
-        if "scoopsci" in words and "No module named" in words:
-            return (
-                f"scoopsci hosts HOSTFILE --install prepares it; or install scoopsci there, for "
-                f"{self.python}, or name another one by python=\n"
-            )
-        if self.python in words and ("No such file" in words or "not found" in words):
-            return (
-                "scoopsci hosts HOSTFILE --install prepares it; or name the interpreter there by "
-                "python=\n"
-            )
-        return ""
-
-    def forwarding(self, there: str, here: str) -> list[str]:
-        """Return the command that makes a socket here appear there, over the same connection."""
-        assert self.destination is not None
-        forward = ["-F", "none", "-O", "forward", "-R", f"{there}:{here}"]
-        return [*self._ssh(), *forward, "--", self.destination]
-
-    def stop_forwarding(self, there: str, here: str) -> None:
-        """Take the socket away again, where the connection is the user's and goes on."""
-        if self.destination is not None and self.users_control is not None:
-            cancel = ["-F", "none", "-O", "cancel", "-R", f"{there}:{here}"]
-            _run_briefly([*self._ssh(), *cancel, "--", self.destination])
-
-    def _ssh(self) -> list[str]:
-        options: dict[str, str | int] = {
-            "BatchMode": "yes",
-            "ControlMaster": "auto" if self.users_control is None else "no",
-            "ControlPath": self.users_control or self.own_control or "none",
-            "ControlPersist": "no",
-            "ServerAliveInterval": max(1, round(self.keep_alive_s)),
-            "ServerAliveCountMax": N_KEEP_ALIVES,
-            "ConnectTimeout": max(1, round(N_KEEP_ALIVES * self.keep_alive_s)),
-            "ForwardX11": "no",
-            "ForwardAgent": "no",
-            "PermitLocalCommand": "no",
-            "RemoteCommand": "none",
-            "LogLevel": "ERROR",
-        }
-        return [*self._program, *(f"-o{name}={value}" for name, value in options.items())]
-
-    @property
-    def _interpreter(self) -> list[str]:
-        if self.environment is None:
-            return [self.python]
-        return ["sh", "-c", CHOICE, self.environment, self.python]
-
-    @property
-    def _program(self) -> list[str]:
-        return [self.ssh] if self.port is None else [self.ssh, "-p", str(self.port)]
-
-
-def name_environment() -> str:
-    """Return the place of the environment that fits this one, below the user's data on a host."""
-    versions = software_versions()
-    return "scoopsci/{}-py{}.{}".format(versions["scoopsci"], *sys.version_info)
-
-
-def _run_briefly(command: list[str]) -> str | None:
-    """Return what a command writes, or None where it fails."""
-    try:
-        done = subprocess.run(
-            command, stdin=subprocess.DEVNULL, capture_output=True, timeout=CHECK_S, check=False
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    return None if done.returncode else done.stdout.decode(errors="replace")
-
-
-def _read_json(text: str) -> dict[str, Any] | None:
-    try:
-        found = json.loads(text)
-    except ValueError:
-        return None
-    return found if isinstance(found, dict) else None
-
-
 class AgentProcess:
-    """One started agent, or whatever else keeps to its language: lines of JSON to it, and from it.
+    """A started agent, or another program that reads and writes lines of JSON as agents do.
 
     Parameters
     ----------
     place : Place
-        Where.
+        Where to start it.
     config : dict
-        Its first line.
+        The first line to send.
     variables : mapping of str, optional
-        For its environment.
+        Environment variables.
     arguments : sequence of str
-        Of Python.
+        Arguments of Python.
     """
 
     def __init__(
@@ -304,12 +69,12 @@ class AgentProcess:
         self.tell(**config)
 
     def tell(self, **order: Any) -> None:
-        """Send a line; what the connection does not take now is kept for the next call."""
+        """Send a line; what the connection does not accept now is kept for the next call."""
         self._unsent += json.dumps(order).encode() + b"\n"
         self._flush()
 
     def beat(self) -> None:
-        """Let the agent know that the broker lives."""
+        """Send a heartbeat to the agent."""
         self.asked_s = time.monotonic()
         if self._unsent:
             self._flush()
@@ -323,20 +88,27 @@ class AgentProcess:
             self._n_told_bytes += n_bytes
 
     def listen(self) -> Iterator[dict[str, Any]]:
-        """Yield what the agent has told since the last call."""
+        """Yield the messages that have arrived since the last call."""
         data = self._read(self.lines)
         *lines, self._unread = (self._unread + data).split(b"\n")
         for line in lines:
             self.heard_s = time.monotonic()
             _, mark, facts = line.decode(errors="replace").partition(MARK)
-            told = _read_json(facts) if mark else None
-            if told is not None:
-                yield told
-            else:  # of a login shell
+            message = _read_json(facts) if mark else None
+            if message is not None:
+                yield message
+            else:  # output of a login shell
                 self.tail = (self.tail + line + b"\n")[-TAIL_BYTES:]
 
+    def await_messages(self, timeout_s: float) -> list[dict[str, Any]]:
+        """Wait some time for output, and return the messages that have arrived."""
+        ready = select.select([self.lines, self.errors], [], [], timeout_s)[0]
+        if self.errors in ready:
+            self.read_errors()
+        return list(self.listen()) if self.lines in ready else []
+
     def read_errors(self) -> bytes:
-        """Return what has been written to its standard error since the last call."""
+        """Return its output to standard error since the last call."""
         data = self._read(self.errors)
         self.tail = (self.tail + data)[-TAIL_BYTES:]
         return data
@@ -350,7 +122,7 @@ class AgentProcess:
         return data
 
     def last_words(self) -> str:
-        """Return what has been written last, once an ended connection had time to give it out."""
+        """Return the last output, after giving an ended connection time to deliver it."""
         deadline_s = time.monotonic() + LAST_WORDS_S
         while self.ended and (left_s := deadline_s - time.monotonic()) > 0:
             if not select.select([self.errors], [], [], left_s)[0]:
@@ -360,10 +132,10 @@ class AgentProcess:
         return self.tail.decode(errors="replace").strip()
 
     def last_life_s(self) -> float:
-        """Return when the other side has last been heard, on the clock `time.monotonic`.
+        """Return the time of the last sign of life, on the clock `time.monotonic`.
 
-        Results that come over a slow link hold the agent's words up: what ssh reads counts, too,
-        but for our own orders.
+        Results on a slow link delay the agent's messages: what ssh reads counts as well, except
+        for our own messages.
         """
         if self._is_remote:
             with contextlib.suppress(OSError, ValueError):
@@ -374,12 +146,12 @@ class AgentProcess:
         return self.heard_s
 
     def dismiss(self) -> None:
-        """End the connection, and thereby the agent and its workers."""
+        """Close the connection, which ends the agent and its workers."""
         with contextlib.suppress(OSError):
             self._streams[0].close()
 
     def end(self, timeout_s: float) -> int:
-        """Wait until it has ended, or make it; return its exit status."""
+        """Wait until it has ended, or kill it; return its exit status."""
         self.dismiss()
         try:
             self._process.wait(timeout_s)
@@ -389,3 +161,11 @@ class AgentProcess:
         for stream in self._streams:
             stream.close()
         return self._process.returncode
+
+
+def _read_json(text: str) -> dict[str, Any] | None:
+    try:
+        found = json.loads(text)
+    except ValueError:
+        return None
+    return found if isinstance(found, dict) else None

@@ -1,4 +1,4 @@
-"""How a worker process lives and dies with its driver."""
+"""Ties the lifetime of a worker process to that of its driver."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ __all__ = ["live_with", "prepare_worker"]
 
 
 def prepare_worker(driver_pid: int) -> None:
-    """Make a worker process live and die with its driver, and keep off its standard output.
+    """Make a worker process end with its driver, and not write to standard output.
 
     Parameters
     ----------
     driver_pid : int
         Process of the driver, on this host.
     """
-    # Ctrl-C reaches the whole process group; the driver alone answers it, and ends the workers.
+    # Ctrl-C reaches the whole process group; only the driver handles it, and ends the workers.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGINT, signal.SIGHUP))
     live_with(driver_pid)
-    # The driver's stdout carries its data; what a worker writes beside Python is for people.
+    # The driver's stdout carries its data; other output of a worker goes to stderr.
     with contextlib.suppress(OSError):
         os.dup2(2, 1)
 
@@ -36,7 +36,7 @@ def live_with(pid: int) -> None:
     Parameters
     ----------
     pid : int
-        The driver, or whoever has started this process.
+        The driver, or the process that has started this one.
     """
     try:
         other = os.pidfd_open(pid)
@@ -46,7 +46,7 @@ def live_with(pid: int) -> None:
 
 
 def _end_with(process: int) -> None:
-    # A parent-death signal would be sent when the thread ends that started the worker.
+    # A parent-death signal would already be sent at the end of the thread that started us.
     poll = select.poll()
     poll.register(process, select.POLLIN)
     poll.poll()

@@ -1,4 +1,4 @@
-"""Losses of tasks with their workers, as senders hear and judge them."""
+"""Losses of tasks with their workers, and the decision whether to resubmit a task."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from scoopsci.errors import PoisonTaskError, WorkerLostError
 
 __all__ = ["LOSSES_PER_DEATH", "POISON_AFTER", "Losses", "as_lost"]
 
-#: Deaths of workers at a task that runs alone, after which it is not sent again.
+#: A task is not resubmitted after this many deaths of a worker while it ran alone.
 POISON_AFTER = 3
 
-#: A task may be lost so often for each death that makes it poison: workers also die of what comes
-#: from outside, and of other tasks where several runs share an engine.
+#: Losses allowed for each of these deaths: workers also die from external causes, and from other
+#: tasks if several runs share an engine.
 LOSSES_PER_DEATH = 10
 
 
 def as_lost(facts: Mapping[str, Any]) -> WorkerLostError:
-    """Return the error of a task from what the broker tells of its loss."""
+    """Return the error of a task from the facts that the broker reports about its loss."""
     return WorkerLostError(
         f"worker {facts['pid']} on host {facts['host']} {facts['why']} while it held the task",
         host=facts["host"],
@@ -27,12 +27,12 @@ def as_lost(facts: Mapping[str, Any]) -> WorkerLostError:
 
 
 class Losses:
-    """The losses of one task, and what they come to.
+    """The losses of one task, and whether to resubmit it.
 
     Parameters
     ----------
     poison_after : int
-        It is not sent again once it has ended so many workers.
+        It is not resubmitted once it has ended so many workers.
     """
 
     def __init__(self, poison_after: int = POISON_AFTER) -> None:
@@ -40,7 +40,7 @@ class Losses:
         self._n_deaths = self._n_losses = 0
 
     def judge(self, error: WorkerLostError) -> WorkerLostError | PoisonTaskError | None:
-        """Return what ends the task, or None where it is to be sent again."""
+        """Return the error that ends the task, or None if it must be resubmitted."""
         self._n_losses += 1
         self._n_deaths += bool(error.by_task)
         if self._n_deaths < self._poison_after:

@@ -6,11 +6,12 @@ import subprocess
 from dataclasses import dataclass, field
 from typing import Any
 
-from scoopsci.pool.launcher import AgentProcess, Place
+from scoopsci.pool.launcher import AgentProcess
+from scoopsci.pool.place import Place
 
 __all__ = ["FIRST_RETRY_S", "Host", "Worker"]
 
-#: A lost host is tried again after so long at first.
+#: Time before the first attempt to reach a lost host again.
 FIRST_RETRY_S = 1.0
 
 
@@ -29,23 +30,23 @@ class Worker:
     ready : bool
         Whether it has asked for a task.
     stopped_s : float or None
-        Since when it has been stopped, by a signal.
+        When it was stopped by a signal.
     doomed : str or None
-        Why it is being ended.
+        Why it is being ended, if it is.
     retires : bool
         Whether it is to end once it has no task.
     n_requests : int
-        Tasks that it asked for before it was stopped.
+        Tasks that it had requested before it was stopped.
     n_answers : int
-        Answers that it has been sent as a sender of tasks.
+        Answers that have been sent to it as a sender of tasks.
     tasks : set of bytes
         Keys of the tasks that it has.
     running : bytes or None
-        Of several ones, the task that runs: the newest, unless it has told that another does.
+        Of several tasks, the one that runs: the newest, unless it has reported another.
     n_done : int
-        Tasks whose outcome it has sent.
+        Number of tasks whose outcome it has sent.
     memory_bytes : int or None
-        Memory that it takes, by its agent's last word.
+        Memory it uses, by its agent's last report.
     """
 
     name: bytes
@@ -67,8 +68,8 @@ class Worker:
 class Host:
     """A host, and its agent while there is one.
 
-    Its ``vitals`` are what the agent tells of it with each heartbeat: ``load`` over a minute,
-    ``n_cores``, ``memory_bytes`` in all and ``available_bytes``.
+    Its ``vitals`` are reported by the agent with each heartbeat: ``load`` over a minute,
+    ``n_cores``, total ``memory_bytes`` and ``available_bytes``.
     """
 
     label: str

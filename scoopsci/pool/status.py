@@ -1,4 +1,4 @@
-"""What a pool tells of itself while it works: hosts, workers, tasks, and what was lost."""
+"""The status of a running pool: hosts, workers, tasks, and losses."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from scoopsci.pool.members import Host, Worker
 
 __all__ = ["LossLog", "count_tasks", "describe_hosts"]
 
-#: Losses that are remembered; older ones are forgotten.
+#: Number of losses that are kept; older ones are dropped.
 MOST_LOSSES = 200
 
 
@@ -22,7 +22,7 @@ class LossLog:
         self._losses: deque[dict[str, Any]] = deque(maxlen=MOST_LOSSES)
 
     def add(self, host: Host, pid: int | None, why: str) -> None:
-        """Note a loss: of a worker, or of a host where no process is named."""
+        """Record a loss: of a worker, or of a host if no process is given."""
         self._losses.append({"at_s": time.time(), "host": host.label, "pid": pid, "why": why})
 
     def __iter__(self) -> Any:
@@ -63,7 +63,7 @@ def _name_state(worker: Worker) -> str:
 
 
 def count_tasks(workers: Iterable[Worker], tasks: Container[bytes], n_tasks: int) -> dict[str, int]:
-    """Count the tasks at the broker that wait, and those that workers have."""
-    # Of a stopped worker, tasks may have been given up that it does not know to be lost.
+    """Count the tasks that wait at the broker, and those that workers have."""
+    # A stopped worker may hold tasks that have been given up without its knowledge.
     n_running = sum(key in tasks for worker in workers for key in worker.tasks)
     return {"waiting": n_tasks - n_running, "running": n_running}

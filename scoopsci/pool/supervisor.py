@@ -1,6 +1,6 @@
-"""The hosts of a pool: their agents are started, watched and started again, and so the workers.
+"""The hosts of a pool: starts, watches and restarts their agents, and through these the workers.
 
-It lives in the broker's process, and tells the broker what has become of its workers.
+It is a part of the broker's process, and reports to the broker what happens to workers.
 """
 
 from __future__ import annotations
@@ -22,32 +22,33 @@ import zmq
 
 from scoopsci.errors import EngineError
 from scoopsci.pool import messages as kind
-from scoopsci.pool.launcher import AgentProcess, Place
+from scoopsci.pool.launcher import AgentProcess
 from scoopsci.pool.members import FIRST_RETRY_S, Host, Worker
+from scoopsci.pool.place import Place
 from scoopsci.pool.status import LossLog, describe_hosts
 from scoopsci.reporting.receipts import software_versions
 from scoopsci.reporting.workers import Workers
 
 __all__ = ["Supervisor"]
 
-#: A lost host is tried again after twice the time, up to this.
+#: The time before another attempt to reach a lost host doubles, up to this.
 LAST_RETRY_S = 10.0
 
-#: Workers that end so often before they take a task will not start at all.
+#: A host fails if so many workers end before they accept a task.
 N_STARTS = 3
 
-#: Why a worker is ended that there is one too many of; no loss.
+#: Why a surplus worker is ended; not a loss.
 SURPLUS = "no longer wanted"
 
-#: Pieces of the hosts' error output that wait to be shown; more are dropped.
+#: Chunks of the hosts' error output that wait to be shown; further ones are dropped.
 MOST_SHOWN = 1_000
 
-#: Agents get this long to end when the pool does, and to remove what a killed one has left.
+#: Time for agents to end with the pool, and to remove what killed ones have left.
 PARTING_S, CLEANING_S = 5.0, 3.0
 
 
 class Owner(Protocol):
-    """What a supervisor asks of its broker."""
+    """What a supervisor needs from its broker."""
 
     def tell_driver(self, message: bytes) -> None:
         """Send a message to the driver."""
@@ -56,10 +57,10 @@ class Owner(Protocol):
         """Give up the tasks of a worker, and return their number."""
 
     def forget_sender(self, worker: Worker) -> None:
-        """Drop the tasks that a worker has sent."""
+        """Drop the tasks that were sent by a worker."""
 
     def note_continued(self, worker: Worker) -> None:
-        """Use a worker again that was stopped."""
+        """Resume giving tasks to a worker that was stopped."""
 
 
 class Supervisor:
@@ -81,7 +82,7 @@ class Supervisor:
     workers : dict
         All workers by their names.
     readers : dict
-        What to call where a descriptor of the poller is ready.
+        Functions to call when a descriptor of the poller is ready.
     """
 
     def __init__(
@@ -99,7 +100,7 @@ class Supervisor:
         ]
         self._numerics = Workers(mixed=config["mixed"])
         self._losses = LossLog()
-        # The driver's stderr may be a terminal that is held, or a pipe that nobody reads.
+        # The driver's stderr may be a suspended terminal, or a pipe that is not read.
         self._shown: SimpleQueue[bytes] = SimpleQueue()
         threading.Thread(target=self._write_shown, daemon=True).start()
 
@@ -109,7 +110,7 @@ class Supervisor:
             self._start_agent(host)
 
     def note_ready(self, worker: Worker) -> None:
-        """Count a worker as one that takes tasks."""
+        """Record that a worker accepts tasks."""
         worker.ready = worker.host.ever_ready = True
         worker.host.n_bad_starts = 0
         worker.host.retry_s = FIRST_RETRY_S
@@ -139,7 +140,7 @@ class Supervisor:
         return {"hosts": describe_hosts(self._hosts), "losses": list(self._losses)}
 
     def look_around(self) -> None:
-        """Keep in touch with the agents, and notice those that have fallen silent."""
+        """Send heartbeats to the agents, and detect those that are silent."""
         now = time.monotonic()
         for host in self._hosts:
             if host.agent is None:
@@ -174,7 +175,7 @@ class Supervisor:
         self._clean_up()
 
     def _clean_up(self) -> None:
-        """Have what killed agents have left behind removed, by agents that do nothing else."""
+        """Remove what killed agents have left behind, by agents started for this purpose only."""
         cleaners = []
         for host in self._hosts:
             if host.stale:
@@ -195,7 +196,7 @@ class Supervisor:
             self._note_no_process(host, error)
             return
         host.agent, host.facts, host.socket = agent, {}, None
-        for descriptor, read in ((agent.lines, self._hear), (agent.errors, self._show)):
+        for descriptor, read in ((agent.lines, self._read_reports), (agent.errors, self._show)):
             self._poller.register(descriptor, zmq.POLLIN)
             self.readers[descriptor] = partial(read, host)
 
@@ -214,9 +215,7 @@ class Supervisor:
         if host.ever_ready:
             self._retry_later(host)  # this machine may have run out of processes or memory
         else:
-            self._give_up(
-                host, f"cannot be used: {error}; name the program that reaches it by ssh="
-            )
+            self._give_up(host, f"cannot be used: {error}; name the ssh program by ssh=")
 
     def _show(self, host: Host) -> None:
         if host.agent is None:
@@ -230,35 +229,35 @@ class Supervisor:
             while data := self._shown.get():
                 os.write(2, data)
 
-    def _hear(self, host: Host) -> None:
+    def _read_reports(self, host: Host) -> None:
         agent = host.agent
         if agent is None:
             return
-        for told in agent.listen():
-            if "hello" in told:
-                self._greet(host, told)
-            elif "other_python" in told:
+        for report in agent.listen():
+            if "hello" in report:
+                self._greet(host, report)
+            elif "other_python" in report:
                 ours = ".".join(map(str, sys.version_info[:2]))
                 self._give_up(
                     host,
-                    f"has Python {told['other_python']}, the driver {ours}; all hosts need the "
+                    f"has Python {report['other_python']}, the driver {ours}; all hosts need the "
                     f"same minor version: install {ours} there, or name it by python=",
                 )
-            elif "started" in told:
-                worker = host.workers.get(told["started"].encode())
+            elif "started" in report:
+                worker = host.workers.get(report["started"].encode())
                 if worker is not None:
-                    worker.pid = told["pid"]
-            elif "stopped" in told:
-                self._note_stopped(host, told["stopped"].encode(), now=told["now"])
-            elif "ended" in told:
-                self._note_ended(host, told)
-            elif "vitals" in told:
-                self._note_vitals(host, told)
+                    worker.pid = report["pid"]
+            elif "stopped" in report:
+                self._note_stopped(host, report["stopped"].encode(), now=report["now"])
+            elif "ended" in report:
+                self._note_ended(host, report)
+            elif "vitals" in report:
+                self._note_vitals(host, report)
         if agent.ended:
             self._lose_host(host, "its agent ended")
 
-    def _greet(self, host: Host, told: dict[str, Any]) -> None:
-        host.facts, host.folder, host.stale = told["hello"], told["folder"], []
+    def _greet(self, host: Host, report: dict[str, Any]) -> None:
+        host.facts, host.folder, host.stale = report["hello"], report["folder"], []
         theirs, ours = host.facts["versions"]["scoopsci"], software_versions()["scoopsci"]
         if theirs != ours:
             self._give_up(
@@ -266,15 +265,15 @@ class Supervisor:
             )
             return
         limit = self._config["agent"]["memory_bytes"]
-        if limit is not None and told["memory_bytes"] >= limit:
+        if limit is not None and report["memory_bytes"] >= limit:
             self._give_up(
                 host,
-                f"has workers that take {told['memory_bytes']} bytes from their start, and "
-                f"worker_memory={limit}; allow them more",
+                f"has workers that use {report['memory_bytes']} bytes from their start, which "
+                f"exceeds worker_memory={limit}; allow them more",
             )
             return
         if host.n_workers is None:
-            host.n_workers = told["n_cores"]
+            host.n_workers = report["n_cores"]
         try:
             self._numerics.compare({**host.facts, "host": host.label})
         except EngineError as error:
@@ -320,7 +319,7 @@ class Supervisor:
         self.readers[pidfd] = finish
 
     def _adjust(self, host: Host) -> None:
-        """Start the workers that a host lacks, or end those that it has too many of."""
+        """Start the missing workers of a host, or end its surplus ones."""
         if host.agent is None or host.socket is None or host.n_workers is None:
             return
         staying = [w for w in host.workers.values() if not (w.doomed or w.retires)]
@@ -342,25 +341,25 @@ class Supervisor:
         if not now:
             self._owner.note_continued(worker)
 
-    def _note_vitals(self, host: Host, told: dict[str, Any]) -> None:
-        host.vitals = told["vitals"]
-        for name, n_bytes in told["workers"].items():
+    def _note_vitals(self, host: Host, report: dict[str, Any]) -> None:
+        host.vitals = report["vitals"]
+        for name, n_bytes in report["workers"].items():
             worker = host.workers.get(name.encode())
             if worker is not None:
                 worker.memory_bytes = n_bytes
 
-    def _note_ended(self, host: Host, told: dict[str, Any]) -> None:
-        worker = host.workers.pop(told["ended"].encode(), None)
+    def _note_ended(self, host: Host, report: dict[str, Any]) -> None:
+        worker = host.workers.pop(report["ended"].encode(), None)
         if worker is None:
             return
         del self.workers[worker.name]
-        if told["killed_for"] == "memory":
+        if report["killed_for"] == "memory":
             limit = self._config["agent"]["memory_bytes"]
-            why, blame = f"took more memory than worker_memory={limit} bytes allows", True
+            why, blame = f"used more memory than worker_memory={limit} bytes allows", True
         elif worker.doomed:
             why, blame = f"was ended ({worker.doomed})", False
         else:
-            why, blame = f"ended with {told['how']}", told["own_doing"]
+            why, blame = f"ended with {report['how']}", report["own_doing"]
         if worker.doomed != SURPLUS:
             self._losses.add(host, worker.pid, why)
         self._owner.lose_tasks(worker, why, blame=blame)
@@ -383,9 +382,9 @@ class Supervisor:
         if not host.ever_ready:
             self._give_up(
                 host,
-                f"cannot be used, {why}: {words or 'it said nothing'}\n"
+                f"cannot be used, {why}: {words or 'it printed nothing'}\n"
                 f"{host.place.find_remedy(words)}try by hand: {host.place.as_typed()}; "
-                "scoopsci hosts HOSTFILE examines all hosts, and says what to do",
+                "scoopsci hosts HOSTFILE examines all hosts, and names remedies",
             )
             return
         self._retry_later(host)

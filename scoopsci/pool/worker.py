@@ -1,4 +1,4 @@
-"""A worker of the pool: takes one task after the other from the broker."""
+"""A worker of the pool: processes tasks from the broker one after another."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ NO_ANSWERS = b"0"
 
 
 def work(name: str, socket: str, run: Callable[[Sequence[Any]], Sequence[Any]]) -> None:
-    """Take tasks until the process is ended.
+    """Process tasks until the process is ended.
 
     Parameters
     ----------
     name : str
-        The worker's name at the broker, which nobody else knows.
+        The worker's name at the broker, a secret.
     socket : str
         Path of the broker's socket on this host.
     run : callable
-        ``run(frames)`` returns the frames of the outcome, whatever the task does.
+        ``run(frames)`` returns the frames of the outcome, even if the task fails.
     """
-    # Workers are forked from one process: they must not draw the same numbers.
+    # Workers are forked from one process, and must not draw the same random numbers.
     random.seed()
     np.random.seed()
     broker = zmq.Context().socket(zmq.DEALER)

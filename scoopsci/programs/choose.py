@@ -1,4 +1,4 @@
-"""Which hosts a SCOOP program runs on, and with how many workers each."""
+"""Chooses the hosts of a SCOOP program, and the number of workers on each."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from scoopsci.basics.arguments import check_count
 from scoopsci.errors import HostfileError
 from scoopsci.hosts import Host, parse_hosts, read_hostfile
 
-__all__ = ["choose_hosts"]
+__all__ = ["choose_hosts", "read_count"]
 
-#: Of batch systems: the number of tasks that a job was given.
+#: Variables in which batch systems give the number of tasks of a job.
 N_TASKS = ("SLURM_NTASKS", "PBS_NP", "NSLOTS")
 
 
@@ -31,28 +31,28 @@ def choose_hosts(
     Parameters
     ----------
     n_workers : int, optional
-        Number of workers on all hosts; by default what the batch system or the hostfile says.
+        Number of workers on all hosts; by default that of the batch system or the hostfile.
     hostfile : path-like, optional
         Names the hosts.
     names : sequence of str
-        Hosts in place of a hostfile; one that is named twice gets two workers.
+        Hosts instead of a hostfile; a host that is named twice gets two workers.
     environment : mapping
-        Where the variables of SLURM, PBS or SGE are looked for.
+        Holds the variables of SLURM, PBS or SGE.
 
     Returns
     -------
     list of Host
-        With a number of workers each, or without where it is to have one for each core.
+        Each with a number of workers, or with none for one worker per core.
 
     Raises
     ------
     HostfileError
-        If the hosts cannot be read or understood.
+        If the hosts cannot be read or parsed.
     """
     if hostfile is not None:
         hosts = read_hostfile(hostfile)
     elif names:
-        hosts = _give(Counter(names), "--hosts")
+        hosts = _parse_counts(Counter(names), "--hosts")
     else:
         hosts = _ask_batch_system(environment) or [Host("localhost")]
     if n_workers is None:
@@ -61,7 +61,7 @@ def choose_hosts(
     return hosts if n_workers is None else _fill(hosts, n_workers)
 
 
-def _give(counts: Mapping[str, int], where: str) -> list[Host]:
+def _parse_counts(counts: Mapping[str, int], where: str) -> list[Host]:
     hosts = [
         replace(host, n_workers=count)
         for name, count in counts.items()
@@ -82,13 +82,13 @@ def _ask_batch_system(environment: Mapping[str, str]) -> list[Host] | None:
         return _read_slurm(read("SLURM_NODELIST"), read("SLURM_TASKS_PER_NODE"))
     if "PBS_ENVIRONMENT" in environment:
         path = read("PBS_NODEFILE")
-        return _give(Counter(row[0] for row in _read_lines(path)), path)
+        return _parse_counts(Counter(row[0] for row in _read_lines(path)), path)
     if "PE_HOSTFILE" in environment:
         path = read("PE_HOSTFILE")
         slots: Counter[str] = Counter()
         for name, count, *_ in _read_lines(path):  # a host may have slots of several queues
             slots[name] += _to_count(count, path)
-        return _give(slots, path)
+        return _parse_counts(slots, path)
     return None
 
 
@@ -102,7 +102,7 @@ def _read_lines(path: str) -> list[list[str]]:
 
 
 def _read_slurm(nodes: str, tasks_per_node: str) -> list[Host]:
-    """Read lists as in ``node[1-3],other`` and ``2(x3),1``."""
+    """Read lists such as ``node[1-3],other`` and ``2(x3),1``."""
     hosts = parse_hosts(re.sub(r",(?![^[]*\])", "\n", nodes), path="SLURM_NODELIST")
     counts: list[int] = []
     for part in tasks_per_node.split(","):
@@ -117,16 +117,24 @@ def _read_slurm(nodes: str, tasks_per_node: str) -> list[Host]:
     return [replace(host, n_workers=n) for host, n in zip(hosts, counts, strict=True)]
 
 
+def read_count(text: str) -> int:
+    """Return a number of workers, or raise `ValueError`."""
+    try:
+        return check_count("N", int(text))
+    except ValueError:
+        message = f"must be a number of workers, at least 1, got {text!r:.80}"
+        raise ValueError(message) from None
+
+
 def _to_count(text: str, name: str) -> int:
     try:
-        return check_count(name, int(text))
-    except ValueError:
-        message = f"must be a number of workers, at least 1, got {text!r:.80}; give it by -n"
-        raise HostfileError(message, path=name) from None
+        return read_count(text)
+    except ValueError as error:
+        raise HostfileError(f"{error}; give it by -n", path=name) from None
 
 
 def _fill(hosts: Sequence[Host], n_workers: int) -> list[Host]:
-    """Fill the hosts in their order; more workers than there is room for are dealt out in turn."""
+    """Fill the hosts in order; workers beyond their numbers are assigned to each in turn."""
     counts: list[int] = []
     for host in hosts:
         counts.append(min(host.n_workers or 1, n_workers - sum(counts)))

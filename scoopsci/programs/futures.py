@@ -1,7 +1,7 @@
-"""What a program finds as `scoop.futures`.
+"""The module that a program imports as `scoop.futures`.
 
-The names, and what they do, are SCOOP's; see its documentation. Where SCOOP is silent about a
-mistake, these raise: a time-out that has passed, a task that cannot be pickled, nothing to reduce.
+Names and behaviour are SCOOP's; see its documentation. Errors that SCOOP ignores are raised here:
+an expired time-out, a task that cannot be pickled, nothing to reduce.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ FIRST_COMPLETED = "FIRST_COMPLETED"
 FIRST_EXCEPTION = "FIRST_EXCEPTION"
 ALL_COMPLETED = "ALL_COMPLETED"
 
-#: A tree of calls is cut into so many parts for each worker: enough for calls of uneven length.
+#: Number of parts per worker into which a tree of calls is cut: enough for uneven calls.
 PARTS_PER_WORKER = 16
 
 DoneAndNotDoneFutures = namedtuple("DoneAndNotDoneFutures", "done not_done")
@@ -68,7 +68,7 @@ class Future:
         self.exceptionValue: BaseException | None = None
         self.isDone = False
         self.creationTime = time.ctime()
-        #: What the session needs to find it again.
+        #: What the session needs to identify the task.
         self.ticket: Any = None
         self.watchers: list[Arrivals[Any]] = []
         self._callbacks: list[Callable[[Future], object]] = []
@@ -78,7 +78,7 @@ class Future:
         return f"{self.id}:{name}{self.args}{self.kargs}={self.resultValue}"
 
     def settle(self, frames: Sequence[Any] | None, error: BaseException | None = None) -> None:
-        """Take the outcome, or the error that there is instead."""
+        """Take the outcome, or the error if there is no outcome."""
         if frames is not None:
             self.resultValue, error = take_outcome(frames)
         self.exceptionValue = error
@@ -99,7 +99,7 @@ class Future:
         return isinstance(self.exceptionValue, CancelledError)
 
     def running(self) -> bool:
-        """Tell whether the task has not ended."""
+        """Tell whether the task has not yet ended."""
         return not self.done()
 
     def done(self) -> bool:
@@ -151,7 +151,7 @@ def map(
     **unknown: Any,
 ) -> Iterator[Any]:
     """Submit a call for each item, and return an iterator of the results in order."""
-    _warn_of(unknown)
+    _warn_about(unknown)
     deadline_s = _deadline(timeout)
     futures = _submit_each(func, iterables)
     return (_result_by(future, deadline_s, timeout) for future in futures)
@@ -163,14 +163,14 @@ def map_as_completed(
     timeout: float | None = None,
     **unknown: Any,
 ) -> Iterator[Any]:
-    """Submit a call for each item, and return an iterator of the results as they come."""
-    _warn_of(unknown)
+    """Submit a call for each item, and return an iterator of the results as they arrive."""
+    _warn_about(unknown)
     futures = _submit_each(func, iterables)
     return (future.result() for future in as_completed(futures, timeout))
 
 
 def as_completed(fs: Iterable[Future], timeout: float | None = None) -> Iterator[Future]:
-    """Return an iterator of the futures as they end; a failed one raises, as SCOOP's does."""
+    """Return an iterator of the futures as they end; a failed one raises, as in SCOOP."""
     futures, deadline_s = list(fs), _deadline(timeout)
     arrivals = Arrivals(futures)
     for _ in futures:
@@ -181,7 +181,7 @@ def as_completed(fs: Iterable[Future], timeout: float | None = None) -> Iterator
 
 
 def wait(fs: Iterable[Future], timeout: float = -1, return_when: str = ALL_COMPLETED) -> Any:
-    """Wait for futures; a negative time-out is none."""
+    """Wait for futures; a negative time-out means none."""
     futures = list(fs)
     deadline_s = None if timeout is None or timeout < 0 else time.monotonic() + timeout
     arrivals = Arrivals(futures)
@@ -208,7 +208,7 @@ def mapReduce(  # noqa: N802
     **unknown: Any,
 ) -> Any:
     """Map, and reduce the results along SCOOP's tree of halves."""
-    _warn_of(unknown)
+    _warn_about(unknown)
     return _reduce(mapFunc, reductionFunc, iterables, timeout, scan=False)
 
 
@@ -219,8 +219,8 @@ def mapScan(  # noqa: N802
     timeout: float | None = None,
     **unknown: Any,
 ) -> Any:
-    """Map, and return what is reduced at each node of SCOOP's tree of halves."""
-    _warn_of(unknown)
+    """Map, and return the reduced value at each node of SCOOP's tree of halves."""
+    _warn_about(unknown)
     return _reduce(mapFunc, reductionFunc, iterables, timeout, scan=True)
 
 
@@ -228,7 +228,7 @@ def shutdown(wait: bool = True) -> None:
     """Do nothing, as in SCOOP."""
 
 
-def _warn_of(unknown: Iterable[str]) -> None:
+def _warn_about(unknown: Iterable[str]) -> None:
     for name in unknown:
         warnings.warn(f"there is no option {name!r}; SCOOP ignores it, too", stacklevel=3)
 
@@ -290,7 +290,7 @@ def _reduce_tree(
 
 
 def _join_scans(reduce_fn: Callable[[Any, Any], Any], left: Any, right: Any) -> list[Any]:
-    # SCOOP's own way of it, whose lists a program may count on.
+    # As SCOOP does it: a program may rely on these lists.
     lefts = left if type(left) is list else [left]
     rights = right if type(right) is list else [right]
     return [*lefts, *rights[:-1], reduce_fn(lefts[-1], rights[-1])]

@@ -1,7 +1,7 @@
 """What `scoopsci run --stage` runs on a host, sent as text: keeps a copy of the program's folder.
 
-The copy has a name of its own; a link leads to it once it is whole. Where a host was lost and comes
-back, its new copy takes the link over. Each goes with the connection that has brought it.
+The copy has a unique name; a symbolic link is made to it once it is complete. If a host was lost
+and returns, its new copy takes over the link. A copy is removed when its connection ends.
 """
 
 import json
@@ -13,14 +13,14 @@ import sys
 import tempfile
 import time
 
-#: What is being written to the copy when it is to go may hold it up for so long.
+#: Removal of the copy is retried for so long, as processes may still be writing to it.
 REMOVAL_S = 10.0
 
 
 def keep(kept: "str | None", link: str, lease_s: float, mark: str) -> None:
-    """Offer a folder, link to it when told to, and remove it at the end of the connection.
+    """Provide a folder, link to it on request, and remove it at the end of the connection.
 
-    A folder that the user has named is offered as it is, and stays.
+    A folder that the user has named is used as it is, and is not removed.
     """
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda *_: sys.exit(1))
@@ -29,7 +29,9 @@ def keep(kept: "str | None", link: str, lease_s: float, mark: str) -> None:
         if kept is None:
             parent = tempfile.mkdtemp(prefix="scoopsci-", dir=os.path.dirname(link))
             folder = os.path.join(parent, "files")
-            if os.path.exists(link):  # of a connection that was cut: what has come need not again
+            if os.path.exists(
+                link
+            ):  # of a broken connection: it spares sending the same files again
                 shutil.copytree(link, folder, symlinks=True)
         os.makedirs(folder, exist_ok=True)
         tell(mark, folder=folder, rsync=shutil.which("rsync"), files=look_into(folder))
@@ -43,20 +45,20 @@ def keep(kept: "str | None", link: str, lease_s: float, mark: str) -> None:
                     os.replace(os.path.join(parent, "link"), link)
                 tell(mark, complete=True)
     except OSError as error:
-        tell(mark, hindrance=str(error))
+        tell(mark, problem=str(error))
     finally:
         if parent:
             remove(parent, folder, link)
 
 
 def tell(mark: str, **facts: object) -> None:
-    """Write a line for the one who has started this."""
+    """Write a line to the process that has started this."""
     sys.stdout.write(mark + json.dumps(facts) + "\n")
     sys.stdout.flush()
 
 
 def look_into(folder: str) -> "dict[str, list[int]]":
-    """Return size and time of each file."""
+    """Return the size and modification time of each file."""
     found = {}
     for parent, _, names in os.walk(folder):
         for name in names:
@@ -67,15 +69,15 @@ def look_into(folder: str) -> "dict[str, list[int]]":
 
 
 def remove(parent: str, folder: str, link: str) -> None:
-    """Remove the copy, and the link if it leads there."""
+    """Remove the copy, and the link if it points there."""
     aside = os.path.join(parent, "link")
     try:
-        # Taken aside first: looked at in its place, it could be another's before it is removed.
+        # Moved aside first: otherwise it could be replaced between the check and its removal.
         os.rename(link, aside)
         if os.readlink(aside) != folder:
             os.rename(aside, link)
     except OSError:
-        pass  # there is none
+        pass  # there is no link
     until_s = time.monotonic() + REMOVAL_S
     while os.path.exists(parent) and time.monotonic() < until_s:
         shutil.rmtree(parent, ignore_errors=True)

@@ -1,4 +1,4 @@
-"""The command `scoopsci run`: the options of ``python -m scoop``, or why there are none."""
+"""The command `scoopsci run`: the options of ``python -m scoop``, or why one is missing."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ import argparse
 import os
 from typing import Any, NoReturn
 
-from scoopsci.basics.arguments import check_count
+from scoopsci.programs.choose import choose_hosts, read_count
 
 __all__ = ["add_run"]
 
-#: Options of SCOOP's that there are not, and the reason.
+#: Options of SCOOP that are not supported, and the reason.
 REFUSED = {
-    "--rsh": "rsh shows passwords and results to the network; the hosts are reached by ssh",
-    "--external-hostname": "no worker calls back, so nobody needs the name; leave it out",
-    "--debug": "it writes SCOOP's own traces; scoopsci run -v shows more of scoop.logger's",
+    "--rsh": "rsh exposes passwords and results to the network; the hosts are reached by ssh",
+    "--external-hostname": "no worker connects back, so the name is not needed; leave it out",
+    "--debug": "it writes SCOOP's own traces; scoopsci run -v shows more messages of scoop.logger",
     "--profile": "profile a task itself, with cProfile or py-spy",
 }
 
@@ -29,42 +29,36 @@ def add_run(commands: Any) -> None:
     """
     run = commands.add_parser(
         "run",
-        help="run a SCOOP program, as python -m scoop does, on a pool of ours",
-        description="Run a program that uses scoop.futures, unchanged, on workers that nobody else "
-        "can reach and that outlive their neighbours. Where no hosts are named, those that SLURM, "
-        "PBS or SGE have given are used, else this machine.",
+        help="run a SCOOP program, as python -m scoop does, on a pool",
+        description="Run a program that uses scoop.futures, unchanged, on workers that are "
+        "inaccessible to others and survive each other's failures. By default, the hosts are those "
+        "allocated by SLURM, PBS or SGE, or else this machine.",
         epilog="example: scoopsci run -n 4 --hostfile hostfile --stage program.py its arguments",
     )
     add = run.add_argument
-    add("-n", type=_workers, dest="workers", metavar="N", help="workers on all hosts together")
+    add("-n", type=_workers, dest="workers", metavar="N", help="total number of workers")
     where = run.add_mutually_exclusive_group()
     where.add_argument("--hostfile", metavar="F", help="file that names the hosts")
     where.add_argument("--hosts", "--host", nargs="*", metavar="HOST", help="or their names")
-    add(
-        "--stage",
-        action="store_true",
-        help="copy the script's folder to the hosts for the time of the run",
-    )
+    add("--stage", action="store_true", help="copy the script's folder to the hosts for this run")
     add("--data", action="append", metavar="PATH", help="with --stage: copy this beside the script")
     add(
         "--path",
         "-p",
         metavar="FOLDER",
-        help="where workers run the script (default: here); what --stage copies stays there",
+        help="where workers run the script (default: here); with --stage, the copy is kept there",
     )
     add("--nice", type=int, default=0, metavar="N", help="niceness of the workers, -20 to 19")
-    add("--python-interpreter", metavar="PATH", help="on other hosts (default: the path of this)")
-    add("--pythonpath", metavar="FOLDERS", help="where workers look for modules first")
+    add("--python-interpreter", metavar="PATH", help="on other hosts (default: this one's path)")
+    add("--pythonpath", metavar="FOLDERS", help="where workers search for modules first")
     add("--prolog", metavar="FILE", help="on each host, sourced by bash before anything else")
-    add("--ssh-executable", default="ssh", metavar="PROGRAM", help="what reaches the hosts")
-    add("--mixed", action="store_true", help="go on where hosts differ in the last bit")
-    add(
-        "--quiet", "-q", action="store_true", help="of scoop.logger, show warnings and errors alone"
-    )
+    add("--ssh-executable", default="ssh", metavar="PROGRAM", help="the ssh program (default ssh)")
+    add("--mixed", action="store_true", help="continue even if hosts differ in the last bit")
+    add("--quiet", "-q", action="store_true", help="of scoop.logger, show only warnings and errors")
     add("--verbose", "-v", action="count", default=0, help="of scoop.logger, show everything")
     add("-b", type=int, default=1, help=argparse.SUPPRESS)
     add("--backend", default="ZMQ", help=argparse.SUPPRESS)
-    add("--tunnel", action="store_true", help=argparse.SUPPRESS)  # it is always so
+    add("--tunnel", action="store_true", help=argparse.SUPPRESS)  # always the case
     for name, reason in REFUSED.items():
         add(name, nargs="?", action=_Refuse, const=reason, help=argparse.SUPPRESS)
     add("script", metavar="SCRIPT", help="the program")
@@ -79,34 +73,31 @@ class _Refuse(argparse.Action):
 
 def _workers(text: str) -> int:
     try:
-        return check_count("N", int(text))
-    except ValueError:
-        raise argparse.ArgumentTypeError(
-            f"must be a number of workers, at least 1, got {text!r}"
-        ) from None
+        return read_count(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def _run(options: argparse.Namespace) -> int:
-    from scoopsci.programs.choose import choose_hosts
     from scoopsci.programs.origin import run_program
     from scoopsci.programs.staging import find_sources
 
     if options.b != 1:
         raise ValueError(f"-b must be 1, got {options.b}: one broker serves all hosts")
     if options.backend != "ZMQ":
-        raise ValueError(f"--backend must be ZMQ, got {options.backend!r}: there is no other one")
+        raise ValueError(f"--backend must be ZMQ, got {options.backend!r}: no other exists")
     if options.data and not options.stage:
-        raise ValueError(f"--data {options.data[0]} is copied with --stage alone; add --stage")
+        raise ValueError(f"--data {options.data[0]} is only copied with --stage; add --stage")
     if not -20 <= options.nice < 20:
         raise ValueError(f"--nice must be from -20 to 19, got {options.nice}")
-    script = [options.script] if options.path is None else []  # else it may be on the hosts alone
+    script = [options.script] if options.path is None else []  # else it may be only on the hosts
     for path in (*script, *(options.data or ())):
         if not os.path.exists(path):
-            raise ValueError(f"{path} must name what exists, seen from {os.getcwd()}")
+            raise ValueError(f"{path} must exist, relative to {os.getcwd()}")
     if os.path.isdir(options.script):
         raise ValueError(f"{options.script} must be a program, got a folder; name its file")
     if options.hosts == []:
-        raise ValueError("--hosts names no host; name one, or leave it out")
+        raise ValueError("--hosts names no host; name one, or omit it")
     return run_program(
         options.script,
         options.arguments,

@@ -22,7 +22,7 @@ from scoopsci.pool.config import make_config
 from scoopsci.pool.driver import PoolDriver
 from scoopsci.pool.losses import Losses
 from scoopsci.programs import futures
-from scoopsci.programs.pickling import dump, make_task, share_names, take_outcome
+from scoopsci.programs.pickling import make_task, share_names, take_outcome
 from scoopsci.programs.script import as_status, load_script, run_script
 from scoopsci.programs.session import Session, open_session
 from scoopsci.programs.staging import Source, stage
@@ -38,7 +38,7 @@ class Origin(Session[futures.Future]):
 
     def __init__(self) -> None:
         super().__init__()
-        self._come: SimpleQueue[Callable[[], None]] = SimpleQueue()
+        self._arrived: SimpleQueue[Callable[[], None]] = SimpleQueue()
 
     @property
     def name(self) -> bytes:
@@ -55,7 +55,7 @@ class Origin(Session[futures.Future]):
             future.settle(None if error else carried.result(), error)
 
         future.ticket = carried = self.driver.send(frames, judge=Losses().judge)
-        carried.add_done_callback(lambda _: self._come.put(settle))
+        carried.add_done_callback(lambda _: self._arrived.put(settle))
 
     def cancel(self, future: futures.Future) -> bool:
         """Take a task back that has not started, and tell whether that was possible."""
@@ -66,27 +66,27 @@ class Origin(Session[futures.Future]):
         self.driver.set_variable(name.encode(), frames)
 
     def take_in(self, timeout_s: float) -> None:
-        """Deal with what has come, or with what comes first in some time."""
-        if self._come.empty() and timeout_s > 0:
-            self.driver.check_open()  # nothing else will come
+        """Process what has arrived, or else wait some time for something to arrive."""
+        if self._arrived.empty() and timeout_s > 0:
+            self.driver.check_open()  # a closed driver delivers nothing
         try:
-            self._come.get(timeout=None if timeout_s == float("inf") else timeout_s)()
+            self._arrived.get(timeout=None if timeout_s == float("inf") else timeout_s)()
             while True:
-                self._come.get_nowait()()
+                self._arrived.get_nowait()()
         except Empty:
             pass
 
     def hear(self, message: bytes, rest: bytes, frames: Sequence[Any]) -> None:
-        """Take a message, in the driver's thread."""
+        """Receive a message, in the driver's thread."""
         if message == kind.OUTPUT:
             _print(rest, bytes(frames[0]).decode(errors="replace"))
         elif message == kind.VARIABLE:
             owner, name = rest[: kind.NAME_BYTES], rest[kind.NAME_BYTES :].decode()
-            self._come.put(lambda: self.note_constant(name, owner, frames))
+            self._arrived.put(lambda: self.note_constant(name, owner, frames))
 
 
 class _Workers(Executor):
-    """The workers of the program, for runs of scoopsci in it."""
+    """The program's workers as an executor, for runs of scoopsci in it."""
 
     def __init__(self, driver: PoolDriver) -> None:
         self._driver = driver
@@ -110,7 +110,7 @@ def _pass_on(carried: Future[Any], future: Future[Any]) -> None:
 
 
 def _print(stream: bytes, text: str) -> None:
-    with contextlib.suppress(Exception):  # nobody reads it any more, or the program has closed it
+    with contextlib.suppress(Exception):  # the reader is gone, or the program has closed it
         output = sys.stdout if stream == b"1" else sys.stderr
         output.write(text)
         output.flush()
@@ -142,21 +142,21 @@ def run_program(
     arguments : sequence of str
         For the program.
     hosts : sequence of Host
-        Where workers are to be.
+        Hosts of the workers.
     folder : str, optional
-        Where workers run it, and look for a script whose path is relative; by default the folder
-        in which we are, on all hosts.
+        Where workers run it, and find a script with a relative path; by default the path of the
+        current folder, on all hosts.
     sources : sequence of Source, optional
-        Copied to all hosts, the script among them: into that folder where one is given, else into
-        one that goes with the run.
+        Copied to all hosts, the script included: into that folder if one is given, else into one
+        that is removed after the run.
     nice : int
         Niceness of the workers.
     path : sequence of str
-        Where workers look for modules first.
+        Where workers search for modules first.
     prolog : str, optional
         A file for bash on each host, sourced before anything else.
     mixed : bool
-        Go on, with a warning, where hosts compute differently in the last bit.
+        Continue, with a warning, if hosts compute differently in the last bit.
     log_level : str
         Of `scoop.logger`.
     python, ssh, host_timeout, start_timeout
@@ -165,15 +165,15 @@ def run_program(
     Returns
     -------
     int
-        As Python would end with: 1 after an exception, whose traceback has been printed, and what
-        `sys.exit` was given.
+        That of Python: 1 after an exception, whose traceback has been printed, or the argument of
+        `sys.exit`.
 
     Raises
     ------
     EngineError
         If the workers cannot start, or cannot load the script.
     OSError
-        If there is no such script.
+        If the script does not exist.
     """
     here = str(Path(script).resolve(strict=True))
     there, patience_s = os.fspath(script), 0.0
@@ -184,17 +184,10 @@ def run_program(
             )
             folder, there, patience_s = stack.enter_context(copied), Path(here).name, start_timeout
         constants = {"SIZE": sum(host.n_workers or 0 for host in hosts), "MAIN_MODULE": there}
-        setup = dump(
-            (
-                load_script,
-                (there, os.path.abspath(folder or "."), list(arguments), constants),
-                {
-                    "patience_s": patience_s,
-                    "nice": nice,
-                    "path": list(path),
-                    "log_level": log_level,
-                },
-            )
+        setup = make_task(
+            load_script,
+            (there, os.path.abspath(folder or "."), list(arguments), constants),
+            {"patience_s": patience_s, "nice": nice, "path": list(path), "log_level": log_level},
         )
         config = make_config(
             hosts,
@@ -227,14 +220,16 @@ def run_program(
 def _warn_of_difference(hosts: Sequence[Mapping[str, Any]]) -> None:
     kinds = {(host["facts"]["numpy"], host["facts"]["battery"]) for host in hosts if host["facts"]}
     if len(kinds) > 1:
-        scoop.logger.warning("hosts differ in the last bit: results depend on who computes them")
+        scoop.logger.warning(
+            "hosts differ in the last bit: results depend on the host that computes them"
+        )
 
 
 class _ScriptEnded(EngineError):
-    """The script ends already as it is loaded: it has found its arguments wrong, say."""
+    """The script exited while it was loaded, for example because of wrong arguments."""
 
     def __init__(self, code: object) -> None:
-        super().__init__(f"the script ends as it is loaded, with status {code}")
+        super().__init__(f"the script exited while it was loaded, with status {code}")
         self.code = code
 
 

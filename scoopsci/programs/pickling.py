@@ -1,7 +1,7 @@
-"""Tasks and outcomes as frames; what the script defines travels by its name.
+"""Tasks and outcomes as frames; what the script defines is pickled by name.
 
-Origin and workers have loaded the same script, so a class of it is the same class on both sides,
-and a large array at its top is not sent with each task.
+Origin and workers have loaded the same script, so its classes are the same on both sides, and a
+large global array is not sent with each task.
 """
 
 from __future__ import annotations
@@ -34,17 +34,17 @@ SCRIPT_MODULES = ("__main__", "SCOOP_WORKER")
 
 RESULT, FAILURE = b"R", b"F"
 
-#: What is defined in the script of the workers, and for functions the lines where they begin.
+#: Names defined in the workers' script and, for functions, the lines where they begin.
 _shared: dict[str, int | None] = {}
 
 
 def share_names(lines: Mapping[str, int | None]) -> None:
-    """Note what the workers' script defines: names, and where functions begin."""
+    """Record what the workers' script defines: names, and where functions begin."""
     _shared.update(lines)
 
 
 def find_line(value: object) -> int | None:
-    """Return the line where a function begins; what is redefined in the program has another."""
+    """Return the line where a function begins; a function redefined later has another."""
     line: int | None = getattr(getattr(value, "__code__", None), "co_firstlineno", None)
     return line
 
@@ -99,7 +99,7 @@ def pack(value: object) -> list[Any]:
 
 
 def run_task(frames: Sequence[Any]) -> list[Any]:
-    """Run a call, whatever it does, and return the frames of its outcome."""
+    """Run a call, and return the frames of its outcome even if it fails."""
     stage = "unpickling the task"
     try:
         fn, args, kwargs = load(frames)
@@ -122,13 +122,13 @@ def take_outcome(frames: Sequence[Any]) -> tuple[Any, BaseException | None]:
     failure: Failure = pickle.loads(frames[1])
     try:
         cause = pickle.loads(failure.cause)
-    except (Exception, SystemExit):  # it could not be pickled, or is of a class that is not here
+    except (Exception, SystemExit):  # it could not be pickled, or its class does not exist here
         return None, failure.as_error()
     if failure.stage != "running":
         return None, failure.as_error()
     cause.add_note(f"raised on host {failure.host}, process {failure.pid}:\n{failure.traceback}")
     if isinstance(cause, (FileNotFoundError, ModuleNotFoundError)):
         cause.add_note(
-            f"what lies beside the script is copied to {failure.host} by --stage, more by --data"
+            f"--stage copies the script's folder to {failure.host}, and --data copies other files"
         )
     return None, cause

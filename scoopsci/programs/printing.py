@@ -1,4 +1,4 @@
-"""What tasks print goes to where the program runs."""
+"""Output of tasks, sent to the process that runs the program."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class _Output(io.BufferedIOBase):
 
     def write(self, data: Any, /) -> int:
         data = bytes(data)
-        if os.getpid() != self._pid:  # in a process that a task has forked, the socket is not ours
+        if os.getpid() != self._pid:  # a process forked by a task must not use the socket
             os.write(int(self._stream), data)
         else:
             self._say(self._stream, data)

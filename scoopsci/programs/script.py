@@ -1,4 +1,4 @@
-"""The script itself: workers load it, as SCOOP's do, and the origin runs it."""
+"""The script: workers load it, as SCOOP's do, and the origin runs it."""
 
 from __future__ import annotations
 
@@ -35,29 +35,29 @@ def load_script(
     Parameters
     ----------
     script, folder : str
-        The program, and where it runs.
+        The program, and the folder where it runs.
     arguments : sequence of str
         For the program.
     constants : mapping
-        What `scoop` is to tell the program.
+        Attributes of `scoop` to set.
     patience_s : float
-        The folder may be on its way for so long.
+        Time to wait for the folder, which may still be being copied.
     nice : int
-        Of the process.
+        Niceness of the process.
     path : sequence of str
-        Where modules are looked for first.
+        Where to search for modules first.
     log_level : str
         Of `scoop.logger`.
 
     Returns
     -------
     dict of str
-        The names that the script defines, and for functions the lines where they begin.
+        The names that the script defines and, for functions, the lines where they begin.
 
     Raises
     ------
     FileNotFoundError
-        If there is no such script here.
+        If the script is not on this host.
     """
     stand_in_for_scoop(is_origin=False, log_level=log_level)
     for name, value in constants.items():
@@ -74,7 +74,7 @@ def load_script(
     except OSError as error:
         raise FileNotFoundError(
             f"{error.filename!r} is not on host {socket.gethostname()} ({error.strerror}); copy "
-            "it there, or have it copied by --stage"
+            "it there, or let --stage copy it"
         ) from None
     sys.path[:0] = path
     if path:
@@ -82,7 +82,7 @@ def load_script(
         os.environ["PYTHONPATH"] = os.pathsep.join([*path, *known])
     sys.argv = [script, *arguments]
     sys.path.insert(0, str(Path(script).resolve().parent))
-    loader = SourceFileLoader("SCOOP_WORKER", script)  # whatever the end of the script's name
+    loader = SourceFileLoader("SCOOP_WORKER", script)  # whatever the script's suffix
     module = ModuleType(loader.name)
     module.__file__, module.__loader__ = script, loader
     sys.modules[loader.name] = module
@@ -95,25 +95,12 @@ def load_script(
 
 
 def run_script(path: str, arguments: Sequence[str]) -> int:
-    """Run the script as Python does.
-
-    Parameters
-    ----------
-    path : str
-        The program.
-    arguments : sequence of str
-        For the program.
-
-    Returns
-    -------
-    int
-        The exit status.
-    """
+    """Run the script as Python does, and return its exit status."""
     sys.argv = [path, *arguments]
     sys.path.insert(0, str(Path(path).parent))
     module = ModuleType("__main__")
     module.__file__ = path
-    # Workers know the script by the other name.
+    # Workers know the script by the second name.
     sys.modules["__main__"] = sys.modules["SCOOP_WORKER"] = module
     try:
         code = compile(Path(path).read_bytes(), path, "exec", dont_inherit=True)
@@ -127,7 +114,7 @@ def run_script(path: str, arguments: Sequence[str]) -> int:
 
 
 def as_status(code: object) -> int:
-    """Return the exit status that Python makes of the argument of `sys.exit`."""
+    """Return the exit status that Python derives from the argument of `sys.exit`."""
     if code is None or isinstance(code, int):
         return code or 0
     print(code, file=sys.stderr)
@@ -135,7 +122,7 @@ def as_status(code: object) -> int:
 
 
 def _show(error: Exception, path: str) -> None:
-    """Print the traceback, from the script's first line on."""
+    """Print the traceback, beginning in the script."""
     start = error.__traceback__
     while start is not None and start.tb_frame.f_code.co_filename != path:
         start = start.tb_next

@@ -1,4 +1,4 @@
-"""The connection of a process to the pool: the origin has one, and so has each worker."""
+"""The connection of a process to the pool, in the origin and in each worker."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ __all__ = ["Arrivals", "Session", "Watched", "current_session", "do_nothing", "o
 
 
 class Watched(Protocol):
-    """What a session knows of a future: whether it has ended, and who is to hear of it."""
+    """What a session knows about a future: whether it has ended, and who must be notified."""
 
     watchers: list[Arrivals[Any]]
 
@@ -37,12 +37,12 @@ class Arrivals(Generic[F]):
     Parameters
     ----------
     futures : iterable of Future
-        Those that are waited for.
+        The futures to wait for.
     """
 
     def __init__(self, futures: Iterable[F]) -> None:
         self.ended: deque[F] = deque()
-        #: Called when one ends, by whoever waits.
+        #: Called when a future ends; set by whoever waits.
         self.wake: Callable[[], None] = do_nothing
         self._futures = list(futures)
         for future in self._futures:
@@ -52,19 +52,19 @@ class Arrivals(Generic[F]):
                 future.watchers.append(self)
 
     def leave(self) -> None:
-        """Wait for no further future: programs may look at one many times."""
+        """Stop watching the futures, which programs may query many times."""
         for future in self._futures:
             with contextlib.suppress(ValueError):
                 future.watchers.remove(self)
 
     def note_end(self, future: F) -> None:
-        """Take note of a future that has ended."""
+        """Record a future that has ended."""
         self.ended.append(future)
         self.wake()
 
 
 def do_nothing() -> None:
-    """Stand where nobody waits."""
+    """Do nothing, when nobody waits."""
 
 
 class Session(ABC, Generic[F]):
@@ -73,17 +73,17 @@ class Session(ABC, Generic[F]):
     Attributes
     ----------
     constants : dict
-        What `scoop.shared` holds: name to what returns the value.
+        The constants of `scoop.shared`: name to a function that returns the value.
     owners : dict
-        Name to the one who has set it.
+        Name to the process that has set it.
     glance_s : float
-        Who only looks whether a future has ended waits so long.
+        Time to wait when only checking whether a future has ended.
     """
 
     glance_s = 0.0
 
     def __init__(self) -> None:
-        #: A socket's thread is its own, and a forked process has no thread but the one that forked.
+        #: A socket belongs to one thread, and a forked process has only the thread that forked.
         self.place = os.getpid(), threading.get_ident()
         self.constants: dict[str, Callable[[], Any]] = {}
         self.owners: dict[str, bytes] = {}
@@ -107,15 +107,15 @@ class Session(ABC, Generic[F]):
 
     @abstractmethod
     def take_in(self, timeout_s: float) -> None:
-        """Deal with what has come, or with what comes first in some time."""
+        """Process what has arrived, or else wait some time for something to arrive."""
 
     def note_constant(self, name: str, owner: bytes, frames: Sequence[Any]) -> None:
-        """Take note of a value; whether it can be loaded shows where the program asks for it."""
+        """Record a value, which is not unpickled before the program asks for it."""
         if name not in self.owners:
             self.owners[name], self.constants[name] = owner, cache(partial(load, frames))
 
     def wait(self, arrivals: Arrivals[F], deadline_s: float | None = None) -> F | None:
-        """Return the next future that has ended, or None once the time has come."""
+        """Return the next future that has ended, or None once the deadline has passed."""
         left_s = _time_left(deadline_s)
         while not arrivals.ended:
             self.wait_a_while(arrivals, max(left_s, self.glance_s))
@@ -126,7 +126,7 @@ class Session(ABC, Generic[F]):
         return arrivals.ended.popleft()
 
     def wait_a_while(self, arrivals: Arrivals[F], timeout_s: float) -> None:
-        """Wait until something has changed, or the time is over."""
+        """Wait until something has changed, or the time has expired."""
         self.take_in(timeout_s)
 
 
@@ -149,15 +149,15 @@ def current_session() -> Session[Any]:
     Raises
     ------
     EngineError
-        If there is none, as while a worker loads the script, or it is that of another thread.
+        If there is none, as while a worker loads the script, or it belongs to another thread.
     """
     if _session is None:
         raise EngineError(
-            "scoop.futures are used while a worker loads the script; what the program does belongs "
-            "under: if __name__ == '__main__'"
+            "scoop.futures must not be used while a worker loads the script; put the program's own "
+            "work under: if __name__ == '__main__'"
         )
     if _session.place != (os.getpid(), threading.get_ident()):
         raise EngineError(
-            "scoop.futures are used by the thread that runs the program or the task alone"
+            "scoop.futures must be used only by the thread that runs the program or the task"
         )
     return _session

@@ -1,4 +1,4 @@
-"""What a program finds as `scoop.shared`: values that every process knows by a name."""
+"""The module that a program imports as `scoop.shared`: named values for all processes."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ __all__ = ["getConst", "setConst"]
 
 
 def setConst(**kwargs: Any) -> None:  # noqa: N802
-    """Name values for all processes, once and for all.
+    """Set named values for all processes; they cannot be changed.
 
     Raises
     ------
     TypeError
-        If a name is taken.
+        If a name is already in use.
     TaskError
         If a value cannot be pickled.
     """
@@ -34,7 +34,7 @@ def setConst(**kwargs: Any) -> None:  # noqa: N802
 
 
 def getConst(name: str, timeout: float = 0.1) -> Any:  # noqa: N802
-    """Return the value of a name, or None if there is none within some seconds."""
+    """Return the value of a name, or None if none arrives within `timeout` seconds."""
     session = current_session()
     deadline_s = time.monotonic() + timeout
     session.take_in(0.0)

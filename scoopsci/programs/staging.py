@@ -1,12 +1,10 @@
-"""Copies a program's folder to the hosts for the time of a run."""
+"""Copies a program's folder to the hosts for the duration of a run."""
 
 from __future__ import annotations
 
 import contextlib
-import inspect
 import os
 import secrets
-import select
 import shutil
 import signal
 import subprocess
@@ -21,40 +19,34 @@ from typing import IO, Any
 
 from scoopsci.errors import EngineError
 from scoopsci.hosts import Host
-from scoopsci.pool.agent import MARK
-from scoopsci.pool.launcher import AgentProcess, Place
+from scoopsci.pool.launcher import AgentProcess
+from scoopsci.pool.place import Place, pack_program
 from scoopsci.programs import keeper
 
 __all__ = ["Source", "find_sources", "stage"]
 
 #: Not part of a program, and often large.
-LEFT_OUT = {".git", ".hg", ".svn", "__pycache__", ".ipynb_checkpoints", ".venv", "node_modules"}
+EXCLUDED = {".git", ".hg", ".svn", "__pycache__", ".ipynb_checkpoints", ".venv", "node_modules"}
 
-#: A copy whose run has not been heard of for so long is removed, in times of host_timeout.
+#: A copy without a sign of life from its run is removed after this multiple of host_timeout.
 LEASE_TIMES = 2
 
-#: A host says that it has a folder, or has made the link, within so long, in times of host_timeout.
+#: A host must report its folder, or the link, within this multiple of host_timeout.
 ANSWER_TIMES = 4
 
-#: The run is heard of so often, in parts of host_timeout.
+#: Signs of life of the run per host_timeout.
 BEATS_PER_TIMEOUT = 4
 
-#: A host that was lost is tried again so often.
+#: Time between attempts to reach a lost host.
 RETRY_S = 2.0
 
 PARTING_S = 15.0
 
 POLL_S = 0.2
 
-#: rsync's status when a file has gone since it was listed, and when it cannot write, as on a full
-#: disk: it ends its ssh with the words of the other side, if these have not come yet.
+#: rsync's status if a file has vanished since it was listed, and if it cannot write, as on a full
+#: disk: then it ends its ssh, possibly before the error message from the other side has arrived.
 RSYNC_VANISHED, RSYNC_IO = 24, 11
-
-LOADER = (
-    "-c",
-    "import json, sys; said = json.loads(sys.stdin.readline()); exec(said.pop('program')); "
-    "keep(**said)",
-)
 
 UNPACK = (
     "-c",
@@ -71,10 +63,10 @@ class Source:
     root : Path
         The folder that holds them.
     path : Path
-        What of it, with all that lies below; virtual environments, caches and version control
-        aside.
+        The part of it to copy, with all its contents except virtual environments, caches and
+        version control.
     follow : bool
-        Whether to copy what links lead to, instead of the links.
+        Whether to copy the targets of links instead of the links.
     """
 
     def __init__(self, root: Path, path: Path, *, follow: bool) -> None:
@@ -83,26 +75,26 @@ class Source:
 
 
 def find_sources(script: str | os.PathLike[str], data: Sequence[str]) -> list[Source]:
-    """Return what a program needs: its folder, and data from elsewhere.
+    """Return the files that a program needs: its folder, and data from elsewhere.
 
     Parameters
     ----------
     script : path-like
         The program.
     data : sequence of str
-        Files and folders, which come to lie beside it.
+        Files and folders, which are copied next to the program.
 
     Raises
     ------
     ValueError
-        If the folder is the user's home or the whole disk, or two things would bear one name.
+        If the folder is the user's home or the whole disk, or two items have the same name.
     OSError
-        If something is not there.
+        If something does not exist.
     """
     folder = Path(script).resolve(strict=True).parent
     if folder in (Path.home().resolve(), Path(folder.anchor)):
         raise ValueError(
-            f"--stage copies the script's folder, got {folder}; give it one of its own"
+            f"--stage copies the script's folder, got {folder}; give the script a folder of its own"
         )
     beside = Source(folder, folder, follow=False)
     sources = [beside]
@@ -110,7 +102,7 @@ def find_sources(script: str | os.PathLike[str], data: Sequence[str]) -> list[So
     for given in data:
         path = Path(os.path.abspath(given))
         path.stat()
-        if path.parent == folder:  # here for what it leads to, should it be a link
+        if path.parent == folder:  # listed for its target, should it be a link
             beside.names = [name for name in beside.names if Path(name).parts[0] != path.name]
         elif path.name in taken:
             raise ValueError(f"--data {given} would replace another {path.name!r}; rename it")
@@ -128,7 +120,7 @@ def _walk(root: Path, path: Path, follow: bool) -> Iterator[str]:
         yield str(path.relative_to(root))
     for entry in entries:
         is_environment = (entry / "pyvenv.cfg").exists()
-        if entry.name not in LEFT_OUT and not is_environment:
+        if entry.name not in EXCLUDED and not is_environment:
             yield from _walk(root, entry, follow)
 
 
@@ -142,23 +134,23 @@ def stage(
     ssh: str | os.PathLike[str],
     host_timeout: float,
 ) -> Iterator[str]:
-    """Copy files to all hosts, and yield the folder in which they are there.
+    """Copy files to all hosts, and yield their folder there.
 
     Parameters
     ----------
     hosts : sequence of Host
-        Where they are to be.
+        The destinations.
     sources : sequence of Source
         The files.
     folder : str or None
-        Where they are to be, and to stay; None for a folder that goes with the run.
+        Where to put and keep them; None for a folder that is removed after the run.
     python, ssh, host_timeout
         See `scoopsci.Pool`.
 
     Raises
     ------
     EngineError
-        If a host cannot be reached, or has no room.
+        If a host cannot be reached, or its disk is full.
     """
     link = folder or f"/tmp/scoopsci-{secrets.token_hex(16)}"
     place = partial(Place.of, python=python, ssh=ssh, patience_s=host_timeout)
@@ -178,7 +170,7 @@ def stage(
 
 
 class _Copy(threading.Thread):
-    """The copy on one host: made, kept, and made again should the host be lost and come back."""
+    """The copy on one host: made, kept, and made again if the host is lost and returns."""
 
     def __init__(
         self,
@@ -193,68 +185,60 @@ class _Copy(threading.Thread):
         self._target, self._timeout_s = target, host_timeout
         self._parting = threading.Event()
         self._tried = threading.Event()
-        self._hindrance: str | None = None
+        self._problem: str | None = None
 
     def wait(self) -> None:
-        """Return once the files are there, or raise."""
+        """Return once the files have been copied, or raise."""
         self._tried.wait()
-        if self._hindrance is not None:
+        if self._problem is not None:
             raise EngineError(
-                f"host {self._label}: the program's folder cannot be copied: {self._hindrance}; "
-                "see scoopsci hosts, or take the host out of the hostfile"
+                f"host {self._label}: the program's folder cannot be copied: {self._problem}; "
+                "see scoopsci hosts, or remove the host from the hostfile"
             )
 
     def part(self) -> None:
-        """Have the copy removed."""
+        """Ask for the removal of the copy."""
         self._parting.set()
 
     def run(self) -> None:
-        """Make the copy, and again, until told to part."""
+        """Make the copy, and make it again after a loss, until told to remove it."""
         while not self._parting.is_set():
             try:
                 self._serve()
             except (OSError, EngineError, subprocess.SubprocessError) as error:
-                self._hindrance = str(error)
-            if not self._tried.is_set():  # a host has to be there at the start
+                self._problem = str(error)
+            if not self._tried.is_set():  # every host must be reachable at the start
                 self._tried.set()
                 return
             self._parting.wait(RETRY_S)
 
     def _serve(self) -> None:
         place = self._place.prepare()
-        said = {
-            "program": inspect.getsource(keeper),
-            **self._target,
-            "lease_s": LEASE_TIMES * self._timeout_s,
-            "mark": MARK,
-        }
-        process = AgentProcess(place, said, arguments=LOADER)
+        lease_s = LEASE_TIMES * self._timeout_s
+        program, line = pack_program(keeper.keep, **self._target, lease_s=lease_s)
+        process = AgentProcess(place, line, arguments=("-c", program))
         try:
-            found = self._hear(process)
+            found = self._receive(process)
             for source in self._sources:
                 self._send(place, source, found, process)
             process.tell(complete=True)
-            self._hear(process)
+            self._receive(process)
             self._tried.set()
             while not (process.ended or self._parting.wait(POLL_S)):
                 self._beat(process)
         finally:
             process.end(PARTING_S)
 
-    def _hear(self, process: AgentProcess) -> dict[str, Any]:
+    def _receive(self, process: AgentProcess) -> dict[str, Any]:
         until_s = time.monotonic() + ANSWER_TIMES * self._timeout_s
         while not process.ended and not self._parting.is_set():
             left_s = until_s - time.monotonic()
             if left_s <= 0:
                 raise EngineError(f"no answer within {ANSWER_TIMES * self._timeout_s:g} s")
-            ready = select.select([process.lines, process.errors], [], [], min(left_s, POLL_S))[0]
-            if process.errors in ready:
-                process.read_errors()
-            if process.lines in ready:
-                for told in process.listen():
-                    if told.get("hindrance"):
-                        raise EngineError(told["hindrance"])
-                    return told
+            for facts in process.await_messages(min(left_s, POLL_S)):
+                if facts.get("problem"):
+                    raise EngineError(facts["problem"])
+                return facts
         raise EngineError(process.last_words() or "the connection ended")
 
     def _send(
@@ -276,7 +260,7 @@ class _Copy(threading.Thread):
     def _run(
         self, command: list[str], write: Callable[[IO[bytes]], None], process: AgentProcess
     ) -> None:
-        """Run a command that reads what a function writes, and keep the host's lease meanwhile."""
+        """Run a command that reads what a function writes, and renew the host's lease meanwhile."""
         with (
             ThreadPoolExecutor(2) as threads,
             subprocess.Popen(
@@ -291,17 +275,17 @@ class _Copy(threading.Thread):
             assert child.stderr is not None
             written = threads.submit(_write_and_close, write, child.stdin)
             words = threads.submit(child.stderr.read)
-            while not words.done():  # rsync's ssh may speak last
+            while not words.done():  # rsync's ssh may write its message last
                 if self._parting.wait(POLL_S) or process.ended:
                     with contextlib.suppress(ProcessLookupError):
                         os.killpg(child.pid, signal.SIGKILL)
                 self._beat(process)
-            said = words.result().decode(errors="replace").strip()
+            message = words.result().decode(errors="replace").strip()
             if child.wait() not in (0, RSYNC_VANISHED):
                 status = f"ended with status {child.returncode}"
                 if child.returncode == RSYNC_IO:
                     status += ", as it does on a full disk"
-                raise EngineError(said or f"{command[0]} {status}")
+                raise EngineError(message or f"{command[0]} {status}")
             written.result()
 
     def _beat(self, process: AgentProcess) -> None:
@@ -313,12 +297,12 @@ class _Copy(threading.Thread):
 
 
 def _write_and_close(write: Callable[[IO[bytes]], None], stream: IO[bytes]) -> None:
-    with contextlib.suppress(BrokenPipeError), stream:  # the reader's own words say why
+    with contextlib.suppress(BrokenPipeError), stream:  # the reader's own message gives the reason
         write(stream)
 
 
 def _write_names(names: Sequence[str], stream: IO[bytes]) -> None:
-    # rsync takes names that begin with # or ; for comments.
+    # rsync treats names that begin with # or ; as comments.
     stream.writelines(b"./" + os.fsencode(name) + b"\0" for name in names)
 
 

@@ -1,4 +1,4 @@
-"""What a program finds under SCOOP's names."""
+"""Replaces SCOOP's modules by ours."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ __all__ = ["stand_in_for_scoop"]
 
 
 def stand_in_for_scoop(*, is_origin: bool, log_level: str) -> None:
-    """Let a program that imports SCOOP's modules find ours, from now on.
+    """Let a program that imports SCOOP's modules get ours, from now on.
 
     Parameters
     ----------
     is_origin : bool
         Whether this process runs the program; otherwise it is a worker.
     log_level : str
-        Of `scoop.logger`.
+        Level of `scoop.logger`.
     """
     sys.modules["scoop.futures"] = scoop.futures = futures
     sys.modules["scoop.shared"] = scoop.shared = shared

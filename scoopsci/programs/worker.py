@@ -1,7 +1,7 @@
 """A worker for SCOOP programs: while a task waits for others, it runs another one.
 
-Each task is a greenlet, and a child of the one that is called the hub here. A task that waits hands
-over to the hub, which goes on with whichever can.
+Each task is a greenlet, a child of the greenlet called the hub here. A waiting task switches to the
+hub, which continues with any task that is ready.
 """
 
 from __future__ import annotations
@@ -36,18 +36,18 @@ __all__ = ["work"]
 
 
 def work(name: str, socket: str) -> None:
-    """Take tasks until the process is ended; see `scoopsci.pool.worker.work`."""
+    """Process tasks until the process is ended; see `scoopsci.pool.worker.work`."""
     random.seed()
     np.random.seed()
     Hub(name.encode(), socket).run()
 
 
-#: As good as for ever.
+#: In effect, no time-out.
 LONG_MS = 1e9
 
 
 class _Sent:
-    """A task that this worker has sent."""
+    """A task submitted by this worker."""
 
     def __init__(self, future: Future, frames: Sequence[Any]) -> None:
         self.future, self.frames = future, frames
@@ -65,7 +65,7 @@ class Hub(Session[Future]):
         Path of the broker's socket on this host.
     """
 
-    #: What is looked for may need a moment of this very worker.
+    #: What is waited for may need some time of this very worker.
     glance_s = 0.001
 
     def __init__(self, name: bytes, socket: str) -> None:
@@ -75,8 +75,8 @@ class Hub(Session[Future]):
         self._socket.setsockopt(zmq.IDENTITY, name)
         self._socket.set_hwm(0)
         self._socket.connect(f"ipc://{socket}")
-        # The socket is for one thread; others leave here what they print, and ring.
-        self._said: deque[list[bytes]] = deque()
+        # The socket belongs to one thread; others queue their output here, and wake it.
+        self._output: deque[list[bytes]] = deque()
         self._bell = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._poller = zmq.Poller()
         for source in (self._socket, self._bell):
@@ -99,7 +99,7 @@ class Hub(Session[Future]):
         return self._name
 
     def run(self) -> None:
-        """Take tasks until the process is ended."""
+        """Process tasks until the process is ended."""
         self._socket.send(kind.REQUEST + str(os.getpid()).encode())
         while True:
             self._wake()
@@ -111,7 +111,9 @@ class Hub(Session[Future]):
 
     def _go_on(self, task: greenlet.greenlet) -> None:
         key = self._keys.get(task, self._newest)
-        if len(self._keys) > 1 and key != self._newest:  # should this process end, it is to blame
+        if (
+            len(self._keys) > 1 and key != self._newest
+        ):  # if this process ends, this task is to blame
             self._socket.send(kind.RUNS + key)
             self._newest = key
         task.switch()
@@ -126,7 +128,7 @@ class Hub(Session[Future]):
             self._has_asked = True
             self._socket.send(kind.REQUEST + str(self._n_answers).encode())
 
-    # --- what tasks ask for
+    # --- calls from tasks
 
     def send(self, future: Future, frames: Sequence[Any]) -> None:
         """Send a task; its outcome settles the future."""
@@ -150,22 +152,22 @@ class Hub(Session[Future]):
         self._socket.send_multipart([kind.SET + name.encode(), *frames], copy=False)
 
     def say(self, stream: bytes, data: bytes) -> None:
-        """Have something printed where the program runs; any thread may."""
-        self._said.append([kind.OUTPUT + stream, data])
+        """Print something where the program runs; can be called from any thread."""
+        self._output.append([kind.OUTPUT + stream, data])
         if threading.get_ident() == self.place[1]:
-            self._send_said()
+            self._send_output()
         else:
             os.eventfd_write(self._bell, 1)
 
-    def _send_said(self) -> None:
-        while self._said:
-            self._socket.send_multipart(self._said.popleft())
+    def _send_output(self) -> None:
+        while self._output:
+            self._socket.send_multipart(self._output.popleft())
 
     def wait_a_while(self, arrivals: Arrivals[Future], timeout_s: float) -> None:
-        """Let other tasks run until a future has ended, or the time is over."""
+        """Let other tasks run until a future has ended, or the time has expired."""
         me = greenlet.getcurrent()
         if me.parent is not self._hub:
-            raise EngineError("scoop.futures are used by the thread that runs the task alone")
+            raise EngineError("scoop.futures must be used only by the thread that runs the task")
 
         def wake() -> None:
             arrivals.wake = do_nothing
@@ -181,14 +183,14 @@ class Hub(Session[Future]):
             self._alarms.remove(alarm)
             heapq.heapify(self._alarms)
 
-    # --- what comes
+    # --- messages
 
     def take_in(self, timeout_s: float) -> None:
-        """Deal with what has come, or with what comes first in some time."""
+        """Process what has arrived, or else wait some time for something to arrive."""
         ready = dict(self._poller.poll(int(max(0.0, min(1000 * timeout_s, LONG_MS)))))
         if self._bell in ready:
             os.eventfd_read(self._bell)
-            self._send_said()
+            self._send_output()
         while self._socket in ready and int(self._socket.getsockopt(zmq.EVENTS)) & zmq.POLLIN:
             head, *frames = self._socket.recv_multipart(copy=False)
             self._take(head.bytes[:2], head.bytes[2:], [frame.buffer for frame in frames])
@@ -225,7 +227,7 @@ class Hub(Session[Future]):
         if sent is None:
             return
         settle = partial(sent.future.settle, frames, error)
-        if greenlet.getcurrent() is self._hub:  # a callback may wait, which the hub cannot
+        if greenlet.getcurrent() is self._hub:  # a callback may wait, and the hub cannot
             settle = greenlet.greenlet(settle, self._hub).switch
         settle()
 
@@ -244,8 +246,8 @@ class Hub(Session[Future]):
         del self._keys[greenlet.getcurrent()]
         self._newest = b""
         _flush()
-        self._send_said()
-        # With others to go on with, a further task would only wait here.
+        self._send_output()
+        # While others can continue, a further task would only wait here.
         self._has_asked = not (self._ready or self._begun)
         head = kind.REPLY + key + (str(self._n_answers).encode() if self._has_asked else kind.BUSY)
         self._socket.send_multipart([head, *outcome], copy=False)
@@ -261,5 +263,5 @@ class Hub(Session[Future]):
 
 def _flush() -> None:
     for stream in (sys.stdout, sys.stderr):
-        with contextlib.suppress(Exception):  # the program's own, or closed by it
+        with contextlib.suppress(Exception):  # replaced or closed by the program
             stream.flush()

@@ -29,68 +29,68 @@ if TYPE_CHECKING:
 
 __all__ = ["describe", "open_progress"]
 
-#: A person reads no faster.
+#: People read no faster.
 REFRESH_S = 0.25
 
-#: The bar itself takes what the words leave, within this.
+#: Least and greatest width of the bar, which takes the room that the words leave.
 LEAST_BAR, LONGEST_BAR = 8, 40
 
 
 def describe(state: Progress) -> list[str]:
-    """Say how far a run is, in words.
+    """Describe the progress of a run in words.
 
     Parameters
     ----------
     state : Progress
-        Of the run.
+        State of the run.
 
     Returns
     -------
     list of str
-        What is most worth knowing first.
+        The most important facts first.
 
     Examples
     --------
     >>> describe(Progress(30, 40, 4, 0, 6.0, n_workers=2))
     ['75 %', '2 s left', '2 workers', '5 blocks/s']
     """
-    told = [f"{state.n_done:,} blocks" if state.share is None else f"{100 * state.share:.0f} %"]
+    facts = [f"{state.n_done:,} blocks" if state.share is None else f"{100 * state.share:.0f} %"]
     if isinstance(state.estimate, float):
-        told.append(format_with_error(state.estimate, state.half_width))
+        facts.append(format_with_error(state.estimate, state.half_width))
     elif state.estimate is not None:
-        told.append(f"{len(state.estimate)} estimates, ± {np.max(state.half_width):.2g} at most")
+        facts.append(f"{len(state.estimate)} estimates, ± {np.max(state.half_width):.2g} at most")
     if state.remaining_s is not None:
-        told.append(f"{format_duration(state.remaining_s)} left")
+        facts.append(f"{format_duration(state.remaining_s)} left")
     else:
-        told.append(format_duration(state.elapsed_s))
+        facts.append(format_duration(state.elapsed_s))
     if state.n_lost:
-        told.append(f"{state.n_lost:,} repeated")
+        facts.append(f"{state.n_lost:,} repeated")
     if state.n_workers:
-        told.append(plural(state.n_workers, "worker"))
-    told.append(f"{shorten(state.rate)}{state.unit}/s")
-    return told
+        facts.append(plural(state.n_workers, "worker"))
+    facts.append(f"{shorten(state.rate)}{state.unit}/s")
+    return facts
 
 
 @contextlib.contextmanager
 def open_progress(progress: ProgressOption) -> Iterator[ProgressCallback | None]:
-    """Yield what is to be called with the state of a run.
+    """Yield a callback for the state of a run.
 
     Parameters
     ----------
     progress : bool, callable, bar, class or None
         True draws a bar in a notebook, or on stderr where that is a terminal, and nothing
-        elsewhere. A callable gets each `Progress`. A bar such as ``tqdm.tqdm()`` is moved on, and
-        stays its owner's to close; a class such as ``tqdm.tqdm`` is called for one.
+        elsewhere. A callable gets each `Progress`. A bar such as ``tqdm.tqdm()`` is advanced, and
+        closing it is left to its owner; a class such as ``tqdm.tqdm`` is called to make one.
 
     Yields
     ------
     callable or None
-        None where nobody looks.
+        None if progress is not shown.
 
     Raises
     ------
     TypeError
-        If it is something else.
+        If `progress` is something else.
     """
     check_progress(progress)
     if progress is True:
@@ -128,7 +128,7 @@ def _open_bar() -> Iterator[ProgressCallback | None]:
             console=Console(stderr=True),
             transient=True,
             refresh_per_second=1 / REFRESH_S,
-            # What tasks print goes above the bar, but stays on stdout where that leads elsewhere.
+            # Output of tasks goes above the bar, but stays on stdout where that is redirected.
             redirect_stdout=_is_one_terminal(),
         )
         _OPEN.add(live)
@@ -138,13 +138,13 @@ def _open_bar() -> Iterator[ProgressCallback | None]:
         yield None
 
 
-#: Bars that are drawn.
+#: Bars on display.
 _OPEN: WeakSet[Any] = WeakSet()
 
 
 @atexit.register
 def _end_bars() -> None:
-    """Give the terminal its cursor back where an iteration was left in the middle."""
+    """Give the terminal its cursor back if an iteration was abandoned."""
     for live in list(_OPEN):
         live.stop()
 
@@ -158,7 +158,7 @@ def _is_one_terminal() -> bool:
     try:
         devices = [os.fstat(stream.fileno()).st_rdev for stream in (sys.stdout, sys.stderr)]
         return sys.stdout.isatty() and devices[0] == devices[1]
-    except (AttributeError, OSError, ValueError):  # closed, or in place of a file
+    except (AttributeError, OSError, ValueError):  # closed, or not a file
         return False
 
 
@@ -169,7 +169,7 @@ def _in_notebook() -> bool:
 
 
 class _TerminalBar:
-    """One line, as wide as the terminal is at the time."""
+    """One line, as wide as the terminal currently is."""
 
     def __init__(self) -> None:
         self._state: Progress | None = None
@@ -185,10 +185,10 @@ class _TerminalBar:
             return
         room = options.max_width - 1  # a full line would wrap in some terminals
         words = ""
-        for told in describe(self._state):
-            if len(words) + len(told) + 2 + LEAST_BAR > room:
+        for fact in describe(self._state):
+            if len(words) + len(fact) + 2 + LEAST_BAR > room:
                 break
-            words += f"  {told}"
+            words += f"  {fact}"
         width = min(LONGEST_BAR, room - len(words))
         line = _draw_line(self._state.share, width)
         line.append(words)
@@ -204,7 +204,7 @@ def _draw_line(share: float | None, width: int) -> Any:
 
 
 class _NotebookBar:
-    """One output of a cell, which is replaced by the next; no widget is needed."""
+    """One output of a cell, replaced at each refresh; needs no widgets."""
 
     def __init__(self) -> None:
         from IPython.display import display
@@ -241,18 +241,18 @@ class _NotebookBar:
 
 
 class _Mover:
-    """Moves a bar of another library on."""
+    """Advances a bar of another library."""
 
     def __init__(self, bar: Any) -> None:
         self._bar = bar
-        self._n_told = 0
+        self._n_shown = 0
 
     def __call__(self, state: Progress) -> None:
         if state.n_blocks is not None and self._bar.total != state.n_blocks:
-            if not self._n_told and hasattr(self._bar, "reset"):
-                self._bar.reset(total=state.n_blocks)  # in a notebook, its width follows this alone
+            if not self._n_shown and hasattr(self._bar, "reset"):
+                self._bar.reset(total=state.n_blocks)  # in a notebook, only this sets its width
             self._bar.total = state.n_blocks
-        self._bar.update(state.n_done - self._n_told)
-        self._n_told = state.n_done
+        self._bar.update(state.n_done - self._n_shown)
+        self._n_shown = state.n_done
         if state.ended and hasattr(self._bar, "refresh"):
             self._bar.refresh()

@@ -1,4 +1,4 @@
-"""Results as HTML, for notebooks and reports: tables in the colours of the page around them."""
+"""Results as HTML, for notebooks and reports: tables in the colours of the surrounding page."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def as_table(header: Sequence[str], rows: Iterable[Sequence[str]], *, n_words: i
     rows : iterable of sequence of str
         The cells.
     n_words : int
-        So many columns, the first ones, hold words; the others hold numbers.
+        Number of leading columns that hold words; the others hold numbers.
 
     Returns
     -------
@@ -52,7 +52,7 @@ def as_table(header: Sequence[str], rows: Iterable[Sequence[str]], *, n_words: i
 
 
 def as_facts(facts: Mapping[str, str]) -> str:
-    """Make a table of names and what they are."""
+    """Make a table of names and values."""
     rows = "".join(
         f"<tr><th scope='row' style='{_WORD}'>{html.escape(name)}</th>"
         f"<td style='{_WORD}'>{html.escape(fact)}</td></tr>"

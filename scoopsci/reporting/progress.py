@@ -1,4 +1,4 @@
-"""Progress: what a run tells while it is under way, and to whom."""
+"""Progress: the state that a run reports while it goes on, and what may receive it."""
 
 from __future__ import annotations
 
@@ -6,13 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias, runtime_checkable
 
-__all__ = [
-    "Bar",
-    "Progress",
-    "ProgressCallback",
-    "ProgressOption",
-    "check_progress",
-]
+__all__ = ["Bar", "Progress", "ProgressCallback", "ProgressOption", "check_progress"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,36 +16,36 @@ class Progress:
     Attributes
     ----------
     n_done : int
-        Blocks counted.
+        Number of blocks done.
     n_blocks : int or None
-        Blocks in all, where that is known; a forecast in a run that stops at a half-width.
+        Total number of blocks, if known; a forecast in a run that stops at a half-width.
     n_in_flight : int
-        Tasks submitted and not ended.
+        Tasks submitted but not finished.
     n_lost : int
-        Tasks lost with their workers so far, and sent again.
+        Tasks lost with their workers so far, and resubmitted.
     elapsed_s : float
         Time since the start.
     n_recalled : int
-        Of the blocks counted, those that a ledger held.
+        Number of the blocks done that came from a ledger.
     worker_s : float
-        Time that workers have spent on blocks, all together.
+        Total time that workers have spent on blocks.
     n_retried : int
-        Tasks that raised, and were sent again.
+        Tasks that raised an exception, and were resubmitted.
     n_workers : int
         Workers that are alive; 0 where the engine cannot tell.
     estimate, half_width : float, ndarray or None
-        Of a Monte Carlo run: at the last check of one that stops at a half-width, of about the
-        blocks counted in another.
+        Estimate of a Monte Carlo run so far: at its last check if it stops at a half-width,
+        otherwise of about the blocks done.
     n_samples : int or None
-        Samples in the blocks counted, of a Monte Carlo run.
+        Samples in the blocks done, of a Monte Carlo run.
     unit : str
-        What to call these, or the blocks of another run.
+        What samples, or the blocks of another run, are called.
     workload : str
-        What is run.
+        Name of the workload.
     started_s : float
-        When it was started, in seconds since 1970.
+        Time of the start, in seconds since 1970.
     workers : iterable of dict
-        Those that have returned something: host, pid, blocks and times. It goes on changing.
+        Workers that have returned results: host, pid, blocks and times. It changes during the run.
     losses : sequence of dict
         The last losses: ``at_s`` after the start, ``host``, ``n_blocks`` and ``why``.
     ended : bool
@@ -79,19 +73,19 @@ class Progress:
 
     @property
     def share(self) -> float | None:
-        """Share of the blocks that are done; None where their number is not known."""
+        """Share of the blocks that are done; None if their number is unknown."""
         return None if self.n_blocks is None else self.n_done / max(1, self.n_blocks, self.n_done)
 
     @property
     def rate(self) -> float:
-        """Samples, or blocks, that are computed in a second."""
+        """Samples, or blocks, computed per second."""
         n_counted = self.n_done if self.n_samples is None else self.n_samples
         share_run = 1.0 - self.n_recalled / max(1, self.n_done)
         return n_counted * share_run / max(self.elapsed_s, 1e-9)
 
     @property
     def remaining_s(self) -> float | None:
-        """Time to the end, as far as the blocks done tell; None where they do not."""
+        """Time to the end, extrapolated from the blocks done; None if that is not possible."""
         n_run = self.n_done - self.n_recalled
         if self.n_blocks is None or not n_run:
             return None
@@ -99,7 +93,7 @@ class Progress:
 
     @property
     def remaining_worker_s(self) -> float | None:
-        """The cost to the end: time of workers, as far as the blocks done tell."""
+        """Workers' time to the end, extrapolated from the blocks done."""
         remaining_s = self.remaining_s
         return remaining_s and self.worker_s * remaining_s / self.elapsed_s
 
@@ -114,14 +108,14 @@ class Bar(Protocol):
     total: Any
 
     def update(self, n: int, /) -> object:
-        """Move on by `n`."""
+        """Advance by `n`."""
 
 
 ProgressOption: TypeAlias = bool | ProgressCallback | Bar | type[Any] | None
 
 
 def check_progress(progress: ProgressOption) -> None:
-    """Raise a `TypeError` for what `scoopsci.reporting.bars.open_progress` cannot use."""
+    """Raise a `TypeError` if `scoopsci.reporting.bars.open_progress` cannot use it."""
     if progress is None or isinstance(progress, (bool, Bar)) or callable(progress):
         return
     raise TypeError(

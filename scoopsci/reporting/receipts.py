@@ -1,4 +1,4 @@
-"""Receipts: where a result comes from, and what it takes to get it again."""
+"""Receipts: the provenance of a result, and what is needed to reproduce it."""
 
 from __future__ import annotations
 
@@ -38,14 +38,14 @@ def battery_hash() -> str:
     Returns
     -------
     str
-        16 hexadecimal digits, equal on machines that compute alike to the last bit.
+        16 hexadecimal digits, equal on machines whose results agree to the last bit.
 
     Notes
     -----
     NumPy, OpenBLAS and the C library choose their kernels by the processor, and results differ in
     the last bit: exp and log with and without AVX-512, sin and gamma with and without FMA, dot
-    products between OpenBLAS cores. About 5 ms, SciPy's import aside.
-    The arrays are small enough for one thread, and tasks are held to one.
+    products between OpenBLAS cores. It takes about 5 ms, apart from SciPy's import.
+    The arrays are small enough for one thread, and tasks are limited to one.
     """
     with uninterrupted():
         from scipy import linalg, special
@@ -63,7 +63,7 @@ def battery_hash() -> str:
             np.asarray([np.sum(x), np.mean(single), np.dot(x, x), np.var(x)]),
             square @ square.T,
             np.linalg.solve(square + 64.0 * np.eye(64), x[:64]),
-            linalg.cholesky(square @ square.T + 64.0 * np.eye(64)),  # SciPy has a BLAS of its own
+            linalg.cholesky(square @ square.T + 64.0 * np.eye(64)),  # SciPy has its own BLAS
             *(function(x) for function in (special.gamma, special.erf, special.ndtri, special.j0)),
             np.asarray(
                 [f(v) for f in (math.gamma, math.erf, math.lgamma) for v in x[:256].tolist()]
@@ -82,7 +82,7 @@ _UFUNCS = (
 
 
 def process_facts() -> dict[str, Any]:
-    """Return what a result should tell of the process that computed it.
+    """Return what a result records about the process that computed it.
 
     Returns
     -------
@@ -100,7 +100,7 @@ def process_facts() -> dict[str, Any]:
 
 @cache
 def software_versions() -> dict[str, str]:
-    """Return the versions of Python, of scoopsci and of what it computes with."""
+    """Return the versions of Python, scoopsci and the packages it computes with."""
     packages = ("scoopsci", "numpy", "scipy", "scoop", "pyzmq", "loky", "cloudpickle")
     versions = {name: importlib.metadata.version(name) for name in packages}
     with contextlib.suppress(importlib.metadata.PackageNotFoundError):
@@ -117,14 +117,14 @@ def make_receipt(
     result: Mapping[str, Any],
     **run: Any,
 ) -> dict[str, Any]:
-    """Put a receipt together.
+    """Assemble a receipt.
 
     Parameters
     ----------
     workload : str
-        What was run.
+        Name of the workload.
     options : mapping
-        All that the result depends on: seed, counts, block size, confidence.
+        Everything that the result depends on: seed, counts, block size, confidence.
     stream : str
         Identity and version of the random streams.
     code : str
@@ -132,12 +132,12 @@ def make_receipt(
     result : mapping
         The result.
     **run
-        How it was carried out: engine, workers, times, losses.
+        How it was run: engine, workers, times, losses.
 
     Returns
     -------
     dict
-        Of plain values, ready for JSON.
+        Plain values, ready for JSON.
     """
     receipt = {
         "workload": workload,
@@ -154,7 +154,7 @@ def make_receipt(
 
 
 def as_plain(value: Any) -> Any:
-    """Return a value as what JSON can hold: arrays as lists, "nan" and "inf" as text."""
+    """Convert a value for JSON: arrays become lists, infinities and NaN become text."""
     if isinstance(value, Mapping):
         return {str(key): as_plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
@@ -162,37 +162,24 @@ def as_plain(value: Any) -> Any:
     if isinstance(value, (np.ndarray, np.generic)):
         return as_plain(value.tolist())
     if isinstance(value, float) and not math.isfinite(value):
-        return str(value)  # JSON has no numbers for "nan" and "inf"
+        return str(value)  # JSON has no such numbers
     return value
 
 
 def write_receipt(receipt: Mapping[str, Any], path: str | os.PathLike[str]) -> None:
-    """Write a receipt as JSON, whole or not at all.
-
-    Parameters
-    ----------
-    receipt : mapping
-        Of plain values.
-    path : path-like
-        The file; an older one is replaced.
-
-    Raises
-    ------
-    OSError
-        If the file cannot be written.
-    """
+    """Write a receipt of plain values as JSON; see `write_whole`."""
     write_whole(json.dumps(receipt, indent=2, ensure_ascii=False, allow_nan=False) + "\n", path)
 
 
 def write_whole(text: str, path: str | os.PathLike[str]) -> None:
-    """Write a file, whole or not at all.
+    """Write a file atomically.
 
     Parameters
     ----------
     text : str
         Its content.
     path : path-like
-        The file; an older one is replaced.
+        The file; an existing one is replaced.
 
     Raises
     ------
@@ -207,7 +194,8 @@ def write_whole(text: str, path: str | os.PathLike[str]) -> None:
 
 
 def _write(text: str, target: Path) -> None:
-    if (target.is_absolute() and target.parts[1] in ("dev", "proc")) or _is_special(target):
+    is_special = target.exists() and not target.is_file()
+    if is_special or (target.is_absolute() and target.parts[1] in ("dev", "proc")):
         with target.open("a", encoding="utf-8") as device:  # a pipe, a terminal, /dev/null
             device.write(text)
         return
@@ -218,7 +206,3 @@ def _write(text: str, target: Path) -> None:
         scratch.replace(target)
     finally:
         scratch.unlink(missing_ok=True)
-
-
-def _is_special(path: Path) -> bool:
-    return path.exists() and not path.is_file()

@@ -7,10 +7,10 @@ from typing import TypeAlias
 
 __all__ = ["Timeline"]
 
-#: Spans kept for all workers together; beyond, those with the shortest gaps between are joined.
+#: Spans kept for all workers together; above it, those with the shortest gaps are joined.
 MOST_SPANS = 2_000
 
-#: Start, end, and busy seconds in between.
+#: Start, end, and busy seconds between them.
 Span: TypeAlias = tuple[float, float, float]
 
 
@@ -20,13 +20,13 @@ class Timeline:
     Parameters
     ----------
     start_s : float
-        Zero of the times that come out, by the driver's monotonic clock.
+        Zero of the times returned, by the driver's monotonic clock.
 
     Notes
     -----
-    Workers tell the end of a task by a clock of their own, which differs from the driver's by an
-    unknown offset. The smallest delay between that end and its arrival stands for it: a span lies
-    too late by what the fastest message took, and spans of one worker never overlap.
+    Workers report the end of a task by their own clock, which differs from the driver's by an
+    unknown offset. The smallest delay between that end and its arrival estimates it: spans are late
+    by the transit time of the fastest message, and spans of one worker never overlap.
 
     Examples
     --------
@@ -45,16 +45,16 @@ class Timeline:
         self._least_gap_s = 0.0
 
     def add(self, worker: Hashable, *, ended_s: float, elapsed_s: float, arrived_s: float) -> None:
-        """Note a task that has ended.
+        """Record a task that has ended.
 
         Parameters
         ----------
         worker : hashable
-            Whose.
+            The worker that ran it.
         ended_s, elapsed_s : float
             Its end by the worker's clock, and how long it took.
         arrived_s : float
-            When the driver had its result, by the driver's clock.
+            When the driver received its result, by the driver's clock.
         """
         offset_s = arrived_s - ended_s
         self._offset_s[worker] = min(offset_s, self._offset_s.get(worker, offset_s))
@@ -79,9 +79,9 @@ class Timeline:
         Returns
         -------
         list of tuple of float
-            Start, end, and the seconds in between in which it was busy: of spans that have been
-            joined, less than all. Two processes of one name would have clocks that do not agree:
-            what seems to lie before the start is left out.
+            Start, end, and the busy seconds between them: of joined spans, less than their length.
+            Two processes of the same name may have clocks that disagree: spans that seem to end
+            before the start are left out.
         """
         shift_s = self._offset_s.get(worker, 0.0) - self._start_s
         shifted = [
@@ -92,8 +92,8 @@ class Timeline:
 
 
 def _join(spans: list[Span], span: Span, gap_s: float) -> bool:
-    """Append a span, or join it with the last one where these lie close; tell which."""
-    # Results of one worker may be taken out of turn: a span before the last is joined as well.
+    """Append a span, or join it with the last one if the gap is short; return whether it did."""
+    # Results of one worker may arrive out of order: a span before the last is joined as well.
     if spans and span[0] - spans[-1][1] < gap_s:
         last = spans.pop()
         busy_s = last[2] + span[2]

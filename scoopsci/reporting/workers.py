@@ -1,4 +1,4 @@
-"""The workers of a run: what they told of themselves, what they did, and whether they agree."""
+"""The workers of a run: what they reported, what they did, and whether they compute alike."""
 
 from __future__ import annotations
 
@@ -9,8 +9,16 @@ from typing import Any
 from scoopsci.errors import EngineError
 from scoopsci.reporting.timeline import Timeline
 
-__all__ = ["Workers", "with_numerics"]
+__all__ = ["ACTIVITIES", "Workers", "with_numerics"]
 
+#: What time is spent on: the keys of a receipt, in words.
+ACTIVITIES = {
+    "start_up_s": "start-up",
+    "serialising_s": "serialising",
+    "computing_s": "computing",
+    "returning_s": "returning",
+    "waiting_s": "waiting",
+}
 
 FACTS = ("host", "pid", "python", "numpy", "battery")
 COSTS = ("pack_s", "prepare_s", "load_s", "elapsed_s", "dump_s", "unpack_s", "sent_bytes",
@@ -23,7 +31,7 @@ class Workers:
     Parameters
     ----------
     mixed : bool
-        Accept workers that compute differently in the last bit.
+        Accept workers whose results differ in the last bit.
     start_s : float
         Start of the run, by the driver's monotonic clock.
     """
@@ -31,7 +39,7 @@ class Workers:
     def __init__(self, *, mixed: bool, start_s: float = 0.0) -> None:
         self._mixed = mixed
         self._timeline = Timeline(start_s)
-        # By name and process alone, two containers on one machine may look the same.
+        # Two containers on one machine may have the same host name and process number.
         self._numerics: dict[tuple[str, str], str] = {}
         self._workers: dict[tuple[str, int], dict[str, Any]] = {}
         self._costs: Counter[str] = Counter()
@@ -58,28 +66,28 @@ class Workers:
 
     @property
     def differ(self) -> bool:
-        """Whether some of them compute differently from others."""
+        """Whether their numerics differ."""
         return len(self._numerics) > 1
 
     @property
     def computing_s(self) -> float:
-        """Time that they have spent on blocks, all together."""
+        """Total time that they have spent on blocks."""
         return float(self._costs["elapsed_s"])
 
     def describe_costs(self, elapsed_s: float, start_up_s: float) -> dict[str, Any]:
-        """Return where the time went, as a mean worker saw it, and what travelled.
+        """Return how the time was spent, averaged over the workers, and the bytes transferred.
 
         Parameters
         ----------
         elapsed_s : float
-            Of the whole run.
+            Time of the whole run.
         start_up_s : float
-            Of it, until the engine was open.
+            Part of it that passed until the engine was open.
 
         Returns
         -------
         dict
-            ``times``: ``start_up_s`` with the workers' own preparation, ``serialising_s`` of
+            ``times``: ``start_up_s`` including the workers' own preparation, ``serialising_s`` of
             what was sent, ``computing_s``, ``returning_s`` of what came back, and the rest,
             ``waiting_s``; ``sent_bytes`` and ``returned_bytes``.
 
@@ -95,8 +103,8 @@ class Workers:
             "returning_s": costs["dump_s"] / n_workers + costs["unpack_s"],
         }
         times["waiting_s"] = max(0.0, elapsed_s - sum(times.values()))
-        travelled = {name: int(costs[name]) for name in ("sent_bytes", "returned_bytes")}
-        return {"times": times, **travelled}
+        transferred = {name: int(costs[name]) for name in ("sent_bytes", "returned_bytes")}
+        return {"times": times, **transferred}
 
     def add(self, report: dict[str, Any], n_blocks: int) -> None:
         """Count the blocks that a worker has run.
@@ -111,23 +119,20 @@ class Workers:
         Raises
         ------
         EngineError
-            If it computes differently from the others, and that is not accepted.
+            If its numerics differ from the others', and that is not accepted.
         """
-        facts = {name: report[name] for name in FACTS}
-        worker = self._workers.setdefault(
-            (report["host"], report["pid"]), {**facts, "n_blocks": 0, "elapsed_s": 0.0}
-        )
+        name = report["host"], report["pid"]
+        facts = {fact: report[fact] for fact in FACTS}
+        worker = self._workers.setdefault(name, {**facts, "n_blocks": 0, "elapsed_s": 0.0})
         worker["n_blocks"] += n_blocks
         worker["elapsed_s"] += report["elapsed_s"]
-        self._timeline.add(
-            (report["host"], report["pid"]),
-            **{name: report[name] for name in ("ended_s", "elapsed_s", "arrived_s")},
-        )
+        times = {key: report[key] for key in ("ended_s", "elapsed_s", "arrived_s")}
+        self._timeline.add(name, **times)
         self._costs.update({name: report[name] for name in COSTS}, n_blocks=n_blocks)
         self.compare(report)
 
     def compare(self, facts: Mapping[str, str]) -> None:
-        """Compare how a host computes with the others.
+        """Compare the numerics of a host with those of the others.
 
         Parameters
         ----------
@@ -137,7 +142,7 @@ class Workers:
         Raises
         ------
         EngineError
-            If it computes differently, and that is not accepted.
+            If they differ, and that is not accepted.
         """
         self._numerics.setdefault((facts["numpy"], facts["battery"]), facts["host"])
         if self.differ and not self._mixed:
@@ -153,5 +158,5 @@ class Workers:
 
 
 def with_numerics(report: dict[str, Any], numerics: str) -> dict[str, Any]:
-    """Add to a worker's battery how its host computes beside it, in words parted by blanks."""
+    """Add further hashes of a host's numerics to a worker's battery, separated by blanks."""
     return {**report, "battery": " ".join([report["battery"], *numerics.split()])}

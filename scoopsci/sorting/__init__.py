@@ -1,1 +1,1 @@
-"""What a sort is made of: sorted runs, two phases, and memory that processes share."""
+"""The parts of a sort: sorted runs, its two phases, and memory shared between processes."""

@@ -1,7 +1,7 @@
 """The two phases of a sort: slices become sorted runs, and these are cut and merged.
 
-Arrays travel through shared memory where workers can reach it; of other items only the order is
-found, and they stay where they are.
+Arrays are passed through shared memory where workers can reach it; for other items only the order
+is computed, and they stay where they are.
 """
 
 from __future__ import annotations
@@ -31,30 +31,30 @@ __all__ = ["Key", "Phases", "sort_array", "sort_items"]
 Array: TypeAlias = NDArray[Any]
 Key: TypeAlias = Callable[[Any], Any]
 
-#: Where each of several pieces of an array begins and ends.
+#: Start and end of each of several pieces of an array.
 Pieces: TypeAlias = list[tuple[int, int]]
 
 
 class Phases:
-    """Runs the phases of one sort on one engine, within one deadline.
+    """Runs the phases of one sort on one engine, within a common deadline.
 
     Parameters
     ----------
     engine : Engine
         An open engine.
     options : RunOptions
-        How to use it.
+        Options of the run.
     start_up_s : float
         Seconds that the engine took to open.
 
     Attributes
     ----------
     n_slices : int
-        Number of slices and partitions: one for each worker.
+        Number of slices and partitions: one per worker.
     n_workers : int
         Number of workers.
     n_sent : int
-        Number of slices and partitions that no shared memory could carry.
+        Number of slices and partitions that had to be sent, as shared memory was out of reach.
     """
 
     def __init__(self, engine: Engine, options: RunOptions, start_up_s: float) -> None:
@@ -109,7 +109,7 @@ class Phases:
         whole["spans"] += ((start + shift_s, stop + shift_s, busy) for start, stop, busy in spans)
 
     def describe(self, elapsed_s: float) -> dict[str, Any]:
-        """Return what the phases took, as `Run` describes a run; the rest of the time is waiting.
+        """Describe the phases together, as `Run` describes a run; the rest of the time is waiting.
 
         Returns
         -------
@@ -136,21 +136,21 @@ def sort_array(values: Array, reverse: bool, phases: Phases) -> tuple[Array, flo
     Parameters
     ----------
     values : ndarray, shape (n,)
-        Of a dtype that NumPy sorts, and without Python objects.
+        Values of a dtype that NumPy sorts, without Python objects.
     reverse : bool
         Sort in descending order.
     phases : Phases
-        Where to.
+        Runs the phases.
 
     Returns
     -------
     values : ndarray, shape (n,)
         A new array.
     largest_share : float
-        Size of the largest partition, relative to their mean.
+        Size of the largest partition, relative to the mean.
     """
     size, dtype = len(values), values.dtype
-    # Searching would bring a whole run into native byte order each time; not so with records.
+    # Otherwise each search would convert a whole run to native byte order; not so with records.
     native = dtype if dtype.isnative or dtype.kind == "V" else dtype.newbyteorder("=")
     slices = _slice_evenly(size, phases.n_slices)
     with ExitStack() as stack:
@@ -175,8 +175,8 @@ def _sort_into(
 ) -> None:
     """Let each task sort its pieces of the source into the next part of the target.
 
-    Tasks write final items alone, and into an array that none of the phase reads: they may run
-    again, or still run on a worker that was given up for lost.
+    Tasks write only final items, to an array that no task of the phase reads. So they may run
+    again, or still be running on a worker that counts as lost.
     """
     sizes = (sum(stop - start for start, stop in pieces) for pieces in tasks)
     away = list(zip(accumulate(sizes, initial=0), tasks, strict=False))
@@ -192,7 +192,7 @@ def _sort_into(
 
 @dataclass(frozen=True, slots=True)
 class _SortShared:
-    """Sorts pieces of a shared array into another one, and tells whether it found both."""
+    """Sorts pieces of a shared array into another one; returns whether it could open both."""
 
     source: SharedReference
     target: SharedReference
@@ -213,20 +213,16 @@ def sort_items(items: Any, key: Key | None, reverse: bool, phases: Phases) -> tu
     Parameters
     ----------
     items : list or ndarray, shape (n,)
-        The items; workers get copies, but no copy comes back.
+        The items; workers get copies, but return only their order.
     key : callable or None
-        What to compare instead of the items.
-    reverse : bool
-        Sort in descending order.
-    phases : Phases
-        Where to.
+        Computes what is compared instead of the items.
+    reverse, phases
+        See `sort_array`.
 
     Returns
     -------
-    items : list or ndarray
-        A new list of the same objects, or a new array.
-    largest_share : float
-        Size of the largest partition, relative to their mean.
+    items, largest_share
+        See `sort_array`; for a list, a new list of the same objects.
     """
     is_array = isinstance(items, np.ndarray)
     source = items[::-1] if reverse else items
@@ -262,7 +258,7 @@ def _find_order(items: Any, key: Key | None, phases: Phases) -> tuple[NDArray[np
 
 @dataclass(frozen=True, slots=True)
 class _SortSlice:
-    """Finds the order of some items, and the sorted keys if they are asked for."""
+    """Computes the order of some items, and the sorted keys if asked for."""
 
     key: Key | None
     with_keys: bool

@@ -1,6 +1,6 @@
-"""Arrays in anonymous memory that the processes of one machine share.
+"""Arrays in anonymous memory shared between the processes of one machine.
 
-The memory has no name in any folder: it ends with the last process that has it, however that
+The memory has no name in any folder: it is freed with the last process that maps it, however that
 process ends.
 """
 
@@ -13,7 +13,6 @@ import os
 import secrets
 import weakref
 from dataclasses import dataclass
-from types import TracebackType
 from typing import Any
 
 import numpy as np
@@ -29,8 +28,8 @@ _MAP_FAILED = ctypes.c_void_p(-1).value
 
 
 def _map(fd: int, size: int, dtype: np.dtype[Any], flags: int) -> NDArray[Any]:
-    # Python's own mmap keeps a descriptor for as long as the memory is mapped: a thousand results
-    # would use up those of a process.
+    # Python's own mmap keeps a descriptor open for as long as the memory is mapped: a thousand
+    # results would exhaust those of a process.
     n_bytes = size * dtype.itemsize
     address = _libc.mmap(None, n_bytes, mmap.PROT_READ | mmap.PROT_WRITE, flags, fd, 0)
     if address == _MAP_FAILED:
@@ -44,19 +43,19 @@ def _map(fd: int, size: int, dtype: np.dtype[Any], flags: int) -> NDArray[Any]:
 
 @dataclass(frozen=True, slots=True)
 class SharedReference:
-    """What a worker needs to find a shared array, if it is on the same machine.
+    """Locates a shared array, for workers on the same machine.
 
     Attributes
     ----------
     pid, fd : int
         Process that holds the memory, and its descriptor there.
     name : str
-        What the descriptor links to: another host, or another container, may have a process and a
-        descriptor of the same numbers.
+        Target of the descriptor's link: on another host, or in another container, the same numbers
+        may denote another process and descriptor.
     size : int
         Number of items.
     dtype : dtype
-        Of the items.
+        Type of the items.
     """
 
     pid: int
@@ -66,16 +65,16 @@ class SharedReference:
     dtype: np.dtype[Any]
 
     def open(self) -> NDArray[Any] | None:
-        """Return the array that others see, too, or None where this process cannot reach it."""
+        """Map the shared array; return None if this process cannot reach it."""
         link = f"/proc/{self.pid}/fd/{self.fd}"
         try:
-            if os.readlink(link) != self.name:  # to open a pipe would wait for its other end
+            if os.readlink(link) != self.name:  # opening a pipe would wait for its other end
                 return None
             fd = os.open(link, os.O_RDWR)
         except OSError:
             return None
         try:
-            # The owner may have put something else in its place in the meantime.
+            # The owner may have reused the descriptor in the meantime.
             if os.readlink(f"/proc/self/fd/{fd}") != self.name:
                 return None
             return _map(fd, self.size, self.dtype, mmap.MAP_SHARED)
@@ -88,21 +87,21 @@ class SharedReference:
 class SharedArray:
     """A one-dimensional array that workers on this machine can open. Use it as a context manager.
 
-    Where memory cannot be shared, it is an ordinary array, and has no reference.
+    If memory cannot be shared, it is an ordinary array without a reference.
 
     Parameters
     ----------
     size : int
         Number of items.
     dtype : dtype
-        Of the items.
+        Type of the items.
 
     Attributes
     ----------
     array : ndarray, shape (size,)
-        The array, of zeros where it is shared.
+        The array; zeros if it is shared.
     reference : SharedReference or None
-        What workers open, while this is not closed.
+        Reference that workers can open, until this is closed.
 
     Examples
     --------
@@ -116,7 +115,7 @@ class SharedArray:
     def __init__(self, size: int, dtype: np.dtype[Any]) -> None:
         self.reference: SharedReference | None = None
         self._fd: int | None = None
-        # What strings of variable width or Python objects point to cannot be shared.
+        # Strings of variable width and Python objects hold pointers, which cannot be shared.
         if size * dtype.itemsize and not dtype.hasobject and hasattr(os, "memfd_create"):
             with contextlib.suppress(OSError):
                 self._share(size, dtype)
@@ -134,30 +133,25 @@ class SharedArray:
     def __enter__(self) -> SharedArray:
         return self
 
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc_value: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def detach(self) -> NDArray[Any]:
-        """Return the array as one of this process alone, without a copy.
+        """Return the array as private memory of this process, without a copy.
 
         Returns
         -------
         ndarray
-            It outlives `close`. What is written to it is seen by no other process, not even by a
-            child that this one forks later.
+            It outlives `close`. No other process sees what is written to it, not even a child that
+            this one forks later.
         """
         if self._fd is None:
             return self.array
         return _map(self._fd, self.array.size, self.array.dtype, mmap.MAP_PRIVATE)
 
     def close(self) -> None:
-        """Let go of the memory; workers cannot open it any more."""
-        self.__dict__.pop("array", None)  # unmapped once nobody has a view of it
+        """Release the memory; workers can no longer open it."""
+        self.__dict__.pop("array", None)  # unmapped once there is no view of it
         self.reference = None
         if self._fd is not None:
             os.close(self._fd)

@@ -1,6 +1,6 @@
-"""Sorted runs: how one is made of pieces, and where several are cut into equal partitions.
+"""Sorted runs: how pieces are merged into one, and where several are cut into equal partitions.
 
-Whatever is equal stays in the order of its pieces, so there is only one result.
+All sorting is stable, so there is only one result.
 """
 
 from __future__ import annotations
@@ -17,22 +17,22 @@ __all__ = ["cut_arrays", "cut_lists", "flip_order", "order_pieces", "sort_pieces
 
 Array: TypeAlias = NDArray[Any]
 
-#: Samples that each run gives for each partition: see `cut_arrays` for what they achieve.
+#: Samples per run and partition; `cut_arrays` describes the balance that they achieve.
 N_SAMPLES = 8
 
 
 def sort_pieces(pieces: Sequence[Array]) -> Array:
-    """Sort the items of a piece, or of several sorted pieces, as one.
+    """Sort the items of one piece, or merge several sorted pieces.
 
     Parameters
     ----------
     pieces : sequence of ndarray, shape (n_i,)
-        Of the same dtype. If there are several, each is sorted.
+        Pieces of the same dtype. If there are several, each must be sorted.
 
     Returns
     -------
     ndarray, shape (sum of n_i,)
-        With the bits of ``np.sort(np.concatenate(pieces), kind="stable")``.
+        Bit for bit, the result of ``np.sort(np.concatenate(pieces), kind="stable")``.
 
     Examples
     --------
@@ -41,7 +41,7 @@ def sort_pieces(pieces: Sequence[Array]) -> Array:
     """
     if len(pieces) == 1:
         return _sort_run(pieces[0])
-    # Without `out`, records would lose what lies between their fields.
+    # Without `out`, records would lose the padding between their fields.
     merged = np.empty(sum(map(len, pieces)), pieces[0].dtype)
     np.concatenate(pieces, out=merged)
     merged.sort(kind="stable")  # finds the runs, and merges them
@@ -54,8 +54,8 @@ def _sort_run(values: Array) -> Array:
         return np.sort(values)
     if kind != "f" or values.dtype.itemsize > 8:
         return np.sort(values, kind="stable")
-    # NumPy's default sort is many times as fast where it uses vectors; equal floats that differ
-    # in their bits are zeros or NaN, and these are put back in the order in which they came.
+    # NumPy's default sort is many times as fast where it is vectorised; equal floats that differ in
+    # their bits are zeros or NaN, whose original order is restored.
     found = np.sort(values)
     nans, zeros = values[np.isnan(values)], values[values == 0]
     numbers = found[: len(found) - len(nans)]
@@ -66,7 +66,7 @@ def _sort_run(values: Array) -> Array:
 
 
 def flip_order(ascending: Array) -> Array:
-    """Turn the order of sorted values, and leave NaN and NaT at the end.
+    """Reverse the order of sorted values, but leave NaN and NaT at the end.
 
     Parameters
     ----------
@@ -76,7 +76,7 @@ def flip_order(ascending: Array) -> Array:
     Returns
     -------
     ndarray, shape (n,)
-        Of a reversed source it is the stable descending order.
+        If the source was reversed before sorting, this is its stable descending order.
 
     Examples
     --------
@@ -97,12 +97,12 @@ def order_pieces(pieces: Sequence[list[Any]]) -> NDArray[np.int64]:
     Parameters
     ----------
     pieces : sequence of list
-        Items that can be compared by ``<``.
+        Items that support ``<``.
 
     Returns
     -------
     ndarray of int, shape (n,)
-        Places in the concatenation of the lists, that of the smallest item first.
+        Indices into the concatenation of the lists, that of the smallest item first.
 
     Examples
     --------
@@ -126,15 +126,15 @@ def cut_arrays(runs: Sequence[Array], n_partitions: int) -> list[list[int]]:
     Returns
     -------
     list of list of int
-        P + 1 rows with a place in each run; partition k lies between rows k and k + 1. One after
-        the other, the partitions are the stable order of the source.
+        P + 1 rows with an index into each run; partition k lies between rows k and k + 1.
+        Concatenated, the partitions are in the stable order of the source.
 
     Notes
     -----
-    Every run gives each s-th of its items as a sample, s = max(1, n // (8·P·R)) for R runs of n
-    items together. Samples are compared by value, run and place in the run, which is their order
-    in the source where values are equal. So whatever the values, a partition has at most
-    n/P + (R + R/P)·s items: 1.19 of the mean for two runs, and 1.13 for many.
+    Every s-th item of each run is a sample, s = max(1, n // (8·P·R)) for R runs of n items in all.
+    Samples are compared by value, run and index in the run, the order of equal values in the
+    source. So whatever the values, a partition has at most n/P + (R + R/P)·s items: 1.19 of the
+    mean for two runs, and 1.13 for many.
 
     Examples
     --------
@@ -182,11 +182,11 @@ def _cut(
         place = (sample - firsts[home]) * step
         splitter = runs[home][place : place + 1]
         cuts = [
-            # Of what equals the splitter, only the items of earlier runs come before it.
+            # Of items equal to the splitter, only those of earlier runs precede it.
             place if at == home else search(run, splitter, at < home)
             for at, run in enumerate(runs)
         ]
-        # Items without a consistent order may be anywhere, but none may be lost.
+        # Items without a consistent order may end up anywhere, but none may be lost.
         edges.append(list(map(max, edges[-1], cuts)))
     return [*edges, [len(run) for run in runs]]
 
@@ -201,8 +201,8 @@ def _search_array(run: Array, splitter: Array, behind_equals: bool) -> int:
     if run.dtype.kind not in "TV":
         return int(np.searchsorted(run, splitter, "right" if behind_equals else "left")[0])
 
-    # NumPy 2.4 does not find strings of variable width from 16 bytes on, and compares arrays
-    # within records in another byte order otherwise than it sorts them.
+    # NumPy 2.4 does not find strings of variable width of 16 bytes or more, and compares arrays
+    # within records of foreign byte order differently from how it sorts them.
     def is_behind(place: int) -> bool:
         item = run[place : place + 1]
         pair = [item, splitter] if behind_equals else [splitter, item]

@@ -1,4 +1,4 @@
-"""What the tests of disasters share: places, conditions to wait for, marks on disk."""
+"""Shared by the tests of failures: folders, conditions to wait for, marks on disk."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ import pytest
 
 from scoopsci import Pool
 
-# As functions of a notebook or a script do, those of this file travel by value.
+# Like functions of a notebook or a script, those of this file are pickled by value.
 cloudpickle.register_pickle_by_value(sys.modules[__name__])
 
 GENEROUS_S = 60.0
@@ -26,7 +26,7 @@ GENEROUS_S = 60.0
 
 @pytest.fixture(autouse=True)
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """Have temporary folders made in a place of the test's own, and fail if one is left there."""
+    """Put temporary folders into one of the test's own, and fail if any is left there."""
     # Addresses of sockets are short, and the folders of pytest, which exist by now, are not.
     folder = Path(tempfile.mkdtemp(prefix="chaos-", dir="/tmp"))
     monkeypatch.setattr(tempfile, "tempdir", str(folder))
@@ -39,7 +39,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 
 def wait_until(holds: Callable[[], object], what: str) -> None:
-    """Wait for a condition, and fail if it does not come."""
+    """Wait for a condition, and fail if it does not become true."""
     deadline = time.monotonic() + GENEROUS_S
     while not holds():
         assert time.monotonic() < deadline, f"not within {GENEROUS_S:g} s: {what}"
@@ -47,14 +47,14 @@ def wait_until(holds: Callable[[], object], what: str) -> None:
 
 
 def note(marks: Path, item: object) -> int:
-    """Note an execution on disk, and return how many there have been."""
+    """Record an execution on disk, and return how many there have been."""
     with (marks / str(item)).open("ab") as mark:
         mark.write(b".")
         return mark.tell()
 
 
 def count(marks: Path, items: Iterable[object]) -> list[int]:
-    """Return how often each item has been noted."""
+    """Return how often each item has been recorded."""
     files = [marks / str(item) for item in items]
     return [file.stat().st_size if file.exists() else 0 for file in files]
 
@@ -65,7 +65,7 @@ def workers_of(pool: Pool) -> list[int]:
 
 
 def wait_for_workers(pool: Pool, n_workers: int, *, without: Iterable[int] = ()) -> None:
-    """Wait until so many are ready, and some have been replaced."""
+    """Wait until so many workers are ready, and some have been replaced."""
     gone = set(without)
     wait_until(
         lambda: len(workers_of(pool)) == n_workers and not gone & set(workers_of(pool)),
@@ -82,26 +82,26 @@ def find_broker() -> psutil.Process:
 
 
 def touch_and_wait(said: Path, awaited: Path) -> None:
-    """Tell the test something, and wait for its answer."""
+    """Send a message to the test, and wait for its answer."""
     said.write_text(str(os.getpid()))
     while not awaited.exists():
         time.sleep(0.005)
 
 
 def read_pid(path: Path) -> int:
-    """Wait until a task has told its process."""
+    """Wait until a task has reported its process."""
 
-    def told() -> bool:
+    def reported() -> bool:
         with contextlib.suppress(FileNotFoundError):
             return bool(path.read_text())
         return False
 
-    wait_until(told, f"{path.name} is told")
+    wait_until(reported, f"{path.name} is reported")
     return int(path.read_text())
 
 
 def invert(item: int) -> float:
-    """Take a moment over something whose bits can be compared."""
+    """Compute for a moment a value whose bits can be compared."""
     time.sleep(0.005)
     return 1.0 / (item + 3)
 

@@ -15,20 +15,26 @@ import numpy as np
 import scoopsci
 
 SEED, BLOCK_SIZE = 9, 20
+MOST = "most"
 PAUSE_S = 0.004
 
 
-def mark_and_draw(marks: str, rng: np.random.Generator, size: int) -> Any:
-    """Leave a mark with the first number of the block's stream, and draw."""
+def mark_and_draw(marks: str, most: str, rng: np.random.Generator, size: int) -> Any:
+    """Record the first number of the block's stream on disk, and draw.
+
+    Once there are as many marks as a file says, if it is there, it waits to be killed.
+    """
     samples = rng.standard_normal(size)
     Path(marks, f"{samples[0].hex()}_{secrets.token_hex(8)}").touch()
     time.sleep(PAUSE_S)
+    while os.path.exists(most) and len(os.listdir(marks)) >= int(Path(most).read_text()):
+        time.sleep(PAUSE_S)
     return samples
 
 
 def find_mean(marks: Path, half_width: float, **run: Any) -> scoopsci.Estimate:
     def fn(rng: np.random.Generator, size: int) -> Any:
-        return mark_and_draw(str(marks), rng, size)
+        return mark_and_draw(str(marks), str(marks.with_name(MOST)), rng, size)
 
     options = {"seed": SEED, "block_size": BLOCK_SIZE, "chunk_target_s": 0.02, **run}
     return scoopsci.estimate(fn, half_width=half_width, **options)

@@ -1,4 +1,4 @@
-"""Ends of brokers and drivers: typed errors, and nothing left."""
+"""Ends of brokers and drivers: typed errors, and nothing left behind."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def nothing_is_left(place: Path) -> bool:
 @pytest.mark.parametrize(
     "how", [signal.SIGKILL, signal.SIGTERM, pytest.param(signal.SIGSTOP, marks=pytest.mark.slow)]
 )
-def test_the_end_of_the_broker(how: signal.Signals, tmp_path: Path) -> None:
+def test_the_end_of_the_broker_ends_every_call(how: signal.Signals, tmp_path: Path) -> None:
     def idle(item: int) -> int:
         time.sleep(GENEROUS_S)
         return item
@@ -129,8 +129,9 @@ BY_SUBMIT = """
 with scoopsci.Pool(2) as pool:
     futures = [pool.submit(visit, item) for item in range(5_000)]
     futures[20].result()
+    last = pool.submit(time.sleep, 10_000)
     print("runs", flush=True)
-    futures[-1].result()
+    last.result()
 """
 
 PROGRAMS = {"plain": PLAIN, "never closed": NEVER_CLOSED, "thread": IN_THREAD, "submit": BY_SUBMIT}
@@ -149,7 +150,7 @@ def start_program(text: str) -> subprocess.Popen[str]:
 
 @contextlib.contextmanager
 def running(text: str) -> Iterator[subprocess.Popen[str]]:
-    """Start a driver, and kill it with all that it has started in the end."""
+    """Start a driver, and in the end kill it with all that it has started."""
     started: list[psutil.Process] = []
     driver = start_program(text)
     try:
@@ -191,7 +192,7 @@ def interrupt_twice(driver: subprocess.Popen[str]) -> None:
 WAYS: list[Callable[[subprocess.Popen[str]], None]] = [kill, terminate, interrupt, interrupt_twice]
 
 
-#: Each program and each way at least once, the other pairs where there is time.
+#: Each program and each signal at least once; other pairs only if slow tests are run.
 ENDS = [
     pytest.param(program, end, marks=[] if program == "plain" or end is kill else pytest.mark.slow)
     for program in PROGRAMS
@@ -200,7 +201,7 @@ ENDS = [
 
 
 @pytest.mark.parametrize(("program", "end"), ENDS)
-def test_nothing_is_left_of_a_driver(
+def test_a_driver_leaves_nothing_behind(
     end: Callable[[subprocess.Popen[str]], None], program: str, place: Path
 ) -> None:
     with running(PROGRAMS[program]) as driver:
@@ -266,7 +267,7 @@ def test_a_child_of_the_driver_outlives_it(place: Path) -> None:
 
 
 @pytest.mark.parametrize("how", ["sys.exit()", "del pool, handle", "pool.shutdown(); sys.exit()"])
-def test_the_end_of_a_child_of_the_driver_is_not_the_pools(how: str) -> None:
+def test_the_pool_survives_the_end_of_a_child_of_the_driver(how: str) -> None:
     program = f"""
     import gc
     import numpy as np
@@ -287,7 +288,7 @@ def test_the_end_of_a_child_of_the_driver_is_not_the_pools(how: str) -> None:
         assert driver.wait(GENEROUS_S) == 0
 
 
-# --- pools that come and go
+# --- pools opened and closed repeatedly
 
 
 @pytest.mark.parametrize("n_cycles", [4, pytest.param(50, marks=pytest.mark.slow)])

@@ -1,4 +1,4 @@
-"""What a pool keeps in memory: large values once in each process, tiny tasks not at all."""
+"""Memory of a pool: large values once in each process, tiny tasks not at all."""
 
 from __future__ import annotations
 

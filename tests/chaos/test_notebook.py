@@ -1,4 +1,4 @@
-"""A pool in a live Jupyter kernel: opened, used, interrupted, and forgotten by a restart."""
+"""A pool in a live Jupyter kernel: opened, used, interrupted, and left by a restart."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tests.conftest import wait_for_ends
 
 pytestmark = [
     pytest.mark.usefixtures("event_loop"),
-    # Of the client's own event loop, and of its kernel's ports.
+    # From the client's own event loop, and its kernel's ports.
     pytest.mark.filterwarnings("ignore::DeprecationWarning"),
     pytest.mark.filterwarnings("ignore::ResourceWarning"),
     pytest.mark.filterwarnings("ignore::RuntimeWarning"),
@@ -31,13 +31,13 @@ pytestmark = [
 
 
 class Notebook:
-    """Cells that are run one by one."""
+    """Runs cells one by one."""
 
     def __init__(self, client: Any) -> None:
         self.client = client
 
     def run(self, source: str) -> str:
-        """Run a cell, and return what it shows."""
+        """Run a cell, and return its text output."""
         shown = [output.get("text") or output["data"]["text/plain"] for output in self.show(source)]
         return "".join(shown).strip()
 
@@ -85,7 +85,7 @@ def test_functions_of_the_notebook_are_those_of_the_last_run(notebook: Notebook)
     wait_for_ends(below)
 
 
-def test_modules_beside_the_notebook_travel(notebook: Notebook, tmp_path: Path) -> None:
+def test_modules_next_to_the_notebook_are_sent_along(notebook: Notebook, tmp_path: Path) -> None:
     (tmp_path / "beside.py").write_text("FACTOR = 2\ndef scale(x): return FACTOR * x\n")
     notebook.run("import importlib, scoopsci; pool = scoopsci.Pool(1); import beside")
     assert notebook.run("pool.submit(beside.scale, 4).result()") == "8"

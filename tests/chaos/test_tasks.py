@@ -1,4 +1,4 @@
-"""Tasks that end their process, take long, are given up, or meet what has changed meanwhile."""
+"""Tasks that end their process, take long, are cancelled, or whose modules have changed."""
 
 from __future__ import annotations
 
@@ -39,13 +39,13 @@ cloudpickle.register_pickle_by_value(sys.modules[__name__])
 
 @pytest.fixture(scope="module")
 def shared_pool() -> Iterator[Pool]:
-    """Open a pool that has to survive all the tests that are given it."""
+    """Open a pool that must survive all the tests that use it."""
     with Pool(2) as pool:
         yield pool
 
 
 def works(pool: Pool) -> bool:
-    """Tell whether the pool's next map is right."""
+    """Return whether the pool's next map is correct."""
     serial = scoopsci.map(invert, range(20), engine="serial")
     return bits(scoopsci.map(invert, range(20), engine=pool)) == bits(serial)
 
@@ -110,7 +110,7 @@ RAISES: list[Crash] = [crash_by_sys_exit, crash_by_exception]
 
 
 class CrashesPickled:
-    """Crashes whoever pickles it."""
+    """Crashes the process that pickles it."""
 
     def __init__(self, crash: Crash) -> None:
         self._crash = crash
@@ -120,7 +120,7 @@ class CrashesPickled:
 
 
 class CrashesUnpickled:
-    """Crashes whoever unpickles it."""
+    """Crashes the process that unpickles it."""
 
     def __init__(self, crash: Crash) -> None:
         self._crash = crash
@@ -141,7 +141,7 @@ STAGES: dict[str, tuple[Callable[..., Any], Callable[[Crash], Any]]] = {
     "unpickling the result": (CrashesUnpickled, lambda crash: crash),
 }
 
-#: What ends the process in these stages ends the driver, and is the user's own doing.
+#: What ends the process in these stages ends the driver: the user's own fault.
 IN_DRIVER = ("pickling the task", "unpickling the result")
 
 MATRIX = [
@@ -215,10 +215,15 @@ def test_a_long_call_into_c_is_not_lost(tmp_path: Path, long_s: int) -> None:
 
 def test_a_task_that_takes_longer_than_its_timeout(shared_pool: Pool, tmp_path: Path) -> None:
     never = tmp_path / "never"
+    wait_for_workers(shared_pool, 2)
+    before = {*workers_of(shared_pool)}
     future = shared_pool.submit_within(0.5, touch_and_wait, tmp_path / "pid", never)
     with pytest.raises(EngineTimeoutError, match=r"0\.5 s"):
         future.result(GENEROUS_S)
-    wait_for_workers(shared_pool, 2, without=[read_pid(tmp_path / "pid")])
+    # The worker may have been too slow to say its number.
+    wait_until(lambda: {*workers_of(shared_pool)} != before, "its worker has ended")
+    wait_for_workers(shared_pool, 2)
+    assert len(before & {*workers_of(shared_pool)}) == 1
     assert works(shared_pool)
     assert shared_pool.submit_within(GENEROUS_S, pow, 2, 5).result(GENEROUS_S) == 32
     with pytest.raises(ValueError, match="timeout"):
@@ -226,8 +231,8 @@ def test_a_task_that_takes_longer_than_its_timeout(shared_pool: Pool, tmp_path: 
 
 
 def test_the_timeout_counts_from_the_start_of_the_task(shared_pool: Pool) -> None:
-    futures = [shared_pool.submit_within(1.5, time.sleep, 0.4) for _ in range(10)]
-    assert [future.result(GENEROUS_S) for future in futures] == [None] * 10
+    futures = [shared_pool.submit_within(2.5, time.sleep, 0.1) for _ in range(60)]
+    assert [future.result(GENEROUS_S) for future in futures] == [None] * 60
 
 
 def test_cancel(shared_pool: Pool, tmp_path: Path) -> None:
@@ -251,7 +256,7 @@ def test_cancel(shared_pool: Pool, tmp_path: Path) -> None:
     assert works(shared_pool)
 
 
-def test_cancel_tells_the_truth_about_tasks_that_have_just_ended(shared_pool: Pool) -> None:
+def test_cancel_reports_correctly_on_tasks_that_have_just_ended(shared_pool: Pool) -> None:
     for i in range(300):
         future = shared_pool.submit(int)
         time.sleep(1e-5 * i)  # to meet it in all its states
@@ -260,13 +265,13 @@ def test_cancel_tells_the_truth_about_tasks_that_have_just_ended(shared_pool: Po
         assert future.cancelled() is cancelled
 
 
-# --- what workers may take, and how they begin
+# --- the memory limit and the initializer of workers
 
 
 def test_a_task_that_takes_too_much_memory() -> None:
     def take(n_bytes: int) -> int:
         array = np.ones(n_bytes, np.uint8)
-        time.sleep(5 if n_bytes > 10**8 else 0)
+        time.sleep(GENEROUS_S if n_bytes > 10**8 else 0)  # until its worker is ended
         return array.size
 
     with Pool(2, worker_memory=400_000_000, poison_after=1) as pool:
@@ -316,7 +321,7 @@ def test_an_initializer_that_cannot_be_pickled() -> None:
         Pool(2, initializer=print, initargs=[CrashesPickled(crash_by_exception)])
 
 
-# --- arrays that are broadcast
+# --- broadcast arrays
 
 
 def test_a_broadcast_is_shared_and_read_only(shared_pool: Pool, tmp_path: Path) -> None:
@@ -368,7 +373,7 @@ def test_broadcasts_of_all_kinds(shared_pool: Pool) -> None:
             shared_pool.broadcast(objects)
 
 
-def test_a_broadcast_whose_handle_has_gone(shared_pool: Pool, place: Path) -> None:
+def test_a_broadcast_whose_handle_was_deleted(shared_pool: Pool, place: Path) -> None:
     handle = shared_pool.broadcast(np.arange(10))
     kept = cloudpickle.dumps(handle)
     assert shared_pool.submit(lambda: int(cloudpickle.loads(kept).array[3])).result(60) == 3
@@ -393,7 +398,7 @@ def test_a_broadcast_survives_the_agent() -> None:
 
 @pytest.fixture
 def users_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """Write a module into a folder on the path, and forget it in the end."""
+    """Write a module into a folder on the path, and unload it in the end."""
     folder = tmp_path / "users"
     folder.mkdir()
     monkeypatch.setattr(sys, "path", [str(folder), *sys.path])

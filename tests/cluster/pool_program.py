@@ -11,7 +11,7 @@ from scoopsci import Pool
 
 
 def main(hostfile: str, ssh: str, n_points: str, block_size: str) -> None:
-    """Open a pool, run pi on it, and print what came of it."""
+    """Open a pool, run pi on it, and print the outcome."""
     start_s = time.perf_counter()
     with Pool(hostfile=hostfile, ssh=ssh) as pool:
         ready_s = time.perf_counter() - start_s

@@ -1,4 +1,4 @@
-"""A program with a ledger, to be killed and taken up again; counts its executions on disk."""
+"""A program with a ledger, to be killed and resumed; counts its executions on disk."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ GO = "go"
 
 
 def visit(marks: str, rng: np.random.Generator, item: int) -> float:
-    """Note the execution, and return a number of any magnitude."""
+    """Record the execution, and return a number of any magnitude."""
     with Path(marks, str(item)).open("ab") as mark:
         mark.write(b".")
     time.sleep(0.001)

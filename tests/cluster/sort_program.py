@@ -17,7 +17,7 @@ import numpy as np
 
 from scoopsci.mergesort import sort_and_describe
 
-#: Where workers cannot import this file, its functions travel by value.
+#: Where workers cannot import this file, its functions are pickled by value.
 cloudpickle.register_pickle_by_value(sys.modules[__name__])
 
 N_ITEMS = 200_000

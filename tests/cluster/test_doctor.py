@@ -1,4 +1,4 @@
-"""The doctor, on hosts that each lack something else."""
+"""The doctor, on hosts with one problem each."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ COMMAND: list[str | Path] = [PYTHON, "-m", "scoopsci", "hosts"]
 OTHER_PYTHON = Path("/usr/bin/pypy3")
 OTHER_CLOCKS = sorted(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"))
 
-#: What each host has, the words in which that is found, and a part of the remedy.
-AILMENTS = {
+#: The problem of each host: the failed check, a part of its message and of the remedy.
+PROBLEMS = {
     "wrong-key": ("login", "Permission denied", "ssh-copy-id wrong-key"),
     "changed-key": ("host key", "HAS CHANGED", "fingerprint"),
     "unknown-key": ("host key", "Host key verification failed", "log in once by hand"),
     "no-forwarding": ("forwarding", "forwarding", "AllowStreamLocalForwarding yes"),
     "other-python": ("python", "3.9.", "and name it by --python"),
     "no-package": ("packages", "cloudpickle is missing", "pip install cloudpickle=="),
-    "full-disk": ("scratch", "No space left on device", "make room in /tmp"),
+    "full-disk": ("scratch", "No space left on device", "free space in /tmp"),
     "other-day": ("clock", "s ahead", "set-ntp"),
     "no-route": ("connection", "", "ping no-route"),
     "no.such.name.invalid": ("name", "Could not resolve hostname", "/etc/hosts"),
@@ -86,8 +86,8 @@ SERVERS = {
 
 
 @contextlib.contextmanager
-def ailments(lan: Lan) -> Iterator[Path]:
-    """Make the hosts ill, and yield an ssh that knows them by their ailments."""
+def problems(lan: Lan) -> Iterator[Path]:
+    """Give the hosts problems, and yield an ssh that knows them by these names."""
     theirs = (lan.folder / "host_key_node2.pub").read_text()
     (lan.folder / "other-known-hosts").write_text(f"changed-key {theirs}")
     (site,) = (lan.root("node2") / str(ENVIRONMENT)[1:]).glob("lib/python*/site-packages")
@@ -100,7 +100,7 @@ def ailments(lan: Lan) -> Iterator[Path]:
     python.symlink_to(OTHER_PYTHON)
     try:
         with servers(lan, "node1", SERVERS):
-            yield write_ssh(lan, SSH_CONFIG.format(folder=lan.folder), "ssh-of-the-ill")
+            yield write_ssh(lan, SSH_CONFIG.format(folder=lan.folder), "ssh-of-problems")
     finally:
         python.unlink()
         python.symlink_to(kept)
@@ -136,17 +136,17 @@ def test_healthy_hosts(lan: Lan) -> None:
     assert local == [name for name in looked_at if name != "forwarding"]
 
 
-def test_each_ailment_has_its_remedy(lan: Lan) -> None:
+def test_each_problem_has_its_remedy(lan: Lan) -> None:
     parts = {"pypy3": OTHER_PYTHON.exists(), "libfaketime": bool(OTHER_CLOCKS)}
     require([name for name, is_there in parts.items() if not is_there])
-    with ailments(lan) as ssh:
-        status, found = examine(lan, [*AILMENTS, "127.0.0.1"], ssh)
+    with problems(lan) as ssh:
+        status, found = examine(lan, [*PROBLEMS, "127.0.0.1"], ssh)
     assert (status, found["ok"]) == (1, False)
-    *ill, healthy = found["hosts"]
+    *faulty, healthy = found["hosts"]
     assert healthy["ok"], healthy
-    for host, (name, words, remedy) in zip(ill, AILMENTS.values(), strict=True):
+    for host, (name, words, remedy) in zip(faulty, PROBLEMS.values(), strict=True):
         wrong = {check["name"]: check for check in host["checks"] if not check["ok"]}
-        # What follows from the ailment is not ready, either.
+        # Consequences of the problem fail as well.
         assert set(wrong) - {"packages", "battery"} == {name} - {"packages"}, host
         assert words in wrong[name]["found"], host
         assert remedy in wrong[name]["remedy"], host

@@ -47,13 +47,13 @@ PACKAGES = (
     f"{sysconfig.get_path('stdlib')}/ensurepip",
 )
 
-#: A few environments take less than this.
+#: Enough for a few environments.
 ROOMY = "size=1500m"
 
 LINK = f"{version('scoopsci')}-py{VERSION}"
 PREPARED = f"{DATA}/scoopsci/{LINK}/bin/python"
 
-#: Needed by pytest, so it is here, and scoopsci does not need it.
+#: Installed here, as pytest needs it, but not needed by scoopsci.
 FURTHER = "iniconfig"
 
 
@@ -100,7 +100,7 @@ def bare(options: str = ROOMY, more: str = "", variables: str = "") -> str:
 
 
 def other_shell(path: str) -> str:
-    """Return what lets a host's user log in to another shell."""
+    """Return the command that gives a host's user another login shell."""
     passwd = "sed s,^root:.*,root:x:0:0::$HOME:" + path + ", /etc/passwd >/run/passwd-$$; "
     return passwd + "mount --bind /run/passwd-$$ /etc/passwd; "
 
@@ -150,7 +150,7 @@ def wrong(host: dict[str, Any]) -> dict[str, dict[str, str]]:
 
 
 def listing(lan: Lan, ssh: Path, host: str) -> dict[str, str]:
-    """Return what lies in the data of a host's user, and where links lead."""
+    """Return the files in the data of a host's user, and the targets of links."""
     lines = look(lan, ssh, host, f"find {DATA} -mindepth 1 -maxdepth 2 -printf '%P %l\\n'")
     return {name: target for name, _, target in (row.partition(" ") for row in lines.splitlines())}
 
@@ -246,14 +246,14 @@ def test_packages_that_the_user_wants_or_has_lost(
             shutil.rmtree(lan.root("node2") / DATA[1:] / "scoopsci")
 
 
-def test_hosts_that_cannot_be_helped(lan: Lan, wheels: Path) -> None:
+def test_hosts_that_cannot_be_prepared(lan: Lan, wheels: Path) -> None:
     with bare_hosts(lan, frozen=bare("ro"), small=bare("size=30m"), willing=bare()) as ssh:
         hosts = ["frozen 1", "small 1", "node1:2299 1", "willing 1"]
         status, found, _ = install(lan, hosts, ssh, "--wheels", wheels)
         assert status == 1
         frozen, small, silent, willing = found["hosts"]
         assert "Read-only file system" in wrong(frozen)["installation"]["found"]
-        assert f"write below {DATA}" in wrong(frozen)["installation"]["remedy"]
+        assert f"make {DATA} writable" in wrong(frozen)["installation"]["remedy"]
         assert "No space left on device" in wrong(small)["installation"]["found"]
         assert "MB below" in wrong(small)["installation"]["remedy"]
         assert [check["name"] for check in silent["checks"]] == ["connection"]
@@ -262,7 +262,7 @@ def test_hosts_that_cannot_be_helped(lan: Lan, wheels: Path) -> None:
 
 
 @pytest.mark.slow
-def test_an_interpreter_that_is_not_there(lan: Lan, wheels: Path) -> None:
+def test_a_missing_interpreter(lan: Lan, wheels: Path) -> None:
     with bare_hosts(lan, one=bare()) as ssh:
         more: list[str | Path] = ["--wheels", wheels, "--python", "/no/such/python"]
         status, found, _ = install(lan, ["one 1"], ssh, *more)
@@ -273,7 +273,7 @@ def test_an_interpreter_that_is_not_there(lan: Lan, wheels: Path) -> None:
         assert "name it by --python" in said["remedy"]
 
 
-def test_a_wheel_that_is_missing(lan: Lan, wheels: Path, tmp_path: Path) -> None:
+def test_a_missing_wheel(lan: Lan, wheels: Path, tmp_path: Path) -> None:
     for wheel in wheels.iterdir():
         if not wheel.name.startswith("numpy"):
             (tmp_path / wheel.name).symlink_to(wheel)
@@ -315,7 +315,7 @@ def test_an_installation_that_is_killed(lan: Lan, wheels: Path) -> None:
         words = command(lan, ["one 1"], ssh, "--json", "--install", "--wheels", wheels)
         with lan.popen(words) as driver:
             assert becomes(lambda: processes_on(lan, "node1", "--no-index"))
-            # pip second: whoever waits for it would clean up.
+            # pip second: its parent, which waits for it, would clean up.
             for part in ("-I -c import json", "--no-index"):
                 for pid in processes_on(lan, "node1", part):
                     signal_on(lan, "node1", pid, signal.SIGKILL, check=False)

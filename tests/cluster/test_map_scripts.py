@@ -58,10 +58,10 @@ def test_same_bits_under_scoop(run_scoop: RunScoop, tmp_path: Path, n: int, n_it
 
 
 class TestCommand:
-    """``scoopsci/mapreduce.py``, with SCOOP's own ways beside ours."""
+    """``scoopsci/mapreduce.py``, with SCOOP's own methods beside ours."""
 
     @pytest.mark.parametrize("n", [1, 2])
-    def test_all_ways_are_there_and_equal(self, run_scoop: RunScoop, n: int) -> None:
+    def test_all_methods_are_present_and_equal(self, run_scoop: RunScoop, n: int) -> None:
         done = run_scoop("-q", SCRIPT, "--tasks", "40", "--task-seconds", "0.001", "--json", n=n)
         found = json.loads(done.stdout)
         assert tuple(row["method"] for row in found["rows"]) == METHODS
@@ -77,7 +77,7 @@ class TestCommand:
     @pytest.mark.parametrize("n", [1, 2])
     @pytest.mark.parametrize("n_tasks", [1, 2])
     def test_few_tasks(self, run_scoop: RunScoop, n_tasks: int, n: int) -> None:
-        """SCOOP's mapReduce of one item raises an IndexError; the other ways are told all same."""
+        """SCOOP's mapReduce of one item raises an IndexError; other methods are reported anyway."""
         arguments = ("--tasks", str(n_tasks), "--task-seconds", "0", "--json")
         done = run_scoop("-q", SCRIPT, *arguments, n=n)
         assert done.stdout, done.stderr

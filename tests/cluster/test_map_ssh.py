@@ -58,7 +58,7 @@ def test_same_bits_on_three_hosts(lan: Lan, names: tuple[str, ...], n_items: int
     assert len(seen) >= 2, "the work stayed on one host"
 
 
-def test_all_ways_of_the_script_are_equal(lan: Lan) -> None:
+def test_all_methods_of_the_script_are_equal(lan: Lan) -> None:
     options = ("--tasks", "60", "--task-seconds", "0.01", "--output", SCRIPTS / "report.json")
     said, told = launch(lan, NODES, WORK, Path("scoopsci") / "mapreduce.py", *options, timeout=100)
     assert told is not None, said

@@ -91,7 +91,7 @@ def has_workers(pool: OpenPool, n_workers: int) -> bool:
     return sum(len(host["workers"]) for host in pool.ask("hosts")) == n_workers
 
 
-def test_a_module_beside_the_script_travels(lan: Lan) -> None:
+def test_a_module_next_to_the_script_is_sent_along(lan: Lan) -> None:
     beside = lan.folder / "beside"
     beside.mkdir(exist_ok=True)
     program = beside / "console.py"
@@ -117,7 +117,7 @@ def test_hosts_that_compute_differently_are_refused(lan: Lan) -> None:
     assert "OPENBLAS_CORETYPE" in said
 
 
-def test_mixed_goes_on_and_says_so(lan: Lan) -> None:
+def test_mixed_continues_and_reports_it(lan: Lan) -> None:
     with OpenPool(lan, OTHERS, plain=False, env=OTHER_KERNELS, mixed=True) as pool:
         pool.hear()
         assert pool.ask("mixed") is True
@@ -160,7 +160,7 @@ def test_ssh_configuration_is_followed(lan: Lan) -> None:
             second.kill()
 
 
-def test_the_users_own_connection_lives_on(lan: Lan) -> None:
+def test_the_users_own_connection_stays_open(lan: Lan) -> None:
     path = lan.folder / "own-%h"
     config = f"Host *\n    ControlMaster auto\n    ControlPath {path}\n    ControlPersist 600"
     ssh = write_ssh(lan, config)

@@ -31,7 +31,7 @@ def nothing_left(lan: Lan) -> Iterator[None]:
 
 @pytest.fixture
 def project(lan: Lan) -> Iterator[Path]:
-    """A program with what it needs, on laptop alone."""
+    """A program with all that it needs, on laptop only."""
     folder = lan.folder / "project"
     (folder / "__pycache__").mkdir(parents=True)
     (lan.folder / "data").mkdir()
@@ -83,7 +83,7 @@ def test_staged_program_leaves_nothing(lan: Lan, project: Path, with_rsync: bool
             assert files_on(lan, name, host) == []
 
 
-def test_program_that_is_not_there_names_the_file_and_stage(lan: Lan, project: Path) -> None:
+def test_missing_program_names_the_file_and_stage(lan: Lan, project: Path) -> None:
     program = project / "program"
     done = lan.run(command(lan, program, "6", "0"), cwd="/", timeout=60)
     assert (done.returncode, done.stdout) == (1, "")
@@ -96,7 +96,7 @@ def test_program_that_is_not_there_names_the_file_and_stage(lan: Lan, project: P
     ("removed", "words"),
     [("beside.py", "No module named 'beside'"), ("words.txt", "'words.txt'")],
 )
-def test_lack_of_what_lies_beside_the_program(
+def test_missing_files_next_to_the_program(
     lan: Lan, project: Path, removed: str, words: str
 ) -> None:
     for name in ("needs_files.py", "beside.py", "words.txt"):
@@ -115,8 +115,8 @@ def test_lack_of_what_lies_beside_the_program(
     assert "--stage" in done.stderr
 
 
-def test_copy_in_a_named_folder_stays_and_is_not_sent_again(lan: Lan, project: Path) -> None:
-    """What rsync has sent keeps its inode, until it is sent again."""
+def test_copy_in_a_named_folder_is_kept_and_not_sent_again(lan: Lan, project: Path) -> None:
+    """A file sent by rsync keeps its inode until it is sent again."""
     staged = command(
         lan, "--stage", "--path", "/srv/kept-copy", "--data", lan.folder / "data",
         project / "program", "3", "0",
@@ -138,7 +138,7 @@ def test_copy_in_a_named_folder_stays_and_is_not_sent_again(lan: Lan, project: P
         lan.run(["rm", "-r", "/srv/kept-copy"], host=host, check=True)
 
 
-def test_no_room_for_the_copy(lan: Lan, project: Path) -> None:
+def test_copy_to_a_full_disk_fails(lan: Lan, project: Path) -> None:
     with (project / "large").open("wb") as file:
         file.write(bytes(3_000_000))
     lan.run(["mount", "-t", "tmpfs", "-o", "mode=1777,size=1m", "tmpfs", "/tmp"], host="node2",
@@ -195,7 +195,7 @@ def test_end_of_a_staged_run_leaves_nothing(
 
 @pytest.mark.slow
 def test_staged_host_is_used_again(lan: Lan, project: Path) -> None:
-    """It is unplugged until its copy has been given up, and gets another."""
+    """It is unplugged until its copy has been given up, and gets a new one."""
     staged = command(lan, "--stage", "--data", lan.folder / "data", project / "program", "60", "3")
     with lan.popen(staged) as process:
         assert process.stdout is not None
@@ -211,7 +211,7 @@ def test_staged_host_is_used_again(lan: Lan, project: Path) -> None:
     assert (process.returncode, err) == (0, "")
     lines = [line for line in out.splitlines() if line]
     assert len([line for line in lines if "one two three" in line]) == 60
-    # The last tasks were done there, too.
+    # The last tasks were executed there as well.
     assert any(line.startswith("node3") for line in lines[-12:])
 
 

@@ -24,8 +24,8 @@ from tests.conftest import (
     end_session,
     start_scoop,
     wait_for_end,
-    wait_for_work,
 )
+from tests.sizes import has_worked, points_taking, start_up_s, wait_for_records
 
 SCRIPT = Path("scoopsci") / "montecarlo.py"
 HOSTFILE = ("--hostfile", REPOSITORY / "hostfile")
@@ -94,7 +94,7 @@ def test_wrong_use_under_scoop_is_one_line(
 @pytest.mark.parametrize(
     ("option", "value", "n_lines"), [((), "", 1), (("--quiet",), "", 0), ((), "1", 0)]
 )
-def test_an_open_pool_is_told_of_in_one_line(
+def test_an_open_pool_is_reported_in_one_line(
     run_scoop: RunScoop,
     option: tuple[str, ...],
     value: str,
@@ -109,13 +109,14 @@ def test_an_open_pool_is_told_of_in_one_line(
 
 
 @pytest.fixture
-def endless_run() -> Iterator[subprocess.Popen[str]]:
+def endless_run(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
     """Start a run without end, and yield it once its workers compute."""
-    process = start_scoop(
-        *HOSTFILE, "-q", SCRIPT, *["--points", "10000000000000", "--seed", "1", "--quiet"], n=3
-    )
+    ledger = tmp_path / "ledger"
+    options = ("--points", str(10**15), "--seed", "1", "--quiet", "--ledger", ledger)
+    process = start_scoop(*HOSTFILE, "-q", SCRIPT, *options, n=3)
     try:
-        wait_for_work(process.pid, seconds=6.0)
+        wait_for_records(ledger, process)
+        assert becomes(lambda: find_working(process.pid), 90.0), "the worker does not work"
         yield process
     finally:
         end_session(process)
@@ -130,10 +131,10 @@ def member_with(session: int, words: str) -> list[psutil.Process]:
     return found
 
 
-def worked(session: int, seconds: float) -> list[psutil.Process]:
+def find_working(session: int) -> list[psutil.Process]:
     """Return the worker beside the driver, once it has used more time than it takes to start."""
-    found = member_with(session, "pool/substitute.py")
-    return [process for process in found if sum(process.cpu_times()[:2]) >= seconds]
+    found = member_with(session, "plain/substitute.py")
+    return [process for process in found if has_worked(process.pid)]
 
 
 def test_ctrl_c_under_scoop_is_one_line(endless_run: subprocess.Popen[str]) -> None:
@@ -155,13 +156,14 @@ def test_a_killed_origin_leaves_no_process(endless_run: subprocess.Popen[str]) -
 
 
 def test_a_killed_worker_changes_no_bit(run_scoop: RunScoop) -> None:
-    n_points = 16_000_000_000
+    # Two workers are struck when they have used twice the time that each takes to start.
+    n_points = points_taking(4 * 2 * 2 * start_up_s())
     process = start_scoop(
         *HOSTFILE, "-q", SCRIPT, "--points", str(n_points), "--seed", "3", "--json", n=2
     )
     try:
-        assert becomes(lambda: worked(process.pid, 3.0)), "the worker does not work"
-        (substitute,) = worked(process.pid, 3.0)
+        assert becomes(lambda: find_working(process.pid), 90.0), "the worker does not work"
+        (substitute,) = find_working(process.pid)
         substitute.kill()
         out, err = process.communicate(timeout=90)
         found = json.loads(out)

@@ -47,7 +47,7 @@ def test_script_prints_one_object(run_scoop: RunScoop) -> None:
     assert found["in_shared_memory"] is True
 
 
-def test_script_for_people_says_whether_it_pays(run_scoop: RunScoop) -> None:
+def test_text_output_says_whether_it_pays(run_scoop: RunScoop) -> None:
     done = run_scoop("-q", SCRIPT, "--items", "2000", n=2)
     assert "2,000 random integers" in done.stdout
     assert "in order, the same items" in done.stdout
@@ -66,7 +66,7 @@ def test_same_bits_over_hosts(lan: Lan, names: tuple[str, ...]) -> None:
 
 
 @pytest.mark.cluster
-def test_a_million_items_over_hosts_tell_what_the_network_cost(lan: Lan) -> None:
+def test_a_million_items_over_hosts_report_the_cost_of_the_network(lan: Lan) -> None:
     options = ("--items", "1000000", "--seed", "5", "--output", SCRIPTS / "report.json")
     said, found = launch(lan, NODES, WORK, SCRIPT, *options, timeout=100)
     assert found is not None, said

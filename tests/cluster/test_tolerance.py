@@ -7,7 +7,6 @@ import random
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,7 @@ import pytest
 import scoopsci
 from scoopsci.road.replay import describe_ledger, replay_block, verify_ledger
 from tests import pool_console
-from tests.conftest import RunScoop
+from tests.conftest import RunScoop, becomes
 from tests.lan import Lan
 from tests.pools import OpenPool, check_nothing_left, signal_on
 
@@ -64,8 +63,8 @@ def test_same_bits_with_a_worker_killed_on_the_way(
         # its agent, stopped as well, cannot tell.
         for process in (agent, victim):
             signal_on(lan, "node2", process, signal.SIGSTOP)
-        pool.say("stop", float(half_width))
-        time.sleep(1.0)
+        pool.say("stop", float(half_width), "node2", victim)
+        assert becomes(lambda: pool.n_done > 0), "it has been given no task"
         signal_on(lan, "node2", victim, signal.SIGKILL)
         signal_on(lan, "node2", agent, signal.SIGCONT)
         n_points, value, error, width, low, high, n_lost = pool.hear(timeout)
@@ -91,7 +90,7 @@ def test_blocks_of_a_pool_s_run_are_replayed_here(lan: Lan) -> None:
     for block in random.Random(1).sample(range(n_blocks), 50):
         replay = replay_block(ledger, block)
         assert replay.equal, f"block {block}"
-    # Another engine takes over what is there, and stops at the same sample.
+    # Another engine reuses the finished blocks, and stops at the same sample.
     options: Any = {"seed": 3, "block_size": 500, "engine": "serial", "ledger": ledger}
     found = scoopsci.estimate(pool_console.draw, half_width=0.002, **options)
     assert pool_console.stopping_bits(found) == bits

@@ -24,7 +24,7 @@ import scoopsci
 from scoopsci import Estimate, Pool
 from scoopsci.dashboard import Dashboard
 from scoopsci.estimation.estimates import format_with_error
-from tests.browser import Tab, missing_browser, run_in_browser, take_pictures
+from tests.browser import GENEROUS_S, Tab, missing_browser, run_in_browser, take_pictures
 from tests.conftest import REPOSITORY, require
 from tests.pages import HOSTILE, StatedEngine, make_status
 
@@ -55,12 +55,16 @@ def pool() -> Iterator[Pool]:
         yield pool
 
 
-def draw_slowly(rng: np.random.Generator, size: int) -> np.ndarray:
-    time.sleep(BLOCK_S)
-    return rng.exponential(size=size)
+def run_for(seconds: float, pool: Pool, brake: Path) -> Estimate:
+    """Run for so long, and far longer while a file is there."""
 
+    def draw_slowly(rng: np.random.Generator, size: int) -> np.ndarray:
+        time.sleep(BLOCK_S)
+        for _ in range(20):
+            if brake.exists():
+                time.sleep(BLOCK_S)
+        return rng.exponential(size=size)
 
-def run_for(seconds: float, pool: Pool) -> Estimate:
     n_blocks = round(seconds * N_WORKERS / BLOCK_S)
     return scoopsci.estimate(
         draw_slowly, n_blocks * BLOCK_SIZE, seed=5, block_size=BLOCK_SIZE, engine=pool
@@ -104,24 +108,30 @@ async def check_reconnection(tab: Tab, board: Dashboard) -> None:
 
 
 @pytest.mark.parametrize("seconds", [15.0, pytest.param(60.0, marks=pytest.mark.slow)])
-def test_a_run_in_which_a_worker_dies(pool: Pool, pictures: Path, seconds: float) -> None:
+def test_a_run_in_which_a_worker_dies(
+    pool: Pool, pictures: Path, tmp_path: Path, seconds: float
+) -> None:
+    brake = tmp_path / "brake"
     board = pool.dashboard()
     with ThreadPoolExecutor(1) as aside:
 
         async def act(tab: Tab) -> None:
             await tab.open(board.url)
             await tab.becomes("document.querySelector('#state').innerText == 'waiting for a run'")
-            run: Future[Estimate] = aside.submit(run_for, seconds, pool)
+            run: Future[Estimate] = aside.submit(run_for, seconds, pool, brake)
             await tab.becomes("document.querySelector('#state').innerText == 'running'")
             await tab.becomes(f"{PIDS}.length == {N_WORKERS}")
             await tab.becomes("document.querySelector('#value').innerText.includes('±')")
-            await tab.becomes("state.run.n_done > state.run.n_blocks / 3", seconds)
+            await tab.becomes("state.run.n_done > state.run.n_blocks / 3", GENEROUS_S + seconds)
+            brake.touch()  # two thirds are left for what follows
             dead = await kill_a_worker(tab, pool)
             await check_recovery(tab, dead)
             await take_pictures(tab, pictures, f"run-of-{seconds:.0f}-s")
             await check_reconnection(tab, board)
+            brake.unlink()
             await tab.becomes(
-                "document.querySelector('#state').innerText.startsWith('run ended')", 3 * seconds
+                "document.querySelector('#state').innerText.startsWith('run ended')",
+                GENEROUS_S + 3 * seconds,
             )
             result = run.result()
             expected = format_with_error(result.value, result.half_width)
@@ -213,12 +223,13 @@ def test_a_killed_program_is_told_of() -> None:
 
 
 @pytest.mark.slow
-def test_a_pool_of_a_hundred_workers(pictures: Path) -> None:
+def test_a_pool_of_a_hundred_workers(pictures: Path, tmp_path: Path) -> None:
     with Pool(100, start_timeout=120.0) as pool:
         board = pool.dashboard()
 
         def visit(item: int) -> int:
-            time.sleep(0.2)
+            while not (tmp_path / "go").exists():
+                time.sleep(0.2)
             return item
 
         def walk() -> Any:
@@ -233,6 +244,7 @@ def test_a_pool_of_a_hundred_workers(pictures: Path) -> None:
                 await tab.becomes("document.querySelector('#state').innerText == 'running'")
                 await tab.becomes("document.querySelectorAll('[data-state=running]').length > 80")
                 await take_pictures(tab, pictures, "pool-of-a-hundred")
+                (tmp_path / "go").touch()
                 await tab.becomes(
                     "document.querySelector('#state').innerText.startsWith('run ended')", 120.0
                 )

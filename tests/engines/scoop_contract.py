@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from tests.engines.contract import WorkersContract
+from scoopsci.testing.engines import WorkersContract
 
 
 class TestScoop(WorkersContract):

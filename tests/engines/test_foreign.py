@@ -14,7 +14,7 @@ import pytest
 from numpy.typing import NDArray
 
 from scoopsci import open_engine
-from tests.engines.contract import mixed_magnitudes
+from scoopsci.testing.bits import mixed_magnitudes
 
 
 class Shuffled(ThreadPoolExecutor):

@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import Future
+from pathlib import Path
 from typing import Any
 
 import cloudpickle
@@ -16,14 +17,22 @@ import pytest
 
 from scoopsci import EngineTimeoutError, Pool, open_engine
 from scoopsci.pool.status import MOST_LOSSES, LossLog
+from scoopsci.testing.engines import WorkersContract
 from tests.conftest import becomes
-from tests.engines.contract import GENEROUS_S, WorkersContract
 
 cloudpickle.register_pickle_by_value(sys.modules[__name__])
+
+GENEROUS_S = 60.0
 
 
 class TestPool(WorkersContract):
     name = "pool"
+
+
+def wait_for(go: Path) -> None:
+    """Return once a file is there."""
+    while not go.exists():
+        time.sleep(0.005)
 
 
 def workers_of(pool: Pool) -> list[dict[str, Any]]:
@@ -50,23 +59,25 @@ class TestStatus:
             assert (worker["state"], worker["n_done"]) == ("idle", 0)
             os.kill(worker["pid"], 0)
 
-    def test_counts_tasks_while_it_is_busy(self, pool: Pool) -> None:
-        futures = [pool.submit(time.sleep, 0.3) for _ in range(9)]
+    def test_counts_tasks_while_it_is_busy(self, pool: Pool, tmp_path: Path) -> None:
+        futures = [pool.submit(wait_for, tmp_path / "go") for _ in range(9)]
         assert becomes(lambda: pool.status()["tasks"]["running"] == 2)
         assert {worker["state"] for worker in workers_of(pool)} == {"running"}
         tasks = pool.status()["tasks"]
         assert tasks["running"] + tasks["waiting"] + tasks["done"] == 9
+        (tmp_path / "go").touch()
         for future in futures:
             future.result(GENEROUS_S)
         tasks = pool.status()["tasks"]
         assert tasks == {"waiting": 0, "running": 0, "done": 9, "lost": 0, "repeated": 0}
         assert sum(worker["n_done"] for worker in workers_of(pool)) == 9
 
-    def test_remembers_who_was_lost(self, pool: Pool) -> None:
-        future = pool.submit(time.sleep, 1.0)
+    def test_remembers_who_was_lost(self, pool: Pool, tmp_path: Path) -> None:
+        future = pool.submit(wait_for, tmp_path / "go")
         assert becomes(lambda: pool.status()["tasks"]["running"] == 1)
         (pid,) = [w["pid"] for w in workers_of(pool) if w["state"] == "running"]
         os.kill(pid, signal.SIGKILL)
+        (tmp_path / "go").touch()
         future.result(GENEROUS_S)
         (loss,) = pool.status()["losses"]
         assert abs(loss.pop("at_s") - time.time()) < GENEROUS_S
@@ -88,7 +99,9 @@ class TestStatus:
         assert workers_of(pool)[0]["pid"] in (first, second)
         assert pool.status()["losses"] == []
 
-    def test_may_be_asked_by_many_threads_and_by_no_callback(self, pool: Pool) -> None:
+    def test_may_be_asked_by_many_threads_and_by_no_callback(
+        self, pool: Pool, tmp_path: Path
+    ) -> None:
         found: list[Any] = []
 
         def ask(*_: Future[Any]) -> None:
@@ -105,7 +118,8 @@ class TestStatus:
             thread.join()
         assert found == [2] * 20
         assert {future.result(GENEROUS_S) for future in futures} == {32}
-        pool.submit(time.sleep, 0.2).add_done_callback(ask)
+        pool.submit(wait_for, tmp_path / "go").add_done_callback(ask)
+        (tmp_path / "go").touch()
         assert becomes(lambda: len(found) == 21)
         assert "cannot wait" in found[-1]
 
@@ -143,8 +157,8 @@ class TestStatus:
 
 
 def test_the_log_of_losses_is_bounded() -> None:
-    from scoopsci.pool.launcher import Place
     from scoopsci.pool.members import Host
+    from scoopsci.pool.place import Place
 
     log, host = LossLog(), Host("here", Place(None, None, "python", "ssh", "none", 1.0), 1)
     for pid in range(3 * MOST_LOSSES):

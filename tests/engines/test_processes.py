@@ -17,7 +17,7 @@ import pytest
 from scoopsci import Engine, EngineError, PoisonTaskError, estimate
 from scoopsci.engines.opening import open_engine
 from scoopsci.engines.processes import N_STARTS
-from tests.engines.contract import WorkersContract
+from scoopsci.testing.engines import WorkersContract
 
 
 def die(rng: np.random.Generator, size: int) -> np.ndarray:

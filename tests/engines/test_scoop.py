@@ -21,7 +21,7 @@ from pathlib import Path
 import scoop
 
 import scoopsci
-from tests.calls import meet
+from scoopsci.testing.tasks import meet
 
 
 def report(folder):

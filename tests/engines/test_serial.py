@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from scoopsci import Engine
-from tests.engines.contract import EngineContract, raise_made
+from scoopsci.testing.engines import EngineContract
+from scoopsci.testing.tasks import raise_made
 
 
 class TestSerial(EngineContract):

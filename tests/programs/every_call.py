@@ -1,5 +1,5 @@
 # mypy: disable-error-code="no-untyped-def,no-untyped-call"
-"""A SCOOP program that makes every call there is, and prints what comes of it as JSON."""
+"""A SCOOP program that makes every possible call, and prints the results as JSON."""
 
 import json
 import operator

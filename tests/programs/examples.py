@@ -20,7 +20,7 @@ EXAMPLES = [
     "tree/scoop_tree.py",
 ]
 
-#: These take more time, or show less that is new.
+#: Examples that take more time, or show little that is new.
 LONG = [
     "callback.py",
     "deap_ga_evosn.py",
@@ -38,7 +38,7 @@ LONG = [
     "tree_traversal.py",
 ]
 
-#: Fail under SCOOP, but not here: SCOOP cannot pickle what they share, or what is typed in.
+#: Fail under SCOOP, but not here: SCOOP cannot pickle what they share or define interactively.
 CURED = {
     "shared_example.py": "[1, 2, 3, 4, 5, 6, 7, 8, 9, 10]\n",
     "interactive_shell.py": "[0, 2]\n>>> ",
@@ -96,7 +96,7 @@ def fetch_examples(folder: Path) -> Path:
 
 
 def normalize(output: str) -> list[str]:
-    """Return the lines of an output, sorted, without what chance and the clock have put there."""
+    """Return the lines of an output, sorted, without random numbers and times."""
     for pattern, name in CHANCES:
         output = pattern.sub(name, output)
     return sorted(output.splitlines())

@@ -1,5 +1,8 @@
 # mypy: disable-error-code="no-untyped-def,no-untyped-call"
-"""A genetic algorithm of DEAP that fits a polynomial, evaluated by futures.map; prints its best."""
+"""A genetic algorithm of DEAP that fits a polynomial, evaluated by futures.map; prints its best.
+
+It writes a line to stderr whenever the evaluation of a generation begins.
+"""
 
 import json
 import random
@@ -21,6 +24,11 @@ def evaluate(polynomial):
     return (sum(abs(found - wanted) for found, wanted in zip(polynomial, WANTED, strict=True)),)
 
 
+def map_and_tell(fn, items):
+    print("begins", file=sys.stderr, flush=True)
+    return futures.map(fn, items)
+
+
 def main(n_generations):
     random.seed(7)
     toolbox = base.Toolbox()
@@ -31,7 +39,7 @@ def main(n_generations):
     toolbox.register("mate", tools.cxBlend, alpha=0.2)
     toolbox.register("mutate", tools.mutGaussian, mu=0, sigma=0.3, indpb=0.5)
     toolbox.register("select", tools.selTournament, tournsize=3)
-    toolbox.register("map", futures.map)
+    toolbox.register("map", map_and_tell)
     population, log = algorithms.eaSimple(
         toolbox.population(n=60), toolbox, 0.5, 0.3, n_generations, verbose=False
     )

@@ -1,5 +1,5 @@
 # mypy: disable-error-code="no-untyped-def,no-untyped-call"
-"""A SCOOP program that needs a module and a file beside it, and data from elsewhere."""
+"""A SCOOP program that needs a module and a file in its folder, and data from elsewhere."""
 
 import pathlib
 import platform

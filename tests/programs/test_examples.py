@@ -1,4 +1,4 @@
-"""The examples of SCOOP's own distribution: what plain SCOOP prints, `scoopsci run` prints."""
+"""The examples of SCOOP's own distribution: `scoopsci run` prints what plain SCOOP prints."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.programs.examples import (
 )
 from tests.programs.test_run import RUN, SCOOP, run
 
-#: What pickle says of a function that no module has, up to Python 3.12 and since.
+#: pickle's error for a function that no module contains, up to Python 3.12 and since.
 UNPICKLABLE = re.compile("Can't (?:pickle|get local object)")
 
 

@@ -45,7 +45,7 @@ def run(
 
 
 def run_text(tmp_path: Path, text: str, *more: str, said: str | None = None) -> Any:
-    """Run a program of a few lines, below the line that it begins with."""
+    """Run a program of a few lines, after a line of imports."""
     program = tmp_path / "program.py"
     program.write_text(f"from scoop import futures, shared\n{textwrap.dedent(text)}")
     return run([*RUN, "-n", "2", *more, "program.py"], tmp_path, said)
@@ -109,7 +109,7 @@ def test_exit_status(tmp_path: Path, end: str, status: int, words: str) -> None:
 
 
 def test_annotations_are_the_programs_own(tmp_path: Path) -> None:
-    """Ours are compiled as text; neither the program nor a worker may inherit that."""
+    """Our annotations are not evaluated; neither the program nor a worker may inherit that."""
     done = run_text(
         tmp_path,
         """
@@ -135,7 +135,7 @@ def test_annotations_are_the_programs_own(tmp_path: Path) -> None:
         "ends_now(future)",
     ],
 )
-def test_who_only_looks_sees_the_end(tmp_path: Path, look: str) -> None:
+def test_polling_a_future_detects_its_end(tmp_path: Path, look: str) -> None:
     """In the program, and in a task that has the only worker."""
     done = run_text(
         tmp_path,
@@ -211,7 +211,7 @@ def test_streams_and_standard_input(tmp_path: Path) -> None:
         said="said to the program",
     )
     assert sorted(done.stdout.splitlines()) == ["out 0", "out 1", "said to the program"]
-    # What bypasses sys.stdout in a task is for people.
+    # Output of a task that bypasses sys.stdout goes to stderr.
     assert sorted(done.stderr.splitlines()) == ["err 0", "err 1", "low", "low"]
 
 
@@ -249,8 +249,8 @@ def test_threads_and_children_of_tasks_print(tmp_path: Path) -> None:
     assert sorted(done.stderr.splitlines()) == sorted([f"child {i}" for i in range(500)] * 4)
 
 
-def test_other_threads_and_processes_are_told(tmp_path: Path) -> None:
-    """What they send would not come, or break what the right thread sends."""
+def test_other_threads_and_processes_get_an_error(tmp_path: Path) -> None:
+    """Their messages would get lost, or corrupt those of the right thread."""
     done = run_text(
         tmp_path,
         """
@@ -296,7 +296,7 @@ def test_odd_names_and_empty_folders_are_staged(tmp_path: Path) -> None:
     assert json.loads(done.stdout) == [sorted([*names, "program.py", "empty"]), True], done.stderr
 
 
-def test_script_by_a_link_finds_what_lies_beside_it(tmp_path: Path) -> None:
+def test_script_run_by_a_link_finds_the_files_next_to_it(tmp_path: Path) -> None:
     (tmp_path / "project").mkdir()
     (tmp_path / "project" / "beside.py").write_text("word = 'found'\n")
     (tmp_path / "program.py").symlink_to("project/real.py")
@@ -309,7 +309,7 @@ def test_script_by_a_link_finds_what_lies_beside_it(tmp_path: Path) -> None:
     assert done.stdout == "found found\n", done.stderr
 
 
-def test_closed_stdout_costs_no_result(tmp_path: Path) -> None:
+def test_closed_stdout_loses_no_result(tmp_path: Path) -> None:
     done = run_text(
         tmp_path,
         """
@@ -327,7 +327,7 @@ def test_closed_stdout_costs_no_result(tmp_path: Path) -> None:
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "[0, 1, 2]\n")
 
 
-def test_constants_that_cannot_travel(tmp_path: Path) -> None:
+def test_constants_that_cannot_be_pickled(tmp_path: Path) -> None:
     done = run_text(
         tmp_path,
         """
@@ -402,7 +402,7 @@ def test_callback_waits(tmp_path: Path) -> None:
     assert (done.stdout, done.stderr) == ("[2, 3] [2, 3]\n", "")
 
 
-def test_unknown_option_is_told_of(tmp_path: Path) -> None:
+def test_unknown_option_is_reported(tmp_path: Path) -> None:
     done = run_text(
         tmp_path, "if __name__ == '__main__': print(list(futures.map(abs, [-1], level=2)))"
     )
@@ -410,7 +410,7 @@ def test_unknown_option_is_told_of(tmp_path: Path) -> None:
     assert "there is no option 'level'" in done.stderr
 
 
-def test_methods_of_what_has_no_hash(tmp_path: Path) -> None:
+def test_methods_of_unhashable_objects(tmp_path: Path) -> None:
     """SCOOP ends with: unhashable type."""
     done = run_text(
         tmp_path,
@@ -553,23 +553,24 @@ def find_workers(process: subprocess.Popen[str]) -> list[psutil.Process]:
 
 
 @pytest.mark.parametrize(
-    ("n_generations", "every_s"),
-    [("16", 1.0), pytest.param("50", 5.0, marks=pytest.mark.slow)],
+    ("n_generations", "every"),
+    [("16", 4), pytest.param("50", 10, marks=pytest.mark.slow)],
 )
-def test_genetic_algorithm_with_workers_killed(n_generations: str, every_s: float) -> None:
+def test_genetic_algorithm_with_workers_killed(n_generations: str, every: int) -> None:
     command = [*RUN, "-n", "2", "genetic.py", n_generations]
     undisturbed = run(command, HERE)
-    n_killed = 0
+    n_begun, n_killed, err = 0, 0, ""
     with start(command, HERE) as process:
-        assert becomes(lambda: len(find_workers(process)) == 2)
-        while process.poll() is None:
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(every_s)
-                break
-            for worker in find_workers(process)[:1]:
-                worker.kill()
+        assert process.stdout is not None
+        assert process.stderr is not None
+        for line in process.stderr:
+            err += line
+            n_begun += line == "begins\n"
+            if n_begun == every * (n_killed + 1):
+                assert becomes(lambda: find_workers(process))
+                find_workers(process)[0].kill()
                 n_killed += 1
-        out, err = process.communicate()
+        out = process.stdout.read()
     assert (undisturbed.returncode, process.returncode) == (0, 0), err
     assert out == undisturbed.stdout
     assert len(json.loads(out)[1]) == int(n_generations) + 1
@@ -579,8 +580,10 @@ def test_genetic_algorithm_with_workers_killed(n_generations: str, every_s: floa
 @pytest.mark.parametrize(
     ("n_workers", "status", "words"), [("2", 0, "PoisonTaskError\n"), ("1", 1, "WorkerLostError")]
 )
-def test_who_waits_is_not_to_blame(tmp_path: Path, n_workers: str, status: int, words: str) -> None:
-    """With one worker, who waits ends each time, too; that comes to an end by itself."""
+def test_a_waiting_task_is_not_blamed(
+    tmp_path: Path, n_workers: str, status: int, words: str
+) -> None:
+    """With one worker, the waiting task ends each time as well, but not without limit."""
     done = run_text(
         tmp_path,
         """
@@ -603,7 +606,7 @@ def test_who_waits_is_not_to_blame(tmp_path: Path, n_workers: str, status: int, 
 
 
 @pytest.mark.parametrize(("argument", "status"), [("--help", 0), ("--wrong", 2)])
-def test_script_that_ends_as_it_is_loaded(tmp_path: Path, argument: str, status: int) -> None:
+def test_script_that_exits_while_it_is_loaded(tmp_path: Path, argument: str, status: int) -> None:
     (tmp_path / "program.py").write_text(
         "import argparse\nfrom scoop import futures\nargparse.ArgumentParser().parse_args()\n"
     )

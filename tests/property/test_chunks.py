@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from scoopsci.road.blocks import Fold, Range, split_into_ranges
 from scoopsci.road.chunks import CallEach, FoldBlocks, Inputs, ListBlocks, RunBlocks, run_chunk
-from tests.calls import bracket
+from tests.merging import bracket
 
 ERRORS = (ArithmeticError, StopIteration, SystemExit)
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from scoopsci.road.blocks import Fold, Range
 from scoopsci.road.chunks import CallEach, FoldBlocks
 from scoopsci.road.runs import Run
-from tests.calls import bracket
+from tests.merging import bracket
 
 CALLS: Counter[int] = Counter()
 
@@ -40,7 +40,7 @@ attempts = st.lists(
 )
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(attempts, st.sampled_from([1e-9, 1e-5, 0.1]), st.booleans())
 def test_any_number_of_attempts(
     attempts: list[tuple[int, int, float]], chunk_target_s: float, in_order: bool

@@ -241,7 +241,7 @@ def give_all(*items: Any) -> tuple[Any, ...]:
     return items
 
 
-common = settings(deadline=None, max_examples=150)
+common = settings(max_examples=150)
 
 
 @common

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 from numpy.typing import NDArray
@@ -21,9 +21,6 @@ from scoopsci.sorting.sortedruns import cut_arrays, cut_lists, order_pieces, sor
 Array = NDArray[Any]
 
 N_WORKERS = (1, 2, 3, 8)
-
-#: The first task of a process takes longer than the others.
-without_deadline = settings(deadline=None)
 
 SORTABLE = {
     "int": st.integers(),
@@ -78,7 +75,6 @@ def check_bits(found: Array, expected: Array) -> None:
     assert found.tobytes() == expected.tobytes()
 
 
-@without_deadline
 @given(st.data(), st.sampled_from(N_WORKERS), st.booleans())
 @pytest.mark.parametrize("kind", SORTABLE)
 def test_lists(
@@ -96,13 +92,11 @@ def test_lists(
     assert len(found) == len(expected)
 
 
-@without_deadline
 @given(arrays(), st.sampled_from(N_WORKERS))
 def test_arrays(engines: dict[int, Engine], values: Array, n_workers: int) -> None:
     check_bits(merge_sort(values, engine=engines[n_workers]), np.sort(values, kind="stable"))
 
 
-@without_deadline
 @given(arrays(), st.sampled_from(N_WORKERS))
 def test_arrays_in_descending_order(
     engines: dict[int, Engine], values: Array, n_workers: int
@@ -114,7 +108,6 @@ def test_arrays_in_descending_order(
     check_bits(merge_sort(values, reverse=True, engine=engines[n_workers]), values[order])
 
 
-@without_deadline
 @given(arrays(), st.integers(1, 9), st.integers(1, 9))
 def test_partitions_are_equal_and_in_order(values: Array, n_runs: int, n_partitions: int) -> None:
     assume(len(values))
@@ -131,7 +124,6 @@ def test_partitions_are_equal_and_in_order(values: Array, n_runs: int, n_partiti
     check_bits(np.concatenate(merged).astype(values.dtype), np.sort(values, kind="stable"))
 
 
-@without_deadline
 @given(st.lists(st.floats() | st.integers(-2, 2), min_size=1), st.integers(1, 9), st.integers(1, 9))
 def test_partitions_without_a_consistent_order_lose_nothing(
     values: list[float], n_runs: int, n_partitions: int

@@ -1,4 +1,4 @@
-"""A stranger on the broker's socket, who is the same user: it may not do harm by what it says."""
+"""A stranger on the broker's socket, of the same user: its messages must do no harm."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ N_RANDOM = 300
 
 
 class Harm:
-    """Leaves a file where it is unpickled."""
+    """Creates a file when it is unpickled."""
 
     def __init__(self, path: str) -> None:
         self._path = path
@@ -71,7 +71,7 @@ def speak(path: str, identity: bytes | None, messages: Iterator[list[bytes]]) ->
 
 
 def speak_raw(path: str, rng: random.Random) -> None:
-    """Send what is not of ZeroMQ, or breaks off, or claims sizes that do not come."""
+    """Send bytes that are not ZeroMQ's, are cut short, or announce sizes that never arrive."""
     greeting = b"\xff" + bytes(8) + b"\x7f\x03\x00NULL" + bytes(48)
     ready = b"\x04\x26\x05READY\x0bSocket-Type\x00\x00\x00\x06DEALER\x08Identity\x00\x00\x00\x00"
     huge = b"\x02" + (1 << 62).to_bytes(8, "big")

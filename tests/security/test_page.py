@@ -1,4 +1,4 @@
-"""Who may see the live page of a pool over SSH hosts: its user alone, and from there alone."""
+"""Access to the live page of a pool over SSH hosts: only for its user, on its machine."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.security.test_pool import ALL, listeners
 
 pytestmark = pytest.mark.cluster
 
-#: Asks for pages as a user who is nobody, by other names, too.
+#: Requests pages as the user nobody, under other host names as well.
 AS_NOBODY = """
 import encodings.idna, http.client, json, os, sys  # while it may still read them
 os.setgroups([]); os.setgid(65534); os.setuid(65534)
@@ -31,7 +31,7 @@ for path, host in questions:
 print(json.dumps(answers))
 """
 
-#: Tells whether an address can be connected to.
+#: Reports whether an address accepts connections.
 CONNECT = """
 import socket, sys
 try:
@@ -48,7 +48,7 @@ def nothing_left(lan: Lan) -> Iterator[None]:
     check_nothing_left(lan)
 
 
-def test_it_is_the_one_that_listens_and_on_loopback_alone(lan: Lan) -> None:
+def test_only_the_page_listens_and_only_on_loopback(lan: Lan) -> None:
     before = listeners(lan)
     with OpenPool(lan, ALL) as pool:
         pool.hear()
@@ -89,7 +89,7 @@ def find(pool: OpenPool, name: str) -> dict[str, Any]:
     return dict(host)
 
 
-def test_hosts_tell_how_they_are_and_what_they_have_lost(lan: Lan) -> None:
+def test_hosts_report_their_state_and_their_losses(lan: Lan) -> None:
     with OpenPool(lan, ALL) as pool:
         names = [host["name"] for host in pool.hear()]
         assert becomes(lambda: all(find(pool, name).get("memory_bytes") for name in names))

@@ -1,4 +1,4 @@
-"""Who may reach a pool over SSH hosts, and what strangers and odd names can do to it."""
+"""Access to a pool over SSH hosts, and the effect of strangers and odd names on it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,6 @@ from tests.pools import (
     OpenPool,
     check_nothing_left,
     fail_to_open,
-    serial_sum,
     write_ssh,
 )
 from tests.security import stranger
@@ -40,7 +39,7 @@ def nothing_left(lan: Lan) -> Iterator[None]:
 
 
 def listeners(lan: Lan) -> set[str]:
-    """Return the addresses on which a machine takes connections, by TCP or UDP."""
+    """Return the addresses on which a machine accepts connections, by TCP or UDP."""
     found = set()
     for machine in MACHINES:
         for name in ("tcp", "tcp6", "udp", "udp6"):
@@ -73,15 +72,14 @@ class TestWhileItRuns:
         ssh = write_ssh(lan, config + " DynamicForward 4803\n")
         with OpenPool(lan, ALL, ssh=str(ssh)) as pool:
             pool.hear()
-            pool.say("sum", 40, 0.05)
-            assert listeners(lan) == before
-            pool.hear()
+            with pool.in_mid_sum(40, 0.05):
+                assert listeners(lan) == before
             pool.ask("broadcast", 100_000, 8)
             assert listeners(lan) == before
             pool.check_bits()
             assert listeners(lan) == before
 
-    def test_another_user_gets_at_nothing(self, lan: Lan) -> None:
+    def test_another_user_can_access_nothing(self, lan: Lan) -> None:
         with OpenPool(lan, ALL) as pool:
             pool.hear()
             pool.ask("broadcast", 100_000, 8)
@@ -94,7 +92,7 @@ class TestWhileItRuns:
                 assert facts.st_uid == os.getuid()
                 expected = 0o700 if name in folders else 0o600
                 mode = stat.S_IMODE(facts.st_mode)
-                # On a socket the right to execute means nothing.
+                # On a socket, execute permission has no meaning.
                 assert mode & ~0o100 == expected & ~0o100, (name, oct(mode))
             for name in found:
                 machine, _, path = name.partition(":")
@@ -124,7 +122,7 @@ class TestWhileItRuns:
         (lan.root("laptop") / str(keys)[1:]).unlink(missing_ok=True)
 
 
-#: Looks, reads and connects as a user who is nobody.
+#: Lists, reads and connects as the user nobody.
 AS_NOBODY = """
 import os, socket, sys
 os.setgroups([]); os.setgid(65534); os.setuid(65534)
@@ -270,15 +268,14 @@ class TestStranger:
             (socket,) = (lan.root("laptop") / str(SCRATCH)[1:]).glob("scoopsci-*/broker")
             path = SCRATCH / socket.parent.name / "broker"
             mark = SCRATCH.parent / MARK
-            pool.say("sum", 200, 0.1)
             program: list[str | Path] = [PYTHON, stranger.__file__, path, mark, str(seed)]
-            lan.run(program, timeout=100, check=True)
-            assert pool.hear() == serial_sum(200)
+            with pool.in_mid_sum(20, 0.1):
+                lan.run(program, timeout=100, check=True)
             pool.check_bits()
             assert pool.ask("hosts") == before
             assert not (lan.root("laptop") / str(mark)[1:]).exists()
 
-    def test_speaks_every_word_of_scoop(self) -> None:
+    def test_sends_every_message_of_scoop(self) -> None:
         from scoop.broker import brokerzmq
 
         words = {value for name, value in vars(brokerzmq).items()

@@ -15,9 +15,11 @@ import psutil
 import pytest
 
 from tests.conftest import REPOSITORY, becomes, require
+from tests.sizes import points_taking
 
-#: Long enough to be looked at: about 20 s, and every test ends it.
-LONG = "pi --points 200000000000 --block-size 33554432 --engine processes --workers 2 --seed 1"
+#: On two workers, which take half as long as one core does for the points.
+LONG = "pi --points {points} --block-size 33554432 --engine processes --workers 2 --seed 1"
+ENDLESS = LONG.format(points=10**15)
 SHORT = "pi --points 3000000 --seed 1 --engine serial"
 
 COLOUR = re.compile(r"\x1b\[(?:\d+;)*(?:[349][0-7]|10[0-7]|[34]8)[;m]")
@@ -95,7 +97,7 @@ def bars(screen: str) -> list[str]:
 
 
 def test_bar_then_result(terminal: Terminal) -> None:
-    terminal.type(LONG.replace("200000000000", "12000000000").replace("pi", "scoopsci pi", 1))
+    terminal.type(f"scoopsci {LONG.format(points=points_taking(5.0))}")
     assert becomes(lambda: any("±" in bar for bar in bars(terminal.screen())))
     (bar,) = bars(terminal.screen())
     told = r"[━─]+  \d+ %  3\.14\d* ± [\d.e-]+  [\d:.]+ (s|min|h|days) left  2 workers"
@@ -107,7 +109,7 @@ def test_bar_then_result(terminal: Terminal) -> None:
 
 
 def test_narrow_window_and_ctrl_c(terminal: Terminal) -> None:
-    terminal.type(f"scoopsci {LONG}")
+    terminal.type(f"scoopsci {ENDLESS}")
     assert becomes(lambda: len(bars(terminal.screen())) == 1)
     for columns, has_room in ((40, False), (20, False), (120, True)):
         terminal.resize(columns)
@@ -127,7 +129,7 @@ def test_narrow_window_and_ctrl_c(terminal: Terminal) -> None:
 
 
 def test_an_end_by_a_signal_shows_the_cursor_again(terminal: Terminal) -> None:
-    terminal.type(f"scoopsci {LONG}")
+    terminal.type(f"scoopsci {ENDLESS}")
     assert becomes(lambda: len(bars(terminal.screen())) == 1 and not terminal.shows_cursor())
     terminal.terminate()
     assert "scoopsci pi: ended by SIGTERM" in terminal.wait(143)
@@ -135,7 +137,7 @@ def test_an_end_by_a_signal_shows_the_cursor_again(terminal: Terminal) -> None:
 
 
 def test_no_color(terminal: Terminal) -> None:
-    command = LONG.replace("200000000000", "40000000000")  # some of the bar is soon drawn
+    command = LONG.format(points=points_taking(60.0))  # some of the bar is soon drawn
     for setting, coloured in (("", True), ("NO_COLOR=1 ", False)):
         terminal.type(f"clear; {setting}scoopsci {command}")
         assert becomes(lambda: any("━" in bar for bar in bars(terminal.screen())))

@@ -1,4 +1,4 @@
-"""The benchmarks run, and a quick run changes nothing that is kept."""
+"""The benchmarks run, and a quick run changes no stored results."""
 
 from __future__ import annotations
 
@@ -64,10 +64,10 @@ def test_quick_run_says_so_and_keeps_nothing(name: str, tmp_path: Path) -> None:
 def test_unknown_benchmark_is_refused(tmp_path: Path) -> None:
     done = run_quick("warp", scratch=tmp_path)
     assert done.returncode == 2
-    assert "there is no warp; choose of pi, kernels" in done.stderr
+    assert "unknown: warp; choose from pi, kernels" in done.stderr
 
 
-def test_a_table_is_put_between_its_marks() -> None:
+def test_table_is_put_between_its_marks() -> None:
     table = make_table(["a", "b"], [["1", "2"]])
     assert table == "| a | b |\n|---|---|\n| 1 | 2 |\n"
     text = f"before\n{mark('one')}old\n<!-- end of table -->\nafter\n"
@@ -85,7 +85,7 @@ def test_c_counts_the_points_that_numpy_counts(lanes: int, tmp_path: Path) -> No
     assert found["n_inside"] != kernels.count_numpy(n_points, first=6)
 
 
-def test_c_tells_its_usage(tmp_path: Path) -> None:
+def test_c_prints_its_usage(tmp_path: Path) -> None:
     require_compilers(numba=False)
     program = kernels.compile_c(tmp_path, 32)
     done = subprocess.run([program, "1"], capture_output=True, text=True)
@@ -95,12 +95,12 @@ def test_c_tells_its_usage(tmp_path: Path) -> None:
 
 def test_missing_gcc_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(RuntimeError, match="compiles C by gcc, which is not installed"):
+    with pytest.raises(RuntimeError, match="compiles C with gcc, which is not installed"):
         kernels.compile_c(tmp_path, 16)
 
 
 @pytest.mark.parametrize("way", kernels.COUNTS)
-def test_every_way_finds_a_quarter_of_pi(way: str) -> None:
+def test_every_implementation_finds_a_quarter_of_pi(way: str) -> None:
     require([] if way != kernels.NUMBA or find_numba() else ["numba"])
     n_points = PI_BLOCK_SIZE // 8 if way == kernels.LOOP else PI_BLOCK_SIZE
     assert kernels.time_way(way, n_points)["n_inside"] / n_points == pytest.approx(

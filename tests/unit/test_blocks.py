@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from scoopsci.road.blocks import Fold, Prefixes, Range, merge_consecutive, split_into_ranges
-from tests.calls import bracket
+from tests.merging import bracket
 
 
 @pytest.mark.parametrize(

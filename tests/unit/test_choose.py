@@ -93,7 +93,7 @@ def test_sge_as_scoop(
     assert choose(n_workers) == choose_as_scoop(n_workers)
 
 
-def test_hostfile_goes_before_the_batch_system(
+def test_hostfile_takes_precedence_over_the_batch_system(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "hostfile").write_text("a 2\nb 3\n")

@@ -28,7 +28,7 @@ from scoopsci.road.chunks import (
     RunBlocks,
     run_chunk,
 )
-from tests.calls import bracket
+from tests.merging import bracket
 
 PATIENT_S = 60.0
 

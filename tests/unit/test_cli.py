@@ -14,14 +14,15 @@ from types import MappingProxyType
 
 import pytest
 
-from tests.conftest import wait_for_end, wait_for_work
+from tests.conftest import becomes, wait_for_end
+from tests.sizes import has_worked, wait_for_records
 
 PROMISED_KEYS = {
     "estimate", "standard_error", "half_width", "confidence", "n_points", "n_inside", "seed",
     "n_blocks", "engine", "n_workers", "elapsed_s", "receipt",
 }  # fmt: skip
 
-ENDLESS = str(10**13)
+ENDLESS = str(10**15)
 
 
 def scoopsci(
@@ -38,9 +39,10 @@ def scoopsci(
 
 
 @pytest.fixture
-def endless_run(request: pytest.FixtureRequest) -> Iterator[subprocess.Popen[str]]:
+def endless_run(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
     """Start a run without end, and yield it once its workers compute."""
-    command = [sys.executable, "-m", "scoopsci", "pi", "--points", ENDLESS]
+    ledger = tmp_path / "ledger"
+    command = [sys.executable, "-m", "scoopsci", "pi", "--points", ENDLESS, "--ledger", str(ledger)]
     process = subprocess.Popen(
         [*command, "--engine", request.param, "--seed", "1"],
         stdout=subprocess.PIPE,
@@ -49,7 +51,7 @@ def endless_run(request: pytest.FixtureRequest) -> Iterator[subprocess.Popen[str
         start_new_session=True,
     )
     try:
-        wait_for_work(process.pid, seconds=3.0)
+        wait_for_records(ledger, process)
         yield process
     finally:
         if process.poll() is None:
@@ -100,7 +102,7 @@ def test_output_is_the_receipt(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("engine", ["serial", "processes"])
-def test_integrate_ships_the_user_s_module(integrand: Path, engine: str) -> None:
+def test_integrate_sends_the_user_s_module_to_workers(integrand: Path, engine: str) -> None:
     arguments = ("integrate", "integrands:gaussian", "--dim", "3", "--points", "50000")
     done = scoopsci(*arguments, "--seed", "1", "--engine", engine, "--json", cwd=integrand)
     assert done.returncode == 0, done.stderr
@@ -117,7 +119,7 @@ def test_integrate_over_a_box_with_negative_bounds(integrand: Path) -> None:
     assert abs(found["estimate"] - 1.493648 * 1.764163) < 5 * found["standard_error"]
 
 
-def test_a_half_width_is_reached_by_as_many_points_everywhere() -> None:
+def test_a_half_width_takes_the_same_points_on_every_engine() -> None:
     goal = ("pi", "--half-width", "0.01", "--block-size", "1000", "--seed", "3", "--json")
     done = [scoopsci(*goal, "--engine", engine) for engine in ("serial", "processes")]
     assert [each.returncode for each in done] == [0, 0], done[1].stderr
@@ -184,7 +186,7 @@ PI = ("pi", "--points", "100000", "--seed", "7")
 
 @pytest.mark.parametrize("engine", ["serial", "processes"])
 @pytest.mark.parametrize("closed", [">&-", "2>&-", "<&-", ">&- 2>&- <&-"])
-def test_closed_streams_cost_nothing_but_the_text(tmp_path: Path, engine: str, closed: str) -> None:
+def test_closed_streams_lose_nothing_but_the_text(tmp_path: Path, engine: str, closed: str) -> None:
     target = tmp_path / "receipt.json"
     command = [sys.executable, "-m", "scoopsci", *PI, "--engine", engine, "--output", str(target)]
     done = subprocess.run(
@@ -194,7 +196,7 @@ def test_closed_streams_cost_nothing_but_the_text(tmp_path: Path, engine: str, c
     assert json.loads(target.read_text())["options"]["seed"] == 7
 
 
-def test_a_terminal_without_pi_costs_no_result() -> None:
+def test_a_terminal_that_cannot_show_pi_loses_no_result() -> None:
     done = scoopsci(*PI, "--engine", "serial", variables={"PYTHONIOENCODING": "ascii"})
     assert done.returncode == 0, done.stderr
     assert "3.133 ? 0.010" in done.stdout
@@ -207,7 +209,7 @@ def test_the_receipt_may_go_to_a_device() -> None:
 
 
 @pytest.mark.parametrize("command", [PI, ("sort", "--items", "100"), ("mapreduce", "--tasks", "9")])
-def test_a_full_disk_costs_no_result(command: tuple[str, ...]) -> None:
+def test_a_full_disk_loses_no_printed_result(command: tuple[str, ...]) -> None:
     done = scoopsci(*command, "--engine", "serial", "--output", "/dev/full")
     assert done.returncode == 1
     assert done.stdout
@@ -215,7 +217,7 @@ def test_a_full_disk_costs_no_result(command: tuple[str, ...]) -> None:
     assert done.stderr.splitlines() == [told]
 
 
-def test_files_of_the_folder_do_not_stand_in_for_modules(tmp_path: Path) -> None:
+def test_files_of_the_working_folder_are_not_imported_as_modules(tmp_path: Path) -> None:
     for name in ("random.py", "queue.py", "hosts.py", "blocks.py"):
         (tmp_path / name).write_text("raise SystemExit('the wrong module')\n")
     command = Path(sys.executable).with_name("scoopsci")
@@ -304,7 +306,7 @@ def test_ctrl_c_is_one_line_and_status_130(endless_run: subprocess.Popen[str]) -
     ],
     indirect=["endless_run"],
 )
-def test_signals_that_end_a_run_leave_nothing(
+def test_signals_that_end_a_run_leave_no_process(
     endless_run: subprocess.Popen[str], number: signal.Signals
 ) -> None:
     endless_run.send_signal(number)
@@ -422,7 +424,7 @@ class TestMapReduce:
             start_new_session=True,
         )
         try:
-            wait_for_work(process.pid, seconds=2.0)
+            assert becomes(lambda: has_worked(process.pid)), "the driver does not work"
             os.killpg(process.pid, signal.SIGINT)
             out, err = process.communicate(timeout=30)
         finally:

@@ -246,7 +246,7 @@ VALUES: dict[str, list[Callable[[], Any]]] = {
 
 class TestValues:
     @pytest.mark.parametrize("kind", VALUES)
-    def test_values_are_told_apart(self, kind: str) -> None:
+    def test_different_values_have_different_hashes(self, kind: str) -> None:
         makes = VALUES[kind]
         hashes = [hash_values([give()]) for give in makes]
         assert hashes == [hash_values([give()]) for give in makes], "equal values, equal hashes"
@@ -261,7 +261,7 @@ class TestValues:
         lists = [[], [1], [1, 2], [2, 1], [[1, 2]], [[1], 2], ["1", "2"], ["12"], [1, 1]]
         assert len({hash_values(values) for values in lists}) == len(lists)  # type: ignore[arg-type]
 
-    def test_however_they_are_held(self) -> None:
+    def test_the_kind_of_container_does_not_matter(self) -> None:
         rows = np.arange(12.0).reshape(4, 3)
         assert hash_values(rows) == hash_values(list(rows)) == hash_values(row for row in rows)
         assert hash_values(rows) == hash_values(rows.copy(order="F"))

@@ -20,6 +20,7 @@ from scoopsci.errors import EngineError, EngineTimeoutError, HostfileError
 from scoopsci.harness.workloads import digest
 from scoopsci.reporting.progress import Progress
 from tests.conftest import begin_of_advice, end_in_mid_run
+from tests.sizes import tasks_that_pay
 
 
 @pytest.fixture(autouse=True)
@@ -86,7 +87,7 @@ def test_a_function_of_the_user() -> None:
 
 
 @pytest.mark.usefixtures("tasks")
-def test_a_function_that_is_none_of_its_argument_is_not_advised() -> None:
+def test_an_engine_is_not_advised_for_a_nondeterministic_function() -> None:
     found = compare("tasks:process", n_tasks=3, n_workers=2, n_rounds=1)
     assert not found.rows[1].equal
     assert found.advice.startswith("do not use processes: the results differ from serial's; run")
@@ -105,12 +106,13 @@ def test_more_workers_than_work() -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("task_seconds", "n_tasks", "n_rounds", "advice"),
-    [(1e-6, 500, 6, "run it serially: "), (0.01, 900, 1, "use processes: ")],
+    ("task_seconds", "n_rounds", "advice"),
+    [(1e-6, 6, "run it serially: "), (0.01, 1, "use processes: ")],
 )
-def test_length_of_a_task_decides(
-    task_seconds: float, n_tasks: int, n_rounds: int, advice: str
+def test_duration_of_a_task_decides_the_advice(
+    task_seconds: float, n_rounds: int, advice: str
 ) -> None:
+    n_tasks = tasks_that_pay("processes", task_seconds) if task_seconds == 0.01 else 500
     found = compare(
         "mapreduce", n_tasks=n_tasks, task_seconds=task_seconds, n_workers=2, n_rounds=n_rounds
     )
@@ -128,9 +130,9 @@ WRONG: list[tuple[tuple[Any, ...], dict[str, Any], type[Exception], str]] = [
     (("pi", ["auto"]), {}, ValueError, "got 'auto'"),
     (("pi",), {"n_points": 0}, ValueError, "n_points must be at least 1, got 0"),
     (("pi",), {"n_points": 1e6}, TypeError, "n_points must be an integer, got 1000000.0"),
-    (("pi",), {"n_tasks": 5}, ValueError, "n_tasks means nothing to workload 'pi', got 5"),
-    (("pi",), {"task_seconds": 1}, ValueError, "task_seconds means nothing to workload 'pi'"),
-    (("math:sqrt",), {"seed": 1}, ValueError, "seed means nothing to workload 'math:sqrt'"),
+    (("pi",), {"n_tasks": 5}, ValueError, "n_tasks does not apply to workload 'pi', got 5"),
+    (("pi",), {"task_seconds": 1}, ValueError, "task_seconds does not apply to workload 'pi'"),
+    (("math:sqrt",), {"seed": 1}, ValueError, "seed does not apply to workload 'math:sqrt'"),
     (("mapreduce",), {"task_seconds": -1}, ValueError, "task_seconds must be a positive number"),
     (("mapreduce",), {"task_seconds": "1"}, TypeError, "task_seconds must be a real number"),
     (("pi",), {"seed": -1}, ValueError, "seed must be at least 0, got -1"),
@@ -146,7 +148,7 @@ WRONG: list[tuple[tuple[Any, ...], dict[str, Any], type[Exception], str]] = [
 
 
 @pytest.mark.parametrize(("arguments", "more", "error", "told"), WRONG)
-def test_wrong_arguments_start_nothing(
+def test_wrong_arguments_start_no_process(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     arguments: tuple[Any, ...],
@@ -162,7 +164,7 @@ def test_wrong_arguments_start_nothing(
 
 
 @pytest.mark.usefixtures("tasks")
-def test_a_failing_child_is_told_with_its_output() -> None:
+def test_error_of_a_failing_child_has_its_output() -> None:
     with pytest.raises(EngineError, match="serial: the run left no report") as got:
         compare("tasks:fail", n_tasks=3, n_workers=1)
     assert "KeyError: 'of the user at 0'" in str(got.value).splitlines()[0]
@@ -170,13 +172,13 @@ def test_a_failing_child_is_told_with_its_output() -> None:
 
 
 @pytest.mark.usefixtures("tasks")
-def test_a_child_that_ends_without_a_word_and_with_status_0() -> None:
-    with pytest.raises(EngineError, match="ended with status 0; its last words: nothing"):
+def test_a_child_that_writes_no_report_is_an_error_despite_status_0() -> None:
+    with pytest.raises(EngineError, match="status 0; the last line of its output: nothing"):
         compare("tasks:vanish", n_tasks=3, n_workers=1)
 
 
 @pytest.mark.usefixtures("tasks")
-def test_a_child_that_takes_too_long_is_ended() -> None:
+def test_a_child_that_exceeds_the_time_out_is_ended() -> None:
     with pytest.raises(EngineTimeoutError, match="timeout of 2 s passed"):
         compare("tasks:idle", n_tasks=3, n_workers=1, timeout=2)
 

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from scoopsci.harness.comparison import BARE, TIMES, Comparison, summarise
+from scoopsci.harness.comparison import BARE, TIMES, Comparison
+from scoopsci.harness.summary import summarise
 
 Round = dict[str, dict[str, Any]]
 
@@ -73,14 +74,14 @@ def test_figures_are_medians_of_ratios_within_rounds() -> None:
     assert found.rounds == FAST
 
 
-def test_times_are_those_of_the_median_round_with_the_start_of_the_process() -> None:
+def test_times_are_those_of_the_median_round_including_process_start() -> None:
     row = compared(*FAST).rows[1]
     assert row.elapsed_s == 2.5
     assert row.start_up_s == pytest.approx(0.05 + 0.2)
     assert (row.serialising_s, row.waiting_s, row.computing_s) == (0.1, 0.0, 0.5)
 
 
-def test_break_even_counts_tasks_alone() -> None:
+def test_break_even_counts_only_time_in_tasks() -> None:
     # 100 tasks of 10 ms, of which bare processes do two at a time: 1.4 s and 0.9 s. An engine of
     # 1.5 s wastes 0.6 s, 6 ms a task: it pays from 12 ms, and 12 ms would take 1.6 s everywhere.
     row = compared(taken(1.4, 0.9, processes=1.5)).rows[1]
@@ -109,7 +110,7 @@ def test_serial_is_advised_where_the_lower_end_is_not_above_one() -> None:
     assert found.advice.endswith("which more rounds may tell apart")
 
 
-def test_points_are_told_how_many_would_pay() -> None:
+def test_advice_for_points_says_how_many_would_pay() -> None:
     found = compared(taken(1.4, 0.9, processes=2.0), unit="point")
     assert found.advice.endswith("; it pays from about 2.2 times as many points")
 
@@ -120,7 +121,7 @@ def test_nothing_pays_where_bare_processes_gain_nothing() -> None:
     assert found.advice.endswith(", and bare processes gain nothing either")
 
 
-def test_other_results_are_told_first_and_never_advised() -> None:
+def test_engines_with_wrong_results_are_named_first_and_never_advised() -> None:
     found = compared(taken(4.0, 2.0, processes=2.5, scoop=(1.0, "b")))
     assert [row.equal for row in found.rows] == [True, True, False]
     assert found.advice.startswith(
@@ -128,7 +129,7 @@ def test_other_results_are_told_first_and_never_advised() -> None:
     )
 
 
-def test_other_results_of_every_engine_leave_serial() -> None:
+def test_serial_is_advised_where_every_engine_has_wrong_results() -> None:
     found = compared(taken(4.0, 2.0, processes=(2.0, "c"), scoop=(1.0, "b")))
     assert found.advice == (
         "do not use processes, scoop: the results differ from serial's; run it serially: there is "
@@ -136,12 +137,12 @@ def test_other_results_of_every_engine_leave_serial() -> None:
     )
 
 
-def test_another_result_in_one_round_is_enough() -> None:
+def test_one_round_with_a_wrong_result_makes_an_engine_unequal() -> None:
     found = compared(taken(4.0, 2.0, processes=2.0), taken(4.0, 2.0, processes=(2.0, "b")))
     assert not found.rows[1].equal
 
 
-def test_serial_that_differs_from_itself_can_be_no_reference() -> None:
+def test_serial_that_differs_from_itself_is_no_reference() -> None:
     found = compared(taken(4.0, 2.0, processes=2.0), taken(4.0, 2.0, "b", processes=2.0))
     assert not found.rows[0].equal
     assert found.advice.startswith("compare no engines: serial's own runs differ")

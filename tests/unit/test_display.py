@@ -1,4 +1,4 @@
-"""Results as HTML: what is in the text is in the table, and nothing in it runs."""
+"""Results as HTML: tables hold what the text holds, and no markup of the user's is active."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from scoopsci.harness.methods import compare_methods
 from scoopsci.harness.sorts import measure_sort
 from scoopsci.mergesort import sort_and_describe
 from scoopsci.reporting.markup import as_facts, as_notes, as_table
-from scoopsci.reporting.plots import CAUSES
+from scoopsci.reporting.workers import ACTIVITIES
 
 
 class _Page(HTMLParser):
@@ -49,7 +49,7 @@ def read(result: Any) -> list[str]:
 HOSTILE = "<script>alert('&')</script>"
 
 
-def test_text_stays_text() -> None:
+def test_text_is_escaped() -> None:
     for page in (
         as_table([HOSTILE], [[HOSTILE]]),
         as_facts({HOSTILE: HOSTILE}),
@@ -69,7 +69,7 @@ class TestEstimate:
         assert "1,000,000 in 1 block" in words
         assert "7" in words
 
-    def test_a_vector_has_a_row_each_up_to_a_limit(self) -> None:
+    def test_a_vector_has_one_row_per_component_up_to_a_limit(self) -> None:
         def draw(rng: np.random.Generator, size: int) -> Any:
             return rng.normal(size=(size, 50))
 
@@ -78,7 +78,7 @@ class TestEstimate:
         assert sum("±" in word for word in words) == 20
         assert any("all at once" in word for word in words)
 
-    def test_notes_and_factors_are_told(self) -> None:
+    def test_notes_and_factors_are_shown(self) -> None:
         found = scoopsci.integrate(
             lambda x: x[:, 0] ** 2, 0, 1, 10_000, dim=1, seed=1, engine="serial",
             variance_reduction=[scoopsci.Antithetic()],
@@ -111,7 +111,7 @@ def test_sorts() -> None:
     assert {"Python's sorted", f"{found.elapsed_s:.3f}", found.advice} <= set(read(found))
     result = sort_and_describe(list(range(100)), engine="serial")
     assert str(result).startswith("100 items sorted in ")
-    assert {str(result), *CAUSES.values()} <= set(read(result))
+    assert {str(result), *ACTIVITIES.values()} <= set(read(result))
     assert "values" not in repr(result), "notebooks store it beside the table"
 
 

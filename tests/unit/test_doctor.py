@@ -41,7 +41,7 @@ def test_more_workers_than_fit(hostfile: Path, monkeypatch: pytest.MonkeyPatch) 
     assert "fewer than 3 workers" in wrong.remedy
 
 
-def test_what_is_wrong_has_a_line_and_its_remedy_another(
+def test_each_problem_has_a_line_and_its_remedy_another(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     ill = Diagnosis("node2", (Check("clock", False, "86,400 s ahead", "set it"),))
@@ -73,7 +73,7 @@ def test_wrong_times(
     assert captured.err.count("\n") == 1
 
 
-def test_a_program_that_is_no_ssh(hostfile: Path) -> None:
+def test_a_program_that_is_not_ssh(hostfile: Path) -> None:
     hostfile.write_text("elsewhere\n")
     (diagnosis,) = examine_hosts(hostfile, ssh=sys.executable)
     (check,) = diagnosis.checks

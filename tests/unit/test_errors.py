@@ -21,7 +21,7 @@ from scoopsci.road.chunks import FoldBlocks
 from scoopsci.road.dispatch import Dispatch
 from scoopsci.road.ledger import Ledger
 from scoopsci.road.options import DispatchOptions
-from tests.calls import CallBlocks
+from scoopsci.testing.tasks import CallBlocks
 
 
 def call_nothing(block: int, _: object) -> int:
@@ -164,7 +164,7 @@ def assert_same(ours: BaseException | None, theirs: BaseException | None) -> Non
             assert_same(ours.__cause__, theirs.__cause__)
 
 
-def test_the_tree_is_whole() -> None:
+def test_the_tree_is_complete() -> None:
     classes = {getattr(errors, name) for name in errors.__all__}
     assert classes == {errors.ScoopsciError, *CALLS}
     assert all(issubclass(cls, errors.ScoopsciError) for cls in classes)
@@ -183,7 +183,7 @@ def test_a_real_call_raises_it_and_pickle_keeps_it(cls: type[errors.ScoopsciErro
 
 
 @pytest.mark.parametrize("error", MADE, ids=lambda error: type(error).__name__)
-def test_copies_are_whole(error: errors.ScoopsciError) -> None:
+def test_copies_are_complete(error: errors.ScoopsciError) -> None:
     chained = copy.copy(error)
     chained.__cause__ = KeyError("cause")
     chained.add_note("a note")
@@ -199,7 +199,7 @@ def test_copy_of_an_error_does_not_share_its_notes() -> None:
     assert len(error.__notes__) == 1
 
 
-def test_task_error_tells_all_it_knows() -> None:
+def test_task_error_shows_all_it_knows() -> None:
     error = catch(errors.TaskError)
     assert isinstance(error, errors.TaskError)
     assert isinstance(error.__cause__, LookupError)

@@ -40,7 +40,7 @@ def make_estimate(**changes: Any) -> Estimate:
     ("n_hits", "interval"),
     [(0, (0.0, 0.27753279)), (10, (0.72246721, 1.0)), (5, (0.2365931, 0.7634069))],
 )
-def test_wilson_by_the_textbook(n_hits: int, interval: tuple[float, float]) -> None:
+def test_wilson_intervals_match_the_textbook(n_hits: int, interval: tuple[float, float]) -> None:
     found = wilson_interval(n_hits, 10, 0.95)
     assert found["interval"] == pytest.approx(interval, abs=1e-7)
     assert found["value"] == n_hits / 10
@@ -61,7 +61,7 @@ def find_student(samples: Any, confidence: float) -> dict[str, Any]:
     return student_interval(moments.mean, moments.standard_error, moments.count - 1, confidence)
 
 
-def test_student_of_a_vector_covers_all_at_once() -> None:
+def test_student_intervals_of_a_vector_are_simultaneous() -> None:
     """By Bonferroni's inequality: each of k components misses with a k-th of the odds."""
     column = np.array([1.0, 2.0, 3.0, 4.0, 5.0])
     found = find_student(np.stack([column] * 5, axis=1), 0.95)
@@ -69,7 +69,7 @@ def test_student_of_a_vector_covers_all_at_once() -> None:
     assert found["half_width"] == pytest.approx([alone["half_width"]] * 5, rel=1e-12)
 
 
-def test_student_by_the_table() -> None:
+def test_student_intervals_match_the_table() -> None:
     found = find_student(np.array([1.0, 2.0, 3.0, 4.0, 5.0]), 0.95)
     assert found["value"] == 3.0
     assert found["standard_error"] == pytest.approx(math.sqrt(0.5))
@@ -135,7 +135,7 @@ def test_format_stays_short(value: float, half_width: float) -> None:
     assert float(text.split(" ± ")[0]) == pytest.approx(value)
 
 
-def test_estimate_prints_itself() -> None:
+def test_text_of_an_estimate() -> None:
     assert str(make_estimate()) == "3.1416 ± 0.0020 (95 %), 10,000 samples"
     assert str(make_estimate(notes=("Doubtful.",))).endswith("\nDoubtful.")
     vector = str(make_estimate(value=np.array([1.0, 2.0]), half_width=np.array([0.1, 0.2])))

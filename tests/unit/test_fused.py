@@ -73,7 +73,7 @@ def integrate(f: Any, **options: Any) -> scoopsci.Estimate:
 
 
 class TestIntegrand:
-    def test_the_bits_are_those_of_the_same_function_uncompiled(self) -> None:
+    def test_the_bits_equal_those_of_the_uncompiled_function(self) -> None:
         fused, plain = integrate(at_point), integrate(by_numpy)
         assert (fused.value, fused.half_width) == (plain.value, plain.half_width)
 
@@ -86,7 +86,7 @@ class TestIntegrand:
         ("f", "is_fused"),
         [(at_point, True), (product, True), (at_points, False), (by_numpy, False)],
     )
-    def test_what_takes_one_point_is_fused(self, f: Any, is_fused: bool) -> None:
+    def test_functions_of_one_point_are_fused(self, f: Any, is_fused: bool) -> None:
         assert isinstance(fuse_points(f, *BOX), FusedPoints) is is_fused
 
     def test_a_product_of_coordinates(self) -> None:
@@ -94,7 +94,7 @@ class TestIntegrand:
         found = scoopsci.integrate(product, 0.0, 1.0, 50_000, dim=2, seed=1, engine="serial")
         assert abs(found.value - 0.25) < 4 * found.standard_error
 
-    def test_hosts_are_compared_by_what_numba_computes(self) -> None:
+    def test_hosts_are_compared_by_numerics_of_numba(self) -> None:
         (worker,) = integrate(at_point).receipt["run"]["workers"]
         (other,) = integrate(by_numpy).receipt["run"]["workers"]
         assert worker["battery"].split() == [other["battery"], compiled.battery_of_numba()]
@@ -114,14 +114,14 @@ class TestIntegrand:
         with pytest.raises(scoopsci.LedgerError, match="another run"):
             integrate(fast, ledger=ledger)
 
-    def test_a_host_without_numba_is_told_what_it_lacks(
+    def test_error_of_a_host_without_numba_names_the_extra(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         fused = fuse_points(at_point, *BOX)
         assert fused is not None
         monkeypatch.setattr("scoopsci.estimation.fused.find_numba", lambda: None)
         monkeypatch.setattr("scoopsci.estimation.fused._loops", {})
-        with pytest.raises(ImportError, match=r"needs it on every host.*scoopsci\[fast\]"):
+        with pytest.raises(ImportError, match=r"needs numba on every host.*scoopsci\[fast\]"):
             fused(np.zeros((10, 3)))
 
     def test_options_for_speed_do_not_change_the_points(self) -> None:
@@ -150,7 +150,7 @@ class TestIntegrand:
         with pytest.raises(TypeError, match="leave the signature out"):
             integrate(narrow)
 
-    def test_what_returns_no_number_is_refused(self) -> None:
+    def test_functions_that_do_not_return_a_number_are_refused(self) -> None:
         @numba.njit
         def name(x: Any) -> Any:
             return "text"
@@ -198,7 +198,7 @@ class TestSampler:
         found = scoopsci.estimate(draw_many, 20_000, seed=1, engine="serial")
         assert abs(found.value) < 4 * found.standard_error
 
-    def test_what_returns_no_number_is_refused(self) -> None:
+    def test_functions_that_do_not_return_a_number_are_refused(self) -> None:
         @numba.njit
         def draw_text(rng: Any) -> Any:
             return "text"
@@ -206,7 +206,7 @@ class TestSampler:
         with pytest.raises(TypeError, match=r"must be fn\(rng\) and return one number"):
             scoopsci.estimate(draw_text, 100, seed=1, engine="serial")
 
-    def test_other_callables_are_left_alone(self) -> None:
+    def test_other_callables_are_not_fused(self) -> None:
         assert fuse_sampler(lambda rng: 1.0) is None
         assert fuse_sampler(np.random.Generator.random) is None
 
@@ -244,7 +244,7 @@ class TestCompiledOnce:
         assert len({each["n_inside"] for each in told}) == 1
         assert run_programs(tmp_path, 1)[0]["n_compiled"] == 0
 
-    def test_the_cache_is_nobody_else_s(self, tmp_path: Path) -> None:
+    def test_the_cache_belongs_to_the_user(self, tmp_path: Path) -> None:
         run_programs(tmp_path, 1)
         folder = tmp_path / "scoopsci" / "numba"
         assert folder.stat().st_mode & 0o077 == 0
@@ -268,7 +268,7 @@ class TestCompiledOnce:
             file.write_bytes(file.read_bytes()[:100])
         assert run_programs(tmp_path, 1)[0]["n_inside"] == expected
 
-    def test_a_lock_that_is_held_is_not_waited_for_without_end(
+    def test_waiting_for_a_held_lock_is_bounded(
         self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     ) -> None:
         monkeypatch.setattr(compiled, "PATIENCE_S", 0.2)
@@ -295,7 +295,7 @@ class TestCompiledOnce:
         monkeypatch.setenv("XDG_CACHE_HOME", str(shared))
         assert compiled._make_folder() is None
 
-    def test_other_stamps_are_other_code(self, monkeypatch: Any, tmp_path: Path) -> None:
+    def test_other_stamps_compile_anew(self, monkeypatch: Any, tmp_path: Path) -> None:
         monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
         for stamp in ("one", "two", "one"):
             assert compile_once(at_points_of, "float64(float64)", stamp)(2.0) == 4.0
@@ -312,7 +312,7 @@ class TestNumba:
         monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
         assert find_numba.__wrapped__() is None
 
-    def test_broken_is_told(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_broken_numba_is_a_warning(self, monkeypatch: pytest.MonkeyPatch) -> None:
         def fail(name: str) -> None:
             raise ImportError("Numba needs another NumPy")
 

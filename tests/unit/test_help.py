@@ -1,4 +1,4 @@
-"""Help and completion: every command shows how it is used."""
+"""Help and completion: every command shows an example of its use."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ def test_help_shows_an_example(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", PARSERS)
-def test_examples_are_understood(name: str) -> None:
-    """Every example parses; what it names need not be there."""
+def test_examples_parse(name: str) -> None:
+    """Every example parses; the files it names need not exist."""
     lines = [line for line in (PARSERS[name].epilog or "").splitlines() if "scoopsci" in line]
     assert lines
     for line in lines:

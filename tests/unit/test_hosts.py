@@ -155,7 +155,7 @@ def test_malformed_line_is_refused_by_number(line: str) -> None:
 
 
 @pytest.mark.parametrize("sign", " \t\v\f\0\x1b\x7f\u2028!\"$%&'()*,/;<=>?[\\]^`{|}~")
-def test_no_sign_of_a_shell_in_names(sign: str) -> None:
+def test_names_contain_no_character_special_to_shells(sign: str) -> None:
     for name in (f"no{sign}de", f"{sign}node", f"node{sign}", f"fe80::1%{sign}"):
         with pytest.raises(ValueError, match="a host must be"):
             Host(name)
@@ -173,7 +173,7 @@ def test_wrong_numbers_are_refused(value: int) -> None:
 
 @pytest.mark.parametrize("text", ["", "\n\n", "# none\n", "\ufeff", " \t\r\n"])
 def test_no_host_at_all_is_refused(text: str) -> None:
-    with pytest.raises(HostfileError, match="names no host; write one a line") as caught:
+    with pytest.raises(HostfileError, match="names no host; write one per line") as caught:
         parse_hosts(text)
     assert caught.value.line_number is None
 
@@ -285,7 +285,7 @@ def test_why_plain_scoop_needs_a_writer(read_by_scoop: ReadByScoop) -> None:
         ([Host("127.0.0.1", port=2222)], "127.0.0.1:2222: SCOOP takes no port; set 'Port 2222'"),
         ([Host("::1")], "::1: this names no IPv4 address (IPv6"),
         ([Host("fe80::1%lo")], "fe80::1%lo: this names no IPv4 address"),
-        ([Host("127.0.0.1", user="user")], "user@127.0.0.1: SCOOP needs a mere address first"),
+        ([Host("127.0.0.1", user="user")], "user@127.0.0.1: SCOOP needs a bare address first"),
         ([Host(UNRESOLVED)], f"{UNRESOLVED}: this names no IPv4 address"),
         ([Host("127.0.0.1"), Host(UNRESOLVED)], f"{UNRESOLVED}: this names no IPv4 address"),
         ([Host("büro")], "büro: this names no IPv4 address"),

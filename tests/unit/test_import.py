@@ -1,5 +1,6 @@
 """What `import scoopsci` brings in, and what its files may be called."""
 
+import ast
 import importlib
 import json
 import re
@@ -22,6 +23,7 @@ IMPORT = re.compile(r"from (scoopsci[\w.]*) import ([\w, ]+)")
 #: Engines' packages, plotting, and what takes long to import.
 HEAVY = [
     *("scipy", "numba", "matplotlib", "pandas", "jinja2", "rich", "IPython", "ipywidgets"),
+    *("pytest", "_pytest"),
     *("loky", "scoop", "zmq", "greenlet", "psutil", "multiprocessing", "asyncio"),
     *("dask", "distributed", "ray", "mpi4py", "celery", "rq", "redis", "Pyro5", "rpyc", "joblib"),
 ]
@@ -35,6 +37,13 @@ def imported(tmp_path_factory: pytest.TempPathFactory) -> set[str]:
     done = subprocess.run(command, cwd=folder, check=True, capture_output=True, text=True)
     assert done.stderr == ""
     return set(json.loads(done.stdout))
+
+
+def test_no_module_draws_before_it_is_asked_to() -> None:
+    modules = "scoopsci.cli, scoopsci.compare, scoopsci.report"
+    program = f"import sys; import {modules}; print('scoopsci.reporting.plots' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True)
+    assert done.stdout == b"False\n"
 
 
 @pytest.mark.parametrize("name", HEAVY)
@@ -88,3 +97,36 @@ def test_everything_named_is_there() -> None:
 def test_version_is_that_of_the_metadata() -> None:
     assert scoopsci.__version__.split(".")[0].isdigit()
     assert "scoopsci" in packages_distributions()
+
+
+def find_imports(path: Path) -> set[str]:
+    """Return the modules that a file names in its imports, wherever in it they stand."""
+    found = set[str]()
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.Import):
+            found.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert not node.level, f"{path} has a relative import"
+            found.update(f"{node.module}.{alias.name}" for alias in node.names)
+    return found
+
+
+def test_pytest_is_imported_by_the_tests_for_third_parties_alone() -> None:
+    (folder,) = map(Path, scoopsci.__path__)
+    imports = {path.relative_to(folder): find_imports(path) for path in folder.rglob("*.py")}
+    users = {
+        path
+        for path, names in imports.items()
+        if any(
+            f"{name}.".startswith(("pytest.", "_pytest.", "scoopsci.testing.")) for name in names
+        )
+    }
+    assert Path("testing/engines.py") in users
+    assert {path.parts[0] for path in users} == {"testing"}
+    assert len(imports) > 100
+
+
+@pytest.mark.parametrize("name", ["tasks", "bits"])
+def test_what_workers_run_needs_no_pytest(name: str) -> None:
+    program = f"import sys; import scoopsci.testing.{name}; assert 'pytest' not in sys.modules"
+    subprocess.run([sys.executable, "-W", "error", "-c", program], check=True)

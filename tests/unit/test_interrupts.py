@@ -79,7 +79,7 @@ def test_other_signals_raise_within_a_block_alone() -> None:
         assert signal.getsignal(number) is signal.SIG_DFL
 
 
-def test_signals_with_a_handler_or_ignored_are_left_alone() -> None:
+def test_signals_with_a_handler_or_ignored_are_left_unchanged() -> None:
     taken: list[int] = []
     handlers = (
         signal.signal(signal.SIGTERM, lambda number, frame: taken.append(number)),
@@ -96,7 +96,7 @@ def test_signals_with_a_handler_or_ignored_are_left_alone() -> None:
         signal.signal(signal.SIGHUP, handlers[1])
 
 
-def test_other_signals_are_put_off_as_well() -> None:
+def test_other_signals_are_deferred_as_well() -> None:
     steps = []
 
     def be_struck() -> None:
@@ -114,11 +114,13 @@ STUBBORN = """
 import os, signal, time
 from scoopsci.basics import interrupts
 interrupts.GRACE_S = 1
+begun, begins = os.pipe()
 with interrupts.terminable():
     child = os.fork()
     if not child:
+        os.write(begins, b".")
         time.sleep(60)
-    time.sleep(0.2)
+    os.read(begun, 1)
     os.kill(child, signal.SIGTERM)
     print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
     while True:
@@ -133,13 +135,13 @@ with interrupts.terminable():
 @pytest.mark.parametrize(
     ("caught", "status"), [("KeyboardInterrupt", 1), ("BaseException", -signal.SIGALRM)]
 )
-def test_who_swallows_the_end_is_ended_all_the_same(caught: str, status: int) -> None:
+def test_a_process_that_swallows_its_end_is_killed(caught: str, status: int) -> None:
     command = [sys.executable, "-c", STUBBORN.format(caught=caught)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stdout) == (status, f"{-signal.SIGTERM:d}\n")
 
 
-def test_an_end_that_is_lost_is_raised_again_by_the_next_run() -> None:
+def test_a_swallowed_end_is_raised_again_by_the_next_run() -> None:
     with terminable():
         with suppress(Terminated):
             signal.raise_signal(signal.SIGTERM)
@@ -148,7 +150,7 @@ def test_an_end_that_is_lost_is_raised_again_by_the_next_run() -> None:
     assert scoopsci.pi(10, engine="serial").n_samples == 10
 
 
-def test_a_signal_while_handlers_are_put_back_costs_no_other(
+def test_a_signal_while_handlers_are_restored_loses_no_other(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     put = signal.signal
@@ -170,7 +172,7 @@ def test_a_signal_while_handlers_are_put_back_costs_no_other(
             signal.raise_signal(signal.SIGTERM)
 
 
-def test_who_ignores_interrupts_goes_on_ignoring_them() -> None:
+def test_ignored_interrupts_stay_ignored() -> None:
     handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         with uninterrupted():

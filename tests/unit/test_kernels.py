@@ -70,7 +70,7 @@ def test_the_formulas_give_the_published_values(seed: int, expected: list[int]) 
 
 @pytest.mark.parametrize("key", KEYS)
 @pytest.mark.parametrize("block", [0, 1, 12_345, 2**52 - 1])
-def test_every_lane_is_the_generator_of_numpy(key: tuple[int, int], block: int) -> None:
+def test_every_lane_matches_the_generator_of_numpy(key: tuple[int, int], block: int) -> None:
     drawn = draw_lanes(key, block, 20)
     for lane in (0, 1, 31, 32, 2_000, N_LANES - 1):
         assert drawn[:, lane].tolist() == draw_by_numpy(key, block, lane, 20)
@@ -103,7 +103,7 @@ SIZES = [1, 31, 33, N_LANES - 1, N_LANES, N_LANES + 1, 8_191, 8_192, 8_193, 14_0
 
 @pytest.mark.parametrize("n_points", SIZES)
 @pytest.mark.parametrize("key", KEYS)
-def test_both_loops_count_what_is_defined(key: tuple[int, int], n_points: int) -> None:
+def test_both_loops_match_the_definition(key: tuple[int, int], n_points: int) -> None:
     compiled_count = compile_counter()
     assert compiled_count is not None
     expected = count_by_definition(key, 3, n_points)
@@ -126,13 +126,13 @@ def test_pinned() -> None:
     assert CIRCLE_STREAM.endswith("version 2")
 
 
-def test_a_prefix_of_a_block_is_a_block_that_is_cut_short() -> None:
+def test_a_shorter_block_is_a_prefix_of_a_longer_one() -> None:
     counts = [count_inside_numpy((1, 2), 0, n) for n in range(1, 300)]
     steps = {later - earlier for earlier, later in itertools.pairwise(counts)}
     assert steps == {0, 1}
 
 
-def test_the_compiled_loop_is_taken_when_it_pays(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_compiled_loop_is_used_once_it_pays(monkeypatch: pytest.MonkeyPatch) -> None:
     taken = []
     monkeypatch.setattr(kernels, "compile_counter", lambda: taken.append("compiled"))
     monkeypatch.setattr(kernels, "_n_counted", 0)
@@ -155,7 +155,7 @@ def test_without_numba_the_counts_are_the_same(monkeypatch: pytest.MonkeyPatch) 
         compile_counter.cache_clear()
 
 
-def test_the_lattice_is_as_large_as_the_circle() -> None:
+def test_the_lattice_points_match_the_area_of_the_circle() -> None:
     """The share of lattice points inside tends to π/4 faster than their distance to 0."""
     for bits, allowed in ((6, 4e-3), (9, 3e-4), (12, 3e-5)):
         x = np.arange(-(2**bits), 2**bits, dtype=np.int64)

@@ -34,10 +34,10 @@ from scoopsci.road.ledger import Ledger, open_ledger
 from scoopsci.road.options import RunOptions
 from scoopsci.road.replay import describe_ledger, replay_block, verify_ledger
 from scoopsci.road.runs import Run, fold_run
-from tests.calls import bracket
 from tests.conftest import REPOSITORY, end_session, require, wait_for_end
 from tests.counted import Counted
 from tests.executors import FirstTwo, OtherHosts
+from tests.merging import bracket
 
 # The functions of this file are pickled by value, like those of a notebook or script.
 cloudpickle.register_pickle_by_value(sys.modules[__name__])
@@ -518,11 +518,11 @@ from scoopsci.road.blocks import Fold
 from scoopsci.road.options import RunOptions
 from scoopsci.road.runs import Run, fold_run
 
-folder, ledger, engine, n_workers = sys.argv[1:]
+folder, ledger, engine, n_workers, n_free = sys.argv[1:]
 
 def mark_and_name(block):
     (Path(folder) / f"{block}-{secrets.token_hex(8)}").touch()
-    time.sleep(0.002)
+    time.sleep(0.002 if block < int(n_free) else 1000)  # until it is killed
     return f"[{block}]"
 
 def bracket(left, right):
@@ -559,7 +559,7 @@ class TestKill:
     ) -> None:
         program = tmp_path / "program.py"
         program.write_text(PROGRAM)
-        driver = start(program, marks, path, *first)
+        driver = start(program, marks, path, *first, 250)
         try:
             assert driver.stdout is not None
             ends = [driver.stdout.readline().split() for _ in range(n_told)]
@@ -579,7 +579,7 @@ class TestKill:
         assert told <= recorded <= set(before)
         assert len(recorded) < 300
 
-        again = start(program, marks, path, *second)
+        again = start(program, marks, path, *second, 300)
         out, _ = again.communicate(timeout=100)
         result, n_recalled = out.splitlines()[-1].split()
         after = count_marks(marks)
@@ -595,7 +595,7 @@ class TestKill:
         program.write_text(PROGRAM)
         n_recorded = [0]
         while True:
-            driver = start(program, marks, path, "processes", 2)
+            driver = start(program, marks, path, "processes", 2, n_recorded[-1] + 120)
             try:
                 assert driver.stdout is not None
                 for line in driver.stdout:

@@ -33,16 +33,17 @@ import scoopsci
 from scoopsci import EngineError, EngineTimeoutError, LedgerError, PoisonTaskError, TaskError
 from scoopsci.estimation.streams import block_generator
 from scoopsci.mapreduce import Results
-from tests.calls import bracket, meet
+from scoopsci.testing.bits import make_numbers
+from scoopsci.testing.tasks import meet
 from tests.cluster.map_program import (
     CHUNK_TARGETS_S,
     N_ITEMS,
     N_MORE,
     find_bits,
     find_serial_bits,
-    make_numbers,
 )
 from tests.engines.test_foreign import Shuffled
+from tests.merging import bracket
 
 cloudpickle.register_pickle_by_value(sys.modules[__name__])
 
@@ -140,7 +141,7 @@ class TestBits:
         assert whole != float(np.cumsum(numbers)[-1]), "another order gives other bits"
         assert math.isclose(whole, math.fsum(numbers), rel_tol=20 * 2**-53)
 
-    def test_a_prefix_is_the_reduction_of_its_items(self) -> None:
+    def test_each_scanned_value_is_the_reduction_of_its_prefix(self) -> None:
         numbers = make_numbers(70_000)
         prefixes = list(scoopsci.map_scan(float, operator.add, numbers, **SERIAL))
         assert len(prefixes) == 70_000
@@ -176,7 +177,7 @@ class TestAsTheBuiltIn:
         assert list(scoopsci.map(sleep_unevenly, items, **run)) == list(map(operator.neg, items))
 
     @both
-    def test_the_shortest_iterable_determines_the_length(self, run: Any) -> None:
+    def test_the_shortest_iterable_ends_the_map(self, run: Any) -> None:
         columns = (range(70), "abcdefghij" * 6, np.arange(50.0), itertools.count())
         found = list(scoopsci.map(lambda *items: items, *columns, **run))
         assert found == list(zip(*columns[:3], range(50), strict=False))
@@ -264,7 +265,7 @@ class TestReduction:
         assert scoopsci.map_reduce_by_key(list, operator.add, nothing, **run) == {}
 
     @both
-    def test_none_is_a_result_like_any_other(self, run: Any) -> None:
+    def test_none_is_a_valid_result(self, run: Any) -> None:
         merge = lambda left, right: None  # noqa: E731
         assert scoopsci.map_reduce(lambda _: None, merge, range(100), **run) is None
         assert list(scoopsci.map_scan(lambda _: None, merge, range(9), **run)) == [None] * 9
@@ -346,7 +347,7 @@ class TestGroups:
         assert found == {"a": 7, 7: 11, None: 5, (1, 2): 6, frozenset("x"): 7}
         assert list(found) == ["a", 7, None, (1, 2), frozenset("x")]
 
-    def test_keys_that_differ_from_themselves_do_not_make_chunks_visible(self) -> None:
+    def test_keys_that_differ_from_themselves_do_not_reveal_chunks(self) -> None:
         """A pickled NaN is another object; whatever becomes of such keys, chunks do not matter."""
 
         def reduce(chunk_target_s: float) -> list[str]:
@@ -362,7 +363,7 @@ class TestGroups:
         assert reduce(ONE_BY_ONE) == reduce(0.1)
 
     @pytest.mark.parametrize("given", [5, [5], ["abc"], [([], 1)], [(1, 2, 3)]])
-    def test_a_result_that_is_not_a_pair_is_a_task_error(self, given: Any) -> None:
+    def test_results_that_are_not_pairs_are_a_task_error(self, given: Any) -> None:
         with pytest.raises(TaskError, match="block 0") as caught:
             scoopsci.map_reduce_by_key(lambda _: given, operator.add, range(3), **SERIAL)
         assert isinstance(caught.value.__cause__, (TypeError, ValueError))
@@ -387,7 +388,7 @@ class Counted:
 class TestEndlessInputs:
     @both
     @pytest.mark.parametrize("call", [scoopsci.map, scoopsci.map_as_completed])
-    def test_results_come_on_demand(self, run: Any, call: Any) -> None:
+    def test_items_are_consumed_only_as_requested(self, run: Any, call: Any) -> None:
         with call(operator.neg, itertools.count(), **run) as results:
             found = list(itertools.islice(results, 1_000))
         assert len(set(found)) == 1_000
@@ -404,7 +405,7 @@ class TestEndlessInputs:
     @pytest.mark.parametrize(
         ("run", "call"), [(SERIAL, scoopsci.map), (PROCESSES, scoopsci.map_as_completed)]
     )
-    def test_no_further_than_the_window(self, run: Any, call: Any, window: int) -> None:
+    def test_consumption_stays_within_the_window(self, run: Any, call: Any, window: int) -> None:
         inputs = Counted()
         results = call(sleep_briefly, inputs, window=window, chunk_target_s=ONE_BY_ONE, **run)
         assert inputs.n_taken == 0, "nothing is taken before the first result is consumed"
@@ -423,7 +424,7 @@ class TestEndlessInputs:
                 assert inputs.n_taken <= n_told + 6
 
     @both
-    def test_chunks_are_no_longer_than_their_time(self, run: Any) -> None:
+    def test_chunks_do_not_exceed_their_target_time(self, run: Any) -> None:
         """At 1 ms an item, a chunk of 20 ms has at most 20 items, and a window four chunks."""
         inputs = Counted()
         options: Any = {"chunk_target_s": 0.02, "window": 4, **run}
@@ -457,7 +458,7 @@ class TestEndlessInputs:
         assert inputs.is_left is (n_asked > 0)
         assert inputs.n_taken == n_taken
 
-    def test_nothing_comes_after_closing(self) -> None:
+    def test_no_result_is_yielded_after_closing(self) -> None:
         results = scoopsci.map(abs, range(10_000), **SERIAL)
         loop = iter(results)
         assert list(itertools.islice(loop, 50)) == list(range(50))
@@ -488,7 +489,7 @@ class TestEndlessInputs:
             with scoopsci.map(len, itertools.repeat(bytes(4_000_000)), **PROCESSES) as results:
                 assert next(results) == 4_000_000
 
-    def test_closing_prints_nothing(self) -> None:
+    def test_closing_writes_nothing_to_stderr(self) -> None:
         """Tasks in the queue must not make the engine print messages."""
         program = (
             "import itertools, time, scoopsci\n"
@@ -748,7 +749,7 @@ class TestErrors:
 
     @both
     @all_calls
-    def test_stop_iteration_is_not_mistaken_for_the_end(self, run: Any, call: Any) -> None:
+    def test_stop_iteration_of_a_task_does_not_end_the_map(self, run: Any, call: Any) -> None:
         with pytest.raises(TaskError, match="StopIteration") as caught:
             walk(call(lambda item: next(iter(()) if item == 5 else iter([item])), range(9), **run))
         assert caught.value.block == 5
@@ -822,7 +823,7 @@ class TestErrors:
         with pytest.raises(EngineTimeoutError, match=r"timeout of 0\.2 s"):
             walk(call(sleep, itertools.count(), timeout=0.2, **run))
 
-    def test_timeout_during_a_task(self) -> None:
+    def test_time_out_interrupts_a_running_task(self) -> None:
         def sleep(item: int) -> int:
             time.sleep(GENEROUS_S)
             return item
@@ -898,12 +899,12 @@ class TestWrongUse:
             call(abs, [(1,)], on_error=on_error, **SERIAL)
 
     @pytest.mark.parametrize("call", ["map_reduce", "map_scan", "map_reduce_by_key"])
-    def test_on_error_is_an_option_of_maps_only(self, call: str) -> None:
+    def test_on_error_is_refused_where_results_are_merged(self, call: str) -> None:
         with pytest.raises(TypeError, match="on_error"):
             CALLS[call](abs, [1], on_error="return", **SERIAL)
 
     @pytest.mark.parametrize("call", ["map", "map_as_completed"])
-    def test_merge_is_not_an_option_of_maps(self, call: str) -> None:
+    def test_merge_is_refused_where_nothing_is_merged(self, call: str) -> None:
         with pytest.raises(TypeError, match="merge"):
             CALLS[call](abs, [1], merge=operator.add, **SERIAL)
 
@@ -945,7 +946,7 @@ class TestReceipts:
         assert done["returned_bytes"] > 0
         assert (done["n_lost_tasks"], done["n_retried_tasks"], done["mixed"]) == (0, 0, False)
 
-    def test_what_the_result_depends_on(self) -> None:
+    def test_receipt_has_what_the_result_depends_on(self) -> None:
         receipts: list[dict[str, Any]] = []
 
         def receive(**more: Any) -> dict[str, Any]:
@@ -958,7 +959,7 @@ class TestReceipts:
         assert receive(**SERIAL)["workload"] == "map_reduce"
         assert receive(**SERIAL)["options"]["seed"] is None
 
-    def test_length_is_none_where_it_is_not_known(self) -> None:
+    def test_unknown_length_is_none(self) -> None:
         receipts: list[dict[str, Any]] = []
         list(scoopsci.map(abs, iter([1, 2]), receipt=receipts.append, **SERIAL))
         assert receipts[0]["options"]["n_items"] is None
@@ -1020,7 +1021,7 @@ class TestNested:
             assert found == [k**item for k in range(9)]
             assert total == sum(found)
 
-    def test_an_open_engine_of_the_caller_s_is_left_alone(self) -> None:
+    def test_an_open_engine_of_the_caller_s_stays_open(self) -> None:
         with scoopsci.open_engine("serial") as engine:
             nest = lambda item: sum(scoopsci.map(abs, range(item), engine="auto"))  # noqa: E731
             assert list(scoopsci.map(nest, range(5), engine=engine)) == [0, 0, 1, 3, 6]
@@ -1078,7 +1079,7 @@ class TestLedger:
         ("first", "second"), [(SERIAL, PROCESSES), (PROCESSES, SERIAL)], ids=["to", "from"]
     )
     @pytest.mark.parametrize("call", [scoopsci.map, scoopsci.map_as_completed, CALLS["map_scan"]])
-    def test_a_run_closed_early_is_resumed(
+    def test_an_unfinished_run_is_resumed(
         self, tmp_path: Path, call: Any, first: Any, second: Any
     ) -> None:
         marks = tmp_path / "marks"
@@ -1102,7 +1103,7 @@ class TestLedger:
 
     @both
     @all_calls
-    def test_a_finished_run_is_recalled(self, tmp_path: Path, run: Any, call: Any) -> None:
+    def test_a_finished_run_is_read_back(self, tmp_path: Path, run: Any, call: Any) -> None:
         marks = tmp_path / "marks"
         marks.mkdir()
         visit = functools.partial(visit_for, marks)
@@ -1126,7 +1127,7 @@ class TestLedger:
         assert sorted(found) == sorted(expected) if isinstance(found, list) else found == expected
         assert count_executions(marks) == dict.fromkeys(range(200), 1)
 
-    def test_failed_items_are_run_again_and_others_are_not(self, tmp_path: Path) -> None:
+    def test_only_failed_items_are_retried(self, tmp_path: Path) -> None:
         marks, mended = tmp_path / "marks", str(tmp_path / "mended")
         marks.mkdir()
 
@@ -1158,7 +1159,7 @@ class TestLedger:
         assert count_executions(marks) == dict.fromkeys(range(20), 1)
 
     @all_calls
-    def test_another_run_s_is_refused(self, tmp_path: Path, call: Any) -> None:
+    def test_the_ledger_of_another_run_is_refused(self, tmp_path: Path, call: Any) -> None:
         ledger = tmp_path / "ledger"
         walk(call(abs, range(10), ledger=ledger, **SERIAL))
         size = ledger.stat().st_size
@@ -1218,7 +1219,7 @@ class TestLedger:
     @pytest.mark.parametrize(
         ("value", "use"), [(Path("a", "b"), str), (Path("a", "b"), Path.exists)]
     )
-    def test_a_value_that_has_been_used_is_the_same(
+    def test_using_a_value_does_not_change_its_hash(
         self, tmp_path: Path, value: Any, use: Callable[[Any], object]
     ) -> None:
         """What an object caches in use is not part of its value."""
@@ -1293,7 +1294,7 @@ print(peak_bytes() - before)
         ("map_as_completed", "processes", "sliced"),
     ],
 )
-def test_memory_is_flat_where_results_are_consumed_as_they_come(
+def test_memory_is_flat_if_results_are_consumed_as_they_arrive(
     call: str, engine: str, lazily: str
 ) -> None:
     """Three million results of 183 bytes take 549 MB; most are freed before the last come."""

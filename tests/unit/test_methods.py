@@ -1,4 +1,4 @@
-"""The ways to do the same tasks, side by side: serially, and by the map family."""
+"""Methods of doing the same tasks, side by side: serially, and by the map family."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def test_a_task_squares_its_number(length: int) -> None:
 
 @both
 @pytest.mark.parametrize("n_tasks", [1, 2, 200])
-def test_all_ways_are_equal(run: Any, n_tasks: int) -> None:
+def test_all_methods_give_equal_results(run: Any, n_tasks: int) -> None:
     found = compare_methods(n_tasks, 0.0001, **run)
     assert [row.method for row in found.rows] == METHODS
     assert all(row.equal for row in found.rows)
@@ -46,7 +46,7 @@ def test_all_ways_are_equal(run: Any, n_tasks: int) -> None:
 
 
 @both
-def test_the_figures_fit_together(run: Any) -> None:
+def test_figures_are_consistent(run: Any) -> None:
     found = compare_methods(50, 0.001, **run)
     serial, *others = found.rows
     assert serial.elapsed_s >= 50 * 0.001
@@ -61,7 +61,7 @@ def test_tasks_without_a_sleep() -> None:
     assert compare_methods(30, 0, **SERIAL).result == compare_methods(30, 0.0, **SERIAL).result
 
 
-def test_on_an_engine_that_is_open() -> None:
+def test_an_open_engine_can_be_used() -> None:
     with open_engine("processes", n_workers=2) as engine:
         found = compare_methods(20, 0.001, engine=engine)
         assert (found.engine, found.n_workers, found.result) == ("processes", 2, 2470)
@@ -71,7 +71,7 @@ def test_on_an_engine_that_is_open() -> None:
         assert (found.engine, found.n_workers, found.result) == ("ThreadPoolExecutor", 3, 2470)
 
 
-def test_progress_is_told_for_each_way() -> None:
+def test_progress_is_reported_for_each_method() -> None:
     told: list[Progress] = []
     compare_methods(100, 0.0, progress=told.append, **PROCESSES)
     assert [state.n_done for state in told if state.ended] == [100] * 3

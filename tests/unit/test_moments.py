@@ -51,7 +51,7 @@ def test_samples_that_are_not_finite_are_counted(samples: list[float], n_nonfini
 
 
 @pytest.mark.parametrize("offset", [0.0, 1e6, 1e9, -1e11])
-def test_deviations_survive_an_offset(offset: float) -> None:
+def test_deviations_are_exact_despite_an_offset(offset: float) -> None:
     samples = offset + np.random.default_rng(5).integers(-8, 8, size=4096) / 8
     exact = [Fraction(float(sample)) for sample in samples]
     mean = sum(exact) / len(exact)
@@ -63,13 +63,13 @@ def test_deviations_survive_an_offset(offset: float) -> None:
         assert float(moments.mean) == pytest.approx(float(mean), rel=1e-15, abs=1e-15)
 
 
-def test_moments_cannot_be_changed() -> None:
+def test_moments_are_immutable() -> None:
     with pytest.raises(FrozenInstanceError):
         Moments.of(np.ones(2)).count = 3  # type: ignore[misc]
 
 
 @pytest.mark.parametrize(("left", "right"), [((4,), (4, 3)), ((4, 1), (4, 3)), ((4, 2), (4, 3))])
-def test_moments_of_other_shapes_do_not_merge(
+def test_moments_of_different_shapes_do_not_merge(
     left: tuple[int, ...], right: tuple[int, ...]
 ) -> None:
     with pytest.raises(ValueError, match="shape"):
@@ -77,7 +77,7 @@ def test_moments_of_other_shapes_do_not_merge(
 
 
 @pytest.mark.parametrize("order", ["C", "F"])
-def test_input_is_left_alone(order: str) -> None:
+def test_input_is_not_modified(order: str) -> None:
     samples: NDArray[np.float64] = np.arange(12.0).reshape(4, 3)
     samples = np.asfortranarray(samples) if order == "F" else samples
     before = samples.copy()

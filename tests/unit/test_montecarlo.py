@@ -105,7 +105,7 @@ class TestPi:
 class TestSameBits:
     @every_workload
     @pytest.mark.parametrize("chunk_target_s", [0.001, 0.1, 1.0])
-    def test_whatever_carries_it_out(
+    def test_result_is_the_same_on_every_engine(
         self, run: Callable[..., Estimate], chunk_target_s: float
     ) -> None:
         options = {"n_points" if run is find_pi else "n_samples": 100_001, "block_size": 999}
@@ -118,7 +118,7 @@ class TestSameBits:
         assert (alone.engine, alone.n_workers) == ("serial", 1)
 
     @every_workload
-    def test_fresh_seed_is_told_and_repeats(self, run: Callable[..., Estimate]) -> None:
+    def test_a_fresh_seed_is_recorded_and_repeats(self, run: Callable[..., Estimate]) -> None:
         first, second = run(seed=None), run(seed=None)
         assert first.seed != second.seed
         assert first.receipt["options"]["seed"] == first.seed
@@ -135,7 +135,7 @@ class TestSameBits:
     def test_seeds_of_any_size(self, run: Callable[..., Estimate], seed: int) -> None:
         assert to_bits(run(seed=seed)) != to_bits(run(seed=seed + 1))
 
-    def test_last_block_is_a_part(self) -> None:
+    def test_the_last_block_may_be_shorter(self) -> None:
         found = estimate(uniform, 1_050, block_size=500)
         parts = [block_generator(1, block).random(n) for block, n in enumerate([500, 500, 50])]
         assert found.n_blocks == 3
@@ -260,7 +260,7 @@ class TestIntegrate:
             integrate(add_up, lower, upper, dim=dim)
 
     @pytest.mark.parametrize("bound", ["a", 1j, None, [[1.0], [1.0, 2.0]]])
-    def test_bounds_that_are_no_numbers(self, bound: Any) -> None:
+    def test_bounds_that_are_not_numbers(self, bound: Any) -> None:
         for lower, upper in ((bound, 1.0), (0.0, bound)):
             with pytest.raises((ValueError, TypeError), match=r"lower and upper must be"):
                 integrate(add_up, lower, upper)
@@ -345,7 +345,7 @@ SAMPLES: dict[str, tuple[Callable[[int], Any], type[Exception], str]] = {
 
 
 @pytest.mark.parametrize("name", SAMPLES)
-def test_samples_of_another_kind(name: str) -> None:
+def test_invalid_samples_are_refused(name: str) -> None:
     make, error, told = SAMPLES[name]
     runs: list[Callable[[], Estimate]] = [
         lambda: estimate(lambda rng, size: make(size), 7),
@@ -361,7 +361,7 @@ def test_samples_of_another_kind(name: str) -> None:
 @pytest.mark.parametrize(
     ("first", "last"), [((), (3,)), ((3,), ()), ((1,), (3,)), ((), (1,)), ((2,), (3,))], ids=str
 )
-def test_blocks_of_other_shapes_do_not_mix(first: Any, last: Any) -> None:
+def test_blocks_of_different_shapes_do_not_merge(first: Any, last: Any) -> None:
     """By broadcasting, a number would count for every column of another block."""
 
     def draw(rng: Rng, size: int) -> Floats:
@@ -382,7 +382,7 @@ def test_blocks_of_other_shapes_do_not_mix(first: Any, last: Any) -> None:
     ],
 )
 @pytest.mark.filterwarnings("ignore::scoopsci.DoubtfulEstimateWarning")
-def test_samples_that_are_taken(make: Callable[[int], Any]) -> None:
+def test_valid_samples_are_accepted(make: Callable[[int], Any]) -> None:
     found = estimate(lambda rng, size: make(size), 100)
     assert np.asarray(found.value).dtype == np.float64
 
@@ -411,7 +411,7 @@ DOUBTFUL: dict[str, tuple[Callable[[Rng, int], Any], int, str]] = {
 
 
 @pytest.mark.parametrize("name", DOUBTFUL)
-def test_doubts_are_told(name: str) -> None:
+def test_doubts_are_warnings_and_notes(name: str) -> None:
     draw, n_samples, told = DOUBTFUL[name]
 
     def draw_quietly(rng: Rng, size: int) -> Any:
@@ -455,7 +455,7 @@ def test_no_doubt_without_reason(run: Callable[..., Estimate]) -> None:
 
 
 @every_workload
-def test_receipt_tells_where_the_result_comes_from(run: Callable[..., Estimate]) -> None:
+def test_receipt_records_the_provenance_of_the_result(run: Callable[..., Estimate]) -> None:
     found = run(block_size=np.int64(300), confidence=np.float64(0.9))
     receipt = found.receipt
     assert json.loads(json.dumps(receipt, allow_nan=False)) == receipt

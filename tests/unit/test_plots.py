@@ -1,4 +1,4 @@
-"""Plots show the data that they are given."""
+"""Plots show the data they are given."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def receipt(n_workers: int = 4, *, n_hosts: int = 2, **run: Any) -> dict[str, An
          "spans": [(0.5 * i, 0.5 * i + 1.0, 1.0), (5.0, 6.0 + i / n_workers, 1.0 + i / n_workers)]}
         for i in range(n_workers)
     ]  # fmt: skip
-    times = {cause: float(i) for i, cause in enumerate(plots.CAUSES)}
+    times = {key: float(i) for i, key in enumerate(plots.ACTIVITIES)}
     base = {"engine": "pool", "workers": workers, "losses": [], "elapsed_s": 8.0, "times": times}
     return {"options": {"block_size": 100}, "run": {**base, **run}}
 
@@ -51,7 +51,7 @@ def widths(ax: Any) -> list[float]:
 
 
 class TestConvergence:
-    def test_line_and_band_are_the_estimate(self, found: Any) -> None:
+    def test_line_and_band_match_the_estimate(self, found: Any) -> None:
         ax = found.plot(truth=np.pi)
         line = ax.lines[0]
         assert line.get_xdata().tolist() == found.convergence["n_samples"].tolist()
@@ -66,7 +66,7 @@ class TestConvergence:
         assert ax.lines[-1].get_ydata()[0] == np.pi
         assert ax.get_xscale() == "log"
 
-    def test_vector_has_a_line_and_a_marker_each(self) -> None:
+    def test_each_component_has_its_own_line_and_marker(self) -> None:
         def draw(rng: np.random.Generator, size: int) -> Any:
             return rng.normal([1.0, 2.0, 3.0], size=(size, 3))
 
@@ -76,13 +76,13 @@ class TestConvergence:
         assert len({line.get_marker() for line in ax.lines}) == 3
         assert len({line.get_color() for line in ax.lines}) == 3
 
-    def test_without_a_finite_point_it_is_empty(self) -> None:
+    def test_plot_without_finite_points_is_empty(self) -> None:
         columns = {"n_samples": [1, 2], "value": [np.nan, np.inf], "half_width": [np.nan] * 2}
         ax = plots.plot_convergence(columns)
         ax.figure.canvas.draw()
         assert len(ax.lines) == 0
 
-    def test_points_without_an_error_are_left_out(self) -> None:
+    def test_points_without_a_finite_error_are_omitted(self) -> None:
         columns = {"n_samples": [1, 2, 4], "value": [1.0, np.nan, 3.0],
                    "half_width": [np.inf, 1.0, 0.5]}  # fmt: skip
         ax = plots.plot_convergence(columns)
@@ -98,9 +98,9 @@ class TestSpeedup:
         vertical = {float(line.get_xdata()[0]) for line in ax.lines if len(line.get_xdata()) == 2}
         assert {2.0, comparison.ceiling} <= vertical
         times = comparison.plot("times")
-        drawn = np.array(widths(times)).reshape(len(plots.CAUSES), 2)
+        drawn = np.array(widths(times)).reshape(len(plots.ACTIVITIES), 2)
         for i, row in enumerate(comparison.rows):
-            assert drawn[:, i].tolist() == [getattr(row, cause) for cause in plots.CAUSES]
+            assert drawn[:, i].tolist() == [getattr(row, key) for key in plots.ACTIVITIES]
         with pytest.raises(ValueError, match="'speedup' or 'times', got 'pie'"):
             comparison.plot("pie")
 
@@ -127,7 +127,7 @@ class TestRun:
         assert len(looks) == len({colour for colour, _ in looks}) == 2
         assert len({hatch for _, hatch in looks}) == 2
 
-    def test_joined_spans_are_as_high_as_they_are_busy(self) -> None:
+    def test_height_of_joined_spans_is_their_busy_share(self) -> None:
         told = receipt(1)
         told["run"]["workers"][0]["spans"] = [(0.0, 4.0, 4.0), (5.0, 7.0, 1.0)]
         ax = plots.plot_workers(told)
@@ -139,7 +139,7 @@ class TestRun:
         ax = plots.plot_workers(receipt(2, losses=losses))
         assert [line.get_xdata()[0] for line in ax.lines] == [3.0]
 
-    def test_a_hundred_workers_are_named_by_host(self) -> None:
+    def test_many_workers_are_labelled_by_host(self) -> None:
         ax = plots.plot_workers(receipt(100))
         assert [text.get_text() for text in ax.get_yticklabels()] == ["node1", "node2"]
         assert ax.figure.get_figheight() <= 8.0
@@ -154,7 +154,7 @@ class TestRun:
     def test_times(self) -> None:
         ax = plots.plot_times(receipt())
         assert widths(ax) == [0.0, 1.0, 2.0, 3.0, 4.0]
-        assert len({patch.get_hatch() for patch in ax.patches}) == len(plots.CAUSES)
+        assert len({patch.get_hatch() for patch in ax.patches}) == len(plots.ACTIVITIES)
 
     def test_of_a_real_run(self, found: Any) -> None:
         ax = found.plot("workers")
@@ -171,7 +171,7 @@ class TestRun:
             plots.plot_receipt(kind, receipt(0))
 
     @pytest.mark.parametrize("kind", ["pie", "", None])
-    def test_others_are_refused(self, found: Any, kind: Any) -> None:
+    def test_unknown_kinds_are_refused(self, found: Any, kind: Any) -> None:
         with pytest.raises(ValueError, match=f"workers, hosts, times; got {kind!r}"):
             found.plot(kind)
         with pytest.raises(ValueError, match="truth is drawn with the convergence"):
@@ -179,12 +179,12 @@ class TestRun:
 
 
 class TestLook:
-    def test_axes_that_are_given_are_used(self, found: Any) -> None:
+    def test_given_axes_are_used(self, found: Any) -> None:
         ax: Any = plt.figure().subplots()
         assert found.plot(ax=ax) is ax
         assert len(plt.get_fignums()) == 1
 
-    def test_a_white_ground_shows_on_a_dark_page(self, found: Any) -> None:
+    def test_background_is_white_on_a_dark_page(self, found: Any) -> None:
         with plt.style.context("dark_background"):
             ax = found.plot()
             ax.figure.canvas.draw()
@@ -193,7 +193,7 @@ class TestLook:
         labels = [*ax.get_xticklabels(), *ax.get_yticklabels(), *ax.get_legend().get_texts()]
         assert {to_rgb(text.get_color()) for text in labels} == {to_rgb(plots.INK)}
 
-    def test_colours_differ_in_grey_or_come_with_another_mark(self) -> None:
+    def test_each_colour_has_a_hatch_of_its_own(self) -> None:
         assert len(plots.COLOURS) == len(plots.HATCHES) == len(set(plots.HATCHES))
 
     def test_without_matplotlib_the_extra_is_named(

@@ -12,10 +12,10 @@ import pytest
 
 import scoopsci
 from scoopsci import EngineError, HostfileError, Pool
-from scoopsci.deployment.install import LOADER, SEARCH
+from scoopsci.deployment.install import SEARCH
 from scoopsci.engines.pool import _spread
 from scoopsci.hosts import parse_hosts
-from scoopsci.pool.launcher import CHOICE, Place
+from scoopsci.pool.place import CHOICE, LOADER, Place
 
 HOSTS = parse_hosts("a 4\nb 2\nc")
 
@@ -30,7 +30,7 @@ HOSTS = parse_hosts("a 4\nb 2\nc")
         (20, {"a": 4, "b": 2, "c": 14}),
     ],
 )
-def test_workers_are_dealt_out_to_hosts(
+def test_workers_are_distributed_over_hosts(
     n_workers: int | None, counts: dict[str, int | None]
 ) -> None:
     assert {host.name: host.n_workers for host in _spread(n_workers, HOSTS)} == counts
@@ -79,7 +79,7 @@ def test_a_hostfile_means_a_pool(tmp_path: Path) -> None:
     assert found.value == scoopsci.pi(10_000, seed=7, engine="serial").value
 
 
-def test_an_interpreter_that_is_not_there_is_named(tmp_path: Path) -> None:
+def test_a_missing_interpreter_is_named(tmp_path: Path) -> None:
     ssh = tmp_path / "ssh"
     ssh.write_text("#!/bin/sh\necho no route to anywhere >&2\nexit 255\n")
     ssh.chmod(0o755)

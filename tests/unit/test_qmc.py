@@ -16,7 +16,7 @@ from scoopsci.estimation.qmc import N_BITS, fingerprint, scrambled_points
 
 
 @pytest.mark.parametrize("parts", [[(0, 64)], [(0, 16), (16, 48)], [(32, 32), (0, 32)], [(63, 1)]])
-def test_points_are_those_of_the_sequence(parts: list[tuple[int, int]]) -> None:
+def test_points_match_the_sequence(parts: list[tuple[int, int]]) -> None:
     """Whatever was asked for before: a process goes on, or begins anew."""
     rng = np.random.default_rng(np.random.SeedSequence(5, spawn_key=(2,)))
     whole = qmc.Sobol(3, scramble=True, bits=N_BITS, rng=rng).random(64) + 0.5**33
@@ -40,12 +40,12 @@ def test_each_scramble_is_balanced_and_inside() -> None:
     assert points.max() < 1.0
 
 
-def test_fingerprint_is_that_of_these_points() -> None:
+def test_fingerprint_hashes_these_points() -> None:
     assert fingerprint().startswith("sobol-")
     assert len(fingerprint()) == 14
 
 
-def test_threads_do_not_take_each_other_s_points() -> None:
+def test_threads_do_not_interfere() -> None:
     def draw(part: int) -> bytes:
         return scrambled_points(7, 1, 6, 512 * part, 512).tobytes()
 
@@ -78,7 +78,7 @@ class TestIntegral:
         assert found.n_samples == 1 << 14
         assert found.n_blocks == 64
 
-    def test_the_factor_compares_with_plain_sampling(self) -> None:
+    def test_the_factor_is_relative_to_plain_sampling(self) -> None:
         found = integrate()
         plain = scoopsci.integrate(smooth, 0.0, 1.0, 1 << 14, dim=4, seed=1, engine="serial")
         factor = (plain.standard_error / found.standard_error) ** 2
@@ -117,10 +117,10 @@ class TestIntegral:
         with pytest.raises(ValueError, match=told):
             integrate(**options)
 
-    def test_more_dimensions_than_there_are(self) -> None:
+    def test_too_many_dimensions_are_refused(self) -> None:
         with pytest.raises(ValueError, match="dim must be at most 21201 for qmc, got 30000"):
             scoopsci.integrate(smooth, 0.0, 1.0, 1 << 14, dim=30_000, method="qmc")
 
-    def test_the_numbers_that_an_error_names_are_right(self) -> None:
+    def test_the_numbers_suggested_by_an_error_are_accepted(self) -> None:
         assert integrate(n_samples=4_096).n_samples == 4_096
         assert math.isfinite(integrate(n_samples=4_096).half_width)

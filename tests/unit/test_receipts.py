@@ -1,4 +1,4 @@
-"""Receipts: plain, complete, and written whole or not at all."""
+"""Receipts: plain, complete, and written atomically."""
 
 import functools
 import json
@@ -60,7 +60,7 @@ def test_battery_is_the_same_in_another_process() -> None:
     assert re.fullmatch("[0-9a-f]{16}", told)
 
 
-def test_battery_sees_other_kernels() -> None:
+def test_battery_detects_other_kernels() -> None:
     program = "from scoopsci.reporting.receipts import battery_hash; print(battery_hash())"
     command = [sys.executable, "-c", program]
     found = {
@@ -185,13 +185,13 @@ def test_as_plain(value: Any, plain: Any) -> None:
     assert read_strictly(json.dumps(found)) == found
 
 
-def test_receipts_share_nothing() -> None:
+def test_receipts_do_not_share_objects() -> None:
     first = make_test_receipt()
     first["versions"]["numpy"] = "changed"
     assert make_test_receipt()["versions"]["numpy"] == np.__version__
 
 
-def test_written_and_read(tmp_path: Path) -> None:
+def test_a_written_receipt_can_be_read_back(tmp_path: Path) -> None:
     path = tmp_path / "receipt.json"
     path.write_text("an older one")
     write_receipt({"π": 3.14, "seed": 2**128}, path)
@@ -201,7 +201,7 @@ def test_written_and_read(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("value", [object(), {1, 2}, b"bytes", 1j])
-def test_what_is_not_plain_leaves_the_old_file(value: Any, tmp_path: Path) -> None:
+def test_values_that_are_not_plain_leave_the_old_file(value: Any, tmp_path: Path) -> None:
     path = tmp_path / "receipt.json"
     path.write_text("{}")
     with pytest.raises(TypeError, match="JSON"):
@@ -222,7 +222,7 @@ def test_folder_must_exist(tmp_path: Path) -> None:
         write_receipt({}, tmp_path / "missing" / "receipt.json")
 
 
-def test_a_pipe_is_written_to_not_replaced(tmp_path: Path) -> None:
+def test_a_pipe_is_written_to_and_not_replaced(tmp_path: Path) -> None:
     """As /dev/null or /dev/stdout may be asked for, which root could replace by a file."""
     path = tmp_path / "pipe"
     os.mkfifo(path)

@@ -250,7 +250,7 @@ class TestCommand:
             database.execute("UPDATE task SET content = ?", (other,))
             database.commit()
         assert main(["ledger", "replay", str(path), "7"]) == 1
-        assert "ANOTHER partial" in capsys.readouterr().out
+        assert "A DIFFERENT partial" in capsys.readouterr().out
 
     @pytest.mark.parametrize(
         ("arguments", "status", "told"),

@@ -75,7 +75,7 @@ def found() -> scoopsci.PiEstimate:
 
 
 class TestEstimate:
-    def test_says_all_about_the_run(self, found: scoopsci.PiEstimate, tmp_path: Path) -> None:
+    def test_report_describes_the_run(self, found: scoopsci.PiEstimate, tmp_path: Path) -> None:
         page = report(found, tmp_path, command="scoopsci pi --seed 1")
         words = " ".join(" ".join(page.words).split())
         low, high = found.interval
@@ -89,12 +89,12 @@ class TestEstimate:
         assert found.receipt["stream"] in words
         assert page.figures() == found.receipt
 
-    def test_shows_four_pictures(self, found: scoopsci.PiEstimate, tmp_path: Path) -> None:
+    def test_report_shows_four_plots(self, found: scoopsci.PiEstimate, tmp_path: Path) -> None:
         pictures = report(found, tmp_path).pictures()
         assert len(pictures) == 4
         assert all("<svg" in picture for picture in pictures)
 
-    def test_losses_are_told(self, found: scoopsci.PiEstimate, tmp_path: Path) -> None:
+    def test_report_lists_losses(self, found: scoopsci.PiEstimate, tmp_path: Path) -> None:
         loss = {"at_s": 0.5, "host": "node1", "n_blocks": 3, "why": "<it> & ended"}
         run = {**found.receipt["run"], "losses": [loss], "n_lost_tasks": 1}
         page = report(replace(found, receipt={**found.receipt, "run": run}), tmp_path)
@@ -151,7 +151,7 @@ class TestOthers:
 
 
 class TestSelfContained:
-    def test_nothing_is_loaded(self, found: scoopsci.PiEstimate, tmp_path: Path) -> None:
+    def test_page_loads_nothing(self, found: scoopsci.PiEstimate, tmp_path: Path) -> None:
         page = report(found, tmp_path)
         assert {tag for tag, _ in page.elements} & {"script", "link", "iframe", "object"} == set()
         source = (tmp_path / "run.html").read_text("utf-8")
@@ -161,7 +161,7 @@ class TestSelfContained:
         assert policy is not None
         assert "default-src 'none'" in policy
 
-    def test_names_are_text(self, found: scoopsci.PiEstimate, tmp_path: Path) -> None:
+    def test_names_are_escaped(self, found: scoopsci.PiEstimate, tmp_path: Path) -> None:
         hostile = "<script>alert(1)</script>"
         workers = [{**worker, "host": hostile} for worker in found.receipt["run"]["workers"]]
         receipt = {**found.receipt, "run": {**found.receipt["run"], "workers": workers}}
@@ -180,7 +180,7 @@ class TestCommand:
             "compare pi --points 1000 --engines serial --rounds 1",
         ],
     )
-    def test_what_it_says_repeats_the_run(
+    def test_the_command_on_the_page_repeats_the_run(
         self, tmp_path: Path, command: str, capsys: pytest.CaptureFixture[str]
     ) -> None:
         path = tmp_path / "my run.html"
@@ -195,7 +195,7 @@ class TestCommand:
         for name in ("estimate", "n_inside", "seed", "result", "n_items"):
             assert first.get(name) == again.get(name)
 
-    def test_it_is_written_beside_the_result(
+    def test_report_does_not_replace_the_printed_result(
         self, tmp_path: Path, capsys: pytest.CaptureFixture[str]
     ) -> None:
         assert main(["pi", "--points", "1000", "--engine", "serial", "--quiet",
@@ -217,7 +217,7 @@ class TestCommand:
 
     @pytest.mark.parametrize(
         ("paths", "told"),
-        [(["/dev/null"], "no device"), (["x", "--output", "x"], "must differ, got x twice")],
+        [(["/dev/null"], "not a device"), (["x", "--output", "x"], "must differ, got x twice")],
     )
     def test_wrong_files(
         self, paths: list[str], told: str, capsys: pytest.CaptureFixture[str],
@@ -227,7 +227,7 @@ class TestCommand:
         assert main(["pi", "--points", "1000", "--report", *paths]) == 2
         assert told in capsys.readouterr().err
 
-    def test_a_folder_that_is_not_there(self, capsys: pytest.CaptureFixture[str]) -> None:
+    def test_a_missing_folder_is_refused(self, capsys: pytest.CaptureFixture[str]) -> None:
         assert main(["pi", "--report", "/no/folder/run.html"]) == 2
         told = capsys.readouterr().err
         assert "must name a file in a folder that exists" in told

@@ -1,4 +1,4 @@
-"""Progress: what is told, and to whom."""
+"""Progress: what is reported, and how it is shown."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def state(n_done: int = 30, n_blocks: int | None = 40, **more: Any) -> Progress:
 
 
 class TestProgress:
-    def test_rate_leaves_out_what_a_ledger_held(self) -> None:
+    def test_rate_excludes_blocks_from_the_ledger(self) -> None:
         assert state(30, n_recalled=10).rate == pytest.approx(20 / 6)
         assert state(30, n_samples=3_000, n_recalled=10).rate == pytest.approx(2_000 / 6)
         assert state(0, elapsed_s=0.0).rate == 0.0
@@ -55,7 +55,7 @@ class TestDescribe:
         told = describe(state(estimate=np.zeros(3), half_width=np.array([0.1, 0.3, 0.2])))
         assert "3 estimates, ± 0.3 at most" in told
 
-    def test_without_an_end(self) -> None:
+    def test_of_a_run_of_unknown_length(self) -> None:
         assert describe(state(1_234_567, None))[:2] == ["1,234,567 blocks", "6 s"]
 
     @pytest.mark.parametrize("n_blocks", [None, 0, 1])
@@ -64,7 +64,7 @@ class TestDescribe:
 
 
 class TestBarsOfOthers:
-    def test_an_instance_is_moved_and_left_open(self) -> None:
+    def test_an_instance_is_advanced_and_left_open(self) -> None:
         shown = io.StringIO()
         with tqdm(file=shown) as bar:
             scoopsci.estimate(draw, 100_000, seed=1, engine="serial", progress=bar)
@@ -76,7 +76,7 @@ class TestBarsOfOthers:
         list(scoopsci.map(abs, range(1_000), engine="serial", progress=tqdm))
         assert "1000/1000" in capsys.readouterr().err
 
-    def test_a_forecast_moves_the_total(self) -> None:
+    def test_a_forecast_updates_the_total(self) -> None:
         with tqdm(file=io.StringIO()) as bar:
             found = scoopsci.estimate(
                 draw, half_width=0.01, seed=1, engine="serial", progress=bar
@@ -89,7 +89,7 @@ class TestBarsOfOthers:
             scoopsci.pi(1_000, engine="serial", progress=progress)
 
 
-class TestNobodyLooks:
+class TestNotShown:
     @pytest.mark.parametrize("progress", [None, False])
     def test_off(self, progress: bool | None) -> None:
         with open_progress(progress) as callback:
@@ -107,7 +107,7 @@ class TestNobodyLooks:
 
 
 class TestWatchers:
-    def test_each_run_of_an_engine_is_seen_to_its_end(self) -> None:
+    def test_watchers_see_each_run_of_an_engine_to_its_end(self) -> None:
         told: list[Progress] = []
         with scoopsci.open_engine("processes", n_workers=2) as engine:
             engine.watchers.append(told.append)
@@ -123,7 +123,7 @@ class TestWatchers:
         assert sum(worker["n_blocks"] for worker in last.workers) == found.n_blocks
         assert len({(s.workload, s.started_s) for s in told}) == 2
 
-    def test_a_run_that_fails_is_ended(self) -> None:
+    def test_watchers_see_the_end_of_a_run_that_fails(self) -> None:
         told: list[Progress] = []
         with scoopsci.open_engine("serial") as engine:
             engine.watchers.append(told.append)
@@ -132,7 +132,7 @@ class TestWatchers:
         assert told[-1].ended
         assert told[-1].n_done < 2
 
-    def test_estimate_of_a_run_by_number_closes_in(self) -> None:
+    def test_estimate_of_a_run_of_fixed_size_converges(self) -> None:
         told: list[Progress] = []
         scoopsci.estimate(
             draw, 400_000, seed=1, engine="serial", progress=told.append, chunk_target_s=1e-9,
@@ -142,7 +142,7 @@ class TestWatchers:
         assert all(abs(s.estimate - 1.0) < 6 * s.half_width for s in told)
         assert told[-1].half_width < 0.2 * told[0].half_width
 
-    def test_estimate_by_scrambles_is_of_whole_ones(self) -> None:
+    def test_estimate_by_scrambles_covers_complete_ones(self) -> None:
         told: list[Progress] = []
         found = scoopsci.integrate(
             lambda x: x.sum(axis=1), 0, 1, 1 << 18, dim=2, method="qmc", seed=1, engine="serial",

@@ -19,7 +19,7 @@ from scoopsci.harness.rounds import (
 )
 
 
-def test_every_way_once_in_each_round_and_first_in_turn() -> None:
+def test_each_function_runs_once_per_round_and_starts_in_turn() -> None:
     taken: list[str] = []
 
     def take(name: str) -> int:
@@ -32,7 +32,7 @@ def test_every_way_once_in_each_round_and_first_in_turn() -> None:
     assert list(rounds[1]) == ["a", "b", "c"]
 
 
-def test_progress_is_told_before_each_way_and_at_the_end() -> None:
+def test_progress_is_reported_before_each_call_and_at_the_end() -> None:
     told: list[int] = []
     interleave({"a": int, "b": int}, 2, tell=told.append)
     assert told == [0, 1, 2, 3, 4]
@@ -53,7 +53,7 @@ def test_interval_holds_the_median_within_the_values(n_values: int) -> None:
 
 
 @pytest.mark.parametrize("n_values", [1, 2, 3, 4, 5])
-def test_interval_of_few_values_is_their_span(n_values: int) -> None:
+def test_interval_of_few_values_is_their_range(n_values: int) -> None:
     assert median_interval(range(n_values)) == (0, n_values - 1)
 
 
@@ -79,11 +79,11 @@ def test_break_even_is_where_both_take_the_same() -> None:
 
 
 @pytest.mark.parametrize("ceiling", [0.7, 1.0])
-def test_no_length_is_enough_where_processes_gain_nothing(ceiling: float) -> None:
+def test_there_is_no_break_even_where_processes_gain_nothing(ceiling: float) -> None:
     assert find_break_even(1.0, 1.0, ceiling, 10) is None
 
 
-def test_break_even_of_an_engine_without_cost_is_zero() -> None:
+def test_break_even_of_an_engine_without_overhead_is_zero() -> None:
     assert find_break_even(0.9, 2.0, 2.0, 10) == 0.0
 
 
@@ -91,11 +91,11 @@ def test_break_even_of_an_engine_without_cost_is_zero() -> None:
     ("seconds", "text"),
     [(0.0, "0 ns"), (3.04e-9, "3 ns"), (7.7e-5, "77 µs"), (0.0021, "2.1 ms"), (150.0, "150 s")],
 )
-def test_seconds_with_a_handy_unit(seconds: float, text: str) -> None:
+def test_seconds_are_formatted_in_a_suitable_unit(seconds: float, text: str) -> None:
     assert format_seconds(seconds) == text
 
 
-def test_machine_is_ready_for_json() -> None:
+def test_machine_facts_are_ready_for_json() -> None:
     described = json.loads(json.dumps(describe_machine()))
     assert described["n_processors"] >= 1
     assert {"python", "numpy", "scoop"} <= set(described["versions"])

@@ -16,8 +16,8 @@ from scoopsci.reporting.progress import Progress
 from scoopsci.road.chunks import CallEach, FoldBlocks, ListBlocks
 from scoopsci.road.options import RunOptions
 from scoopsci.road.runs import Run, fold_run, hold_engine, run_list
-from tests.calls import bracket
 from tests.executors import FirstTwo
+from tests.merging import bracket
 
 SERIAL: RunOptions = {"engine": "serial"}
 

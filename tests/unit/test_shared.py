@@ -25,7 +25,7 @@ from scoopsci.engines.payload import count_bytes, dump
 from scoopsci.engines.shared import N_KEPT, SMALL_BYTES, Shared, SharedMissingError
 from scoopsci.road.chunks import CallEach, ListBlocks
 from scoopsci.road.runs import Run
-from tests.calls import meet
+from scoopsci.testing.tasks import meet
 
 # The functions of this file are pickled by value, like those of a notebook or script.
 cloudpickle.register_pickle_by_value(sys.modules[__name__])

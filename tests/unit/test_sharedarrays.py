@@ -52,7 +52,7 @@ def run_program(text: str) -> str:
 
 
 @pytest.mark.parametrize("dtype", [*map(np.dtype, DTYPES), RECORD], ids=str)
-def test_every_process_sees_what_one_writes(worker: Engine, dtype: np.dtype[Any]) -> None:
+def test_writes_are_visible_to_every_process(worker: Engine, dtype: np.dtype[Any]) -> None:
     values = (np.arange(7 * dtype.itemsize, dtype=np.uint8) & 0x1F).view(dtype)
     if dtype.kind in "bf":  # not every byte is one of a truth value or of a long double
         values = np.arange(7).astype(dtype)
@@ -73,7 +73,7 @@ def test_reference_is_small() -> None:
         assert len(pickle.dumps(shared.reference)) < 1_000
 
 
-def test_nothing_is_mapped_or_open_once_nobody_has_it(worker: Engine) -> None:
+def test_memory_is_unmapped_and_closed_after_its_last_use(worker: Engine) -> None:
     n_before = count_mapped()
     with SharedArray(10, np.dtype("f8")) as shared:
         view = shared.array[2:]
@@ -110,7 +110,7 @@ class TestNotFound:
         assert shared.reference is None
         assert not is_here(reference)
 
-    def test_another_array_in_its_place(self) -> None:
+    def test_a_descriptor_reused_for_another_array_is_refused(self) -> None:
         with SharedArray(3, np.dtype("i8")) as shared:
             reference = shared.reference
         assert reference is not None
@@ -120,7 +120,7 @@ class TestNotFound:
             assert not fill(reference, 5)
             assert other.array.tolist() == [0, 0, 0]
 
-    def test_a_file_of_the_user_in_its_place(self, tmp_path: Path) -> None:
+    def test_a_descriptor_reused_for_a_file_is_refused(self, tmp_path: Path) -> None:
         with SharedArray(3, np.dtype("i8")) as shared:
             reference = shared.reference
         assert reference is not None
@@ -132,7 +132,7 @@ class TestNotFound:
         assert (tmp_path / "data").read_bytes() == b"precious" * 3
 
     @pytest.mark.timeout(30)
-    def test_a_pipe_in_its_place(self, tmp_path: Path) -> None:
+    def test_a_descriptor_reused_for_a_pipe_is_refused(self, tmp_path: Path) -> None:
         with SharedArray(3, np.dtype("i8")) as shared:
             assert shared.reference is not None
             os.mkfifo(tmp_path / "pipe")
@@ -149,14 +149,14 @@ class TestNotFound:
             assert not is_here(replace(shared.reference, fd=100_000))
             assert not is_here(replace(shared.reference, pid=os.getppid()))
 
-    def test_more_than_can_be_mapped(self) -> None:
+    def test_memory_that_cannot_be_mapped(self) -> None:
         with SharedArray(3, np.dtype("i8")) as shared:
             assert shared.reference is not None
             assert not is_here(replace(shared.reference, size=2**58))
 
 
 class TestDetached:
-    def test_it_outlives_the_sharing_and_is_nobody_elses(self) -> None:
+    def test_it_outlives_the_sharing_and_is_private(self) -> None:
         with SharedArray(4, np.dtype("f8")) as shared:
             shared.array[:] = 1.0
             mine = shared.detach()
@@ -183,7 +183,7 @@ class TestDetached:
         )
         assert found == "[0 2]\n"
 
-    def test_it_may_outlive_everything_else(self) -> None:
+    def test_it_may_outlive_the_exit_handlers(self) -> None:
         found = run_program(
             "import atexit, numpy as np\n"
             "from scoopsci.sorting.sharedarrays import SharedArray\n"
@@ -198,7 +198,7 @@ class TestNotShared:
     """It is an ordinary array then."""
 
     @pytest.mark.parametrize("dtype", ["O", "S0"])
-    def test_dtypes_without_bytes_of_their_own(self, dtype: str) -> None:
+    def test_dtypes_of_pointers_are_not_shared(self, dtype: str) -> None:
         with SharedArray(3, np.dtype(dtype)) as shared:
             assert shared.reference is None
             assert shared.array.shape == (3,)
@@ -223,7 +223,7 @@ class TestNotShared:
         assert found == f"None {1 << 20}\n0\n"
 
 
-def test_nothing_is_left_when_the_owner_is_killed(tmp_path: Path) -> None:
+def test_no_memory_is_left_when_the_owner_is_killed(tmp_path: Path) -> None:
     program = (
         "import time, numpy as np\n"
         "from scoopsci.sorting.sharedarrays import SharedArray\n"

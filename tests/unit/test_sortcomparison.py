@@ -1,4 +1,4 @@
-"""What is said of a comparison."""
+"""The text and the advice of a comparison of sorts."""
 
 from dataclasses import replace
 

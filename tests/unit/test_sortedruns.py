@@ -41,7 +41,7 @@ def test_bits_of_nan_are_kept() -> None:
     assert sort_pieces([values])[-3:].view("u8").tolist() == bits.tolist()
 
 
-def test_source_is_left_alone() -> None:
+def test_source_is_not_modified() -> None:
     values = np.array([2.0, np.nan, 1.0])
     values.flags.writeable = False
     assert sort_pieces([values])[:2].tolist() == [1.0, 2.0]
@@ -101,5 +101,5 @@ def test_cuts_agree_with_sorts(values: Array, n_runs: int) -> None:
 
 
 @pytest.mark.parametrize("dtype", ["i4", "f8", "c16", "M8[s]", "U3"])
-def test_flip_of_nothing(dtype: str) -> None:
+def test_flip_of_an_empty_array(dtype: str) -> None:
     assert flip_order(np.zeros(0, dtype)).shape == (0,)

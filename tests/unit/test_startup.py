@@ -11,7 +11,7 @@ from scoopsci.engines.taskfuture import TaskFuture
 from scoopsci.harness.startup import start_workers
 
 
-def test_workers_that_are_killed_while_they_start_come_back(
+def test_workers_killed_during_start_up_are_replaced(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     killed: list[int] = []

@@ -43,14 +43,14 @@ def test_stream_names_generator_and_version() -> None:
 
 
 @pytest.mark.parametrize("seed", [0, 7, 2**200])
-def test_stream_is_that_of_a_spawned_child(seed: int) -> None:
+def test_stream_matches_that_of_a_spawned_child(seed: int) -> None:
     children = np.random.SeedSequence(seed).spawn(4)
     for block, child in enumerate(children):
         expected = np.random.Generator(np.random.PCG64DXSM(child)).random(100)
         assert block_generator(seed, block).random(100).tobytes() == expected.tobytes()
 
 
-def test_neighbours_differ() -> None:
+def test_neighbouring_streams_differ() -> None:
     firsts = {block_generator(seed, block).random() for seed in range(9) for block in range(9)}
     firsts |= {block_generator(0, block).random() for block in (2**32, 2**32 + 1, 2**64, 2**100)}
     assert len(firsts) == 85

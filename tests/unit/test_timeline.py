@@ -38,7 +38,7 @@ def test_spans_of_a_worker_do_not_overlap(tasks: list[tuple[float, float]]) -> N
     assert all(left <= right + 1e-3 for left, right in itertools.pairwise(flat))
 
 
-def test_a_million_tasks_take_no_more_than_a_few() -> None:
+def test_spans_of_a_million_tasks_stay_bounded() -> None:
     """Gaps that nobody could see are closed; long ones stay."""
     timeline = Timeline(0.0)
     for task in range(200_000):
@@ -52,7 +52,7 @@ def test_a_million_tasks_take_no_more_than_a_few() -> None:
         assert any(stop[0] - start[1] > 990.0 for start, stop in itertools.pairwise(spans))
 
 
-def test_idle_time_between_even_tasks_is_not_made_busy() -> None:
+def test_idle_time_between_tasks_is_not_counted_as_busy() -> None:
     timeline = Timeline(0.0)
     for task in range(100_000):
         timeline.add(task % 4, ended_s=1.0 * task, elapsed_s=0.03, arrived_s=1.0 * task)
@@ -62,7 +62,7 @@ def test_idle_time_between_even_tasks_is_not_made_busy() -> None:
         assert abs(busy_s - 0.03 * 25_000) < 1.0
 
 
-def test_another_process_of_the_same_name_does_not_reach_back_before_the_start() -> None:
+def test_spans_of_a_process_with_the_same_name_do_not_precede_the_start() -> None:
     timeline = Timeline(100.0)
     timeline.add("one", ended_s=5.0, elapsed_s=1.0, arrived_s=102.0)
     timeline.add("one", ended_s=9e6, elapsed_s=1.0, arrived_s=103.0)

@@ -84,7 +84,7 @@ def test_pins_are_what_is_installed_here() -> None:
     assert all(pin == f"{name}=={version(name)}" for name, pin in pins.items())
 
 
-def test_needs_are_those_of_needs_and_no_extras() -> None:
+def test_needs_are_transitive_and_exclude_extras() -> None:
     needs = find_needs("scoopsci", find_pins())
     direct = "scoopsci scoop pyzmq greenlet numpy scipy cloudpickle loky psutil threadpoolctl rich"
     assert {*direct.split(), "markdown-it-py", "mdurl", "pygments"} <= needs
@@ -102,7 +102,7 @@ def test_needs_are_those_of_needs_and_no_extras() -> None:
         ("name==1.0\n--index-url=elsewhere", False),
     ],
 )
-def test_what_pip_would_not_read_is_no_pin(pin: str, fits: bool) -> None:
+def test_versions_that_pip_rejects_are_not_pinned(pin: str, fits: bool) -> None:
     assert bool(PIN.fullmatch(pin)) is fits
 
 
@@ -117,6 +117,6 @@ def test_a_folder_without_wheels(tmp_path: Path, offline: None) -> None:
 
 
 @pytest.mark.parametrize("source", ["wheels", "requirements"])
-def test_sources_that_are_not_there(source: str) -> None:
+def test_missing_sources(source: str) -> None:
     with pytest.raises(ValueError, match=rf"{source} must be .*, got '/not/there'"):
         gather_wheels(**{source: "/not/there"}).__enter__()

@@ -1,4 +1,4 @@
-"""Workers: who took part, what it cost, and whether they compute alike."""
+"""Workers: which took part, at what cost, and whether their numerics agree."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def report(**given: Any) -> dict[str, Any]:
     return {**facts, **times, **dict.fromkeys(COSTS, 0), "other": "not told", **given}
 
 
-def test_shares_add_up_in_the_order_of_first_results() -> None:
+def test_blocks_add_up_in_the_order_of_first_results() -> None:
     workers = Workers(mixed=False)
     workers.add(report(host="node2", elapsed_s=1.0), 10)
     workers.add(report(host="node1", elapsed_s=2.0), 1)
@@ -40,7 +40,7 @@ def test_shares_add_up_in_the_order_of_first_results() -> None:
     [{"battery": "f" * 16}, {"numpy": "1.26"}, {"host": "node2", "battery": "f" * 16}],
     ids=["same name", "NumPy", "host"],
 )
-def test_workers_that_differ(other: dict[str, Any]) -> None:
+def test_workers_with_different_numerics_are_refused(other: dict[str, Any]) -> None:
     strict, mixed = Workers(mixed=False), Workers(mixed=True)
     for workers in (strict, mixed):
         workers.add(report(), 1)
@@ -53,14 +53,14 @@ def test_workers_that_differ(other: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("other", [{"pid": 2}, {"host": "node2"}, {"python": "3.11.8"}])
-def test_workers_alike(other: dict[str, Any]) -> None:
+def test_workers_with_equal_numerics_are_accepted(other: dict[str, Any]) -> None:
     workers = Workers(mixed=False)
     workers.add(report(), 1)
     workers.add(report(**other), 1)
     assert not workers.differ
 
 
-def test_costs_are_those_of_a_mean_worker() -> None:
+def test_costs_are_averaged_over_workers() -> None:
     workers = Workers(mixed=False)
     costs = {
         "pack_s": 0.5, "prepare_s": 1.0, "load_s": 2.0, "elapsed_s": 8.0, "dump_s": 4.0,
@@ -88,7 +88,7 @@ def test_the_parts_may_exceed_the_whole() -> None:
     assert workers.describe_costs(4.0, 0.0)["times"]["waiting_s"] == 0.0
 
 
-def test_nobody_took_part() -> None:
+def test_costs_without_any_worker() -> None:
     workers = Workers(mixed=False)
     assert len(workers) == 0
     told = workers.describe_costs(2.0, 0.5)

@@ -51,17 +51,17 @@ def test_equal_bits_have_equal_digests(one: object, other: object) -> None:
 
 
 @pytest.mark.parametrize(("one", "other"), DIFFERENT)
-def test_other_bits_have_other_digests(one: object, other: object) -> None:
+def test_different_bits_have_different_digests(one: object, other: object) -> None:
     assert digest([one]) != digest([other])
 
 
-def test_digest_takes_any_iterable_and_all_of_it() -> None:
+def test_digest_covers_all_items_of_any_iterable() -> None:
     assert digest(iter(range(2500))) == digest(list(range(2500)))
     assert digest(range(2500)) != digest(range(2501))
     assert digest([]) != digest([None])
 
 
-def test_digest_of_strings_does_not_hang_on_their_hashes() -> None:
+def test_digest_of_strings_does_not_depend_on_their_hashes() -> None:
     program = "from scoopsci.harness.workloads import digest; print(digest([{'a', 'b', 'c', 'd'}]))"
     digests = {
         subprocess.run(
@@ -91,7 +91,7 @@ def test_wrong_names_are_refused(name: str, error: type[Exception], told: str) -
         find_workload(name)
 
 
-def test_a_function_of_the_working_folder_travels_by_value(
+def test_a_function_of_the_working_folder_is_pickled_by_value(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "local_tasks.py").write_text("def twice(a):\n    return 2 * a\n")
@@ -102,7 +102,9 @@ def test_a_function_of_the_working_folder_travels_by_value(
     assert str(tmp_path) not in sys.path
 
 
-def test_a_module_that_fails_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_error_names_a_module_that_fails_to_import(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "broken_tasks.py").write_text("def f(a:\n")
     monkeypatch.chdir(tmp_path)
     with pytest.raises(ValueError, match=r"'broken_tasks:f' cannot be imported: .*line 1"):
@@ -144,7 +146,7 @@ def test_the_script_reports_the_same_digest_on_both_engines(
     }
 
 
-def test_the_script_finds_what_the_seeds_task_finds(
+def test_the_script_computes_the_expected_sum(
     run_script: Callable[..., dict[str, Any]],
 ) -> None:
     found = run_script("mapreduce", *OPTIONS["mapreduce"], "--engine", "serial")
@@ -159,7 +161,7 @@ def test_parts_make_up_the_whole(run_script: Callable[..., dict[str, Any]]) -> N
         assert run_script("mapreduce", *OPTIONS["mapreduce"], *part)["digest"] == digest([share])
 
 
-def test_every_workload_says_what_it_takes() -> None:
+def test_every_workload_describes_its_arguments() -> None:
     for workload in WORKLOADS.values():
         assert workload.size.startswith("n_")
         assert workload.default >= 1

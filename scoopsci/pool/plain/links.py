@@ -1,4 +1,4 @@
-"""Links to workers, by which the driver sees them die."""
+"""Links to workers, by which the driver detects their death."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from zmq.utils.monitor import recv_monitor_message
 
 __all__ = ["Links"]
 
-#: A worker whose link is silent for so long is given up. ZeroMQ's own thread answers on the
-#: worker's side, also while the worker spends minutes in one call of C.
+#: A worker is given up after so long a silence of its link. On the worker's side, ZeroMQ's own
+#: thread answers, even while the worker spends minutes in one C call.
 HEARTBEAT_INTERVAL_MS, HEARTBEAT_TIMEOUT_MS = 2_000, 15_000
 
 EVENTS = zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_DISCONNECTED | zmq.EVENT_CLOSED
@@ -24,7 +24,7 @@ class Links:
     context : zmq.Context
         For the sockets.
     poller : zmq.Poller
-        Gets their monitors registered.
+        The monitors of the sockets are registered here.
     """
 
     def __init__(self, context: zmq.Context[zmq.Socket[bytes]], poller: zmq.Poller) -> None:
@@ -32,11 +32,11 @@ class Links:
         self._poller = poller
         self._links: dict[bytes, tuple[zmq.Socket[bytes], zmq.Socket[bytes]]] = {}
         self._linked: set[bytes] = set()
-        #: Never reached: dead before the link stood, or behind a firewall that lets them out alone.
+        #: Never reached: dead before the link was open, or behind a firewall that blocks it.
         self._unreached: set[bytes] = set()
 
     def watch(self, name: bytes, host: str) -> None:
-        """Watch a worker from now on, where it can be reached.
+        """Watch a worker from now on, if it can be reached.
 
         Parameters
         ----------

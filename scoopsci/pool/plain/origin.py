@@ -1,4 +1,4 @@
-"""The origin of a SCOOP pool, made to submit and never to execute what others submit."""
+"""Makes the origin of a SCOOP pool submit tasks without ever executing those of others."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ __all__ = ["retire_origin"]
 #: The workers may still be starting.
 DEADLINE_S = 60.0
 
-#: A broker that lives takes a message at once.
+#: A live broker accepts a message at once.
 PARTING_MS = 2_000
 
 
@@ -29,8 +29,8 @@ def retire_origin(driver: ScoopDriver, n_workers: int) -> None:
     """Stop the origin from taking tasks, for the rest of the program.
 
     Whenever SCOOP's own futures make the origin wait, it asks the broker for a task, and the
-    broker keeps the request. A task of ours that answered it would lie in the origin unseen, while
-    the program waits for us. SCOOP's futures go on working: workers execute them.
+    broker keeps the request. If it answered with a task of ours, this would stay in the origin
+    unnoticed while the program waits for it. SCOOP's futures still work: workers execute them.
 
     Parameters
     ----------
@@ -48,13 +48,13 @@ def retire_origin(driver: ScoopDriver, n_workers: int) -> None:
 
 
 def _request_nothing() -> None:
-    """Take the place of SCOOP's own method."""
+    """Replace SCOOP's own method."""
 
 
 def _shut_down(communicator: Any, shut_down: Callable[[], None]) -> None:
-    """Tell the broker that the program has ended, unless Ctrl-C has ended it: SCOOP would wait."""
+    """Notify the broker of the program's end, unless Ctrl-C has ended it: SCOOP would wait."""
     if communicator.ZMQcontext.closed:
-        return  # it does so twice
+        return  # SCOOP calls this twice
     if communicator.socket.poll(PARTING_MS, zmq.POLLOUT):
         shut_down()
     else:
@@ -64,8 +64,8 @@ def _shut_down(communicator: Any, shut_down: Callable[[], None]) -> None:
 def _use_up_requests(driver: ScoopDriver, n_tasks: int) -> None:
     """Keep the pool busy until a task has to wait at the broker: then no request is left there.
 
-    There may be dozens for each worker: SCOOP's workers ask again before each of their tasks. Only
-    while tasks take longer than SCOOP's watermark of 0.01 s do they ask for no more than they need.
+    There may be dozens per worker: SCOOP's workers ask again before each of their tasks. Only if
+    tasks take longer than SCOOP's watermark of 0.01 s do they ask for no more than they need.
     """
     deadline_s = time.monotonic() + DEADLINE_S
     n_before = driver.n_found_waiting

@@ -22,21 +22,19 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import zmq
+from scoop.broker.brokerzmq import STATUS_HERE, STATUS_NONE, STATUS_REQ, TASK
 
 from scoopsci.errors import EngineError, WorkerLostError
-from scoopsci.pool.plain.heirs import STATUS_REQUEST, TASK, Heirs
+from scoopsci.pool.plain.heirs import Successors, pack_identity
 from scoopsci.pool.plain.links import Links
 from scoopsci.pool.plain.task import Task
 
 __all__ = ["ScoopDriver"]
 
-#: SCOOP's answers to the question where a task is.
-HERE, NOWHERE = b"H", b"N"
-
 TICK_S = 1.0
-#: A broker that answers no question for so long is dead: it only passes messages on.
+#: A broker that has not answered for so long is dead: it only passes messages on.
 BROKER_SILENCE_S = 15.0
-#: How long a task may be under way from broker to worker, and the slowest link that is waited for.
+#: How long a task may take from broker to worker, and the slowest link to allow for.
 DELIVERY_S = 5.0
 DELIVERY_BYTES_PER_S = 1e6
 #: SCOOP's workers start Python and import the user's script before they take a task.
@@ -54,7 +52,7 @@ class _Call:
     wanted: bool | None = None
 
     def claim(self) -> bool:
-        """Tell whether the outcome is still wanted; from now on the call cannot be cancelled."""
+        """Return whether the outcome is still wanted; after this the call cannot be cancelled."""
         if self.wanted is None:
             self.wanted = self.future.set_running_or_notify_cancel()
         return self.wanted
@@ -77,14 +75,14 @@ class ScoopDriver(Executor):
     port : int
         Its task port.
     n_workers : int
-        Number of workers; four tasks for each are given to the broker at a time.
+        Number of workers; the broker is given up to four tasks for each at a time.
     start_worker : callable
-        Starts one worker beside the driver, as a process. It is started again when it dies.
+        Starts one worker beside the driver, as a process; called again after its death.
 
     Attributes
     ----------
     n_found_waiting : int
-        How often the broker has said that a task still waits for a worker.
+        How often the broker has reported that a task still waits for a worker.
     """
 
     def __init__(
@@ -96,7 +94,7 @@ class ScoopDriver(Executor):
     ) -> None:
         self._address = f"tcp://{hostname}:{port}"
         # Workers try to reach a submitter by its name before they answer through the broker. The
-        # name is an address where nobody listens, and one of 16 million: nothing is bound here.
+        # name is an address on which nothing listens, one of 16 million: no socket is bound.
         self._name = "127.{}.{}.{}:1".format(*random.SystemRandom().randbytes(3)).encode()
         self._limit = 4 * n_workers
         self._start_worker = start_worker
@@ -106,10 +104,10 @@ class ScoopDriver(Executor):
         self._numbers = itertools.count()
         self._waiting: deque[_Call] = deque()
         self._sent: dict[int, _Call] = {}
-        self._astray: deque[int] = deque()
+        self._swallowed: deque[int] = deque()
         self._workers: dict[bytes, _Worker] = {}
         self._last_answer_s = self._last_start_s = time.monotonic()
-        self._lock = threading.Lock()  # a task is either failed by the ending thread, or refused
+        self._lock = threading.Lock()  # the ending thread fails a task, unless submit refuses it
         self._closing = False
         self._failure: EngineError | None = None
         self.n_found_waiting = 0
@@ -132,13 +130,13 @@ class ScoopDriver(Executor):
         return call.future
 
     def ask(self) -> None:
-        """Ask the broker now, not at the next tick, where the tasks are."""
+        """Ask the broker where the tasks are now, not at the next tick."""
         self._next_tick_s = 0.0
         self._wake()
 
     def abandon(self, number: int) -> None:
-        """Give up a task that has gone astray; its future ends with a `WorkerLostError`."""
-        self._astray.append(number)
+        """Give up a task that the origin has received; its future ends with a `WorkerLostError`."""
+        self._swallowed.append(number)
         self._wake()
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
@@ -149,12 +147,12 @@ class ScoopDriver(Executor):
         self._thread.join(timeout=10)
         os.close(self._wake_read)
         os.close(self._wake_write)
-        # Ended in an orderly way, a SCOOP worker would end the whole pool.
+        # If terminated regularly, a SCOOP worker would end the whole pool.
         self._own_worker.kill()
         self._own_worker.wait()
 
     def _wake(self) -> None:
-        with suppress(BlockingIOError):  # a full pipe wakes, too
+        with suppress(BlockingIOError):  # a full pipe wakes it as well
             os.write(self._wake_write, b"!")
 
     def _run(self) -> None:
@@ -176,7 +174,7 @@ class ScoopDriver(Executor):
     def _open_sockets(self, context: zmq.Context[zmq.Socket[bytes]]) -> None:
         self._tasks = context.socket(zmq.DEALER)
         self._tasks.setsockopt(zmq.IDENTITY, self._name)
-        # Questions go on a connection of their own, or a large task would delay the answers.
+        # Queries have a connection of their own, or a large task would delay the answers.
         self._pulse = context.socket(zmq.DEALER)
         self._poller = zmq.Poller()
         for connection in (self._tasks, self._pulse):
@@ -185,7 +183,7 @@ class ScoopDriver(Executor):
             self._poller.register(connection, zmq.POLLIN)
         self._poller.register(self._wake_read, zmq.POLLIN)
         self._links = Links(context, self._poller)
-        self._heirs = Heirs(context, self._poller, self._address)
+        self._successors = Successors(context, self._poller, self._address)
         self._next_tick_s = 0.0
 
     def _turn(self) -> None:
@@ -198,14 +196,14 @@ class ScoopDriver(Executor):
             with suppress(zmq.Again):
                 while connection in ready:
                     handle(connection.recv_multipart(zmq.NOBLOCK))
-        while self._astray:
-            self._lose(self._astray.popleft(), "the origin, which runs no tasks,", None)
+        while self._swallowed:
+            self._lose(self._swallowed.popleft(), "the origin, which runs no tasks,", None)
         for name in self._links.take_broken():
-            self._heirs.add(name)
+            self._successors.add(name)
             worker = self._workers.pop(name)
             for number in list(worker.calls):
                 self._lose(number, f"worker {worker.pid} on host {worker.host} ended", worker.host)
-        for identity, frames in self._heirs.take_tasks():
+        for identity, frames in self._successors.take_tasks():
             self._send_on(identity, frames)
         if time.monotonic() >= self._next_tick_s:
             self._next_tick_s = time.monotonic() + TICK_S
@@ -217,14 +215,14 @@ class ScoopDriver(Executor):
             if call.future.cancelled():
                 call.claim()
                 continue
-            if not self._sent:  # nobody was asked while there was nothing to do
+            if not self._sent:  # the broker was not asked while there were no tasks
                 self._last_answer_s = self._last_start_s = time.monotonic()
             self._sent[call.number] = call
             self._tasks.send_multipart([TASK, self._id(call.number), call.message], copy=False)
             call.message = b""
 
     def _send_on(self, identity: tuple[bytes, int], frames: list[bytes]) -> None:
-        """Give the broker once more what it had given to a dead worker."""
+        """Resubmit to the broker what it had given to a dead worker."""
         submitter, number = identity
         if submitter == self._name:
             if number not in self._sent:
@@ -233,7 +231,7 @@ class ScoopDriver(Executor):
         self._tasks.send_multipart(frames, copy=False)
 
     def _id(self, number: int) -> bytes:
-        return pickle.dumps((self._name, number), pickle.HIGHEST_PROTOCOL)
+        return pack_identity((self._name, number))
 
     def _on_reply(self, frames: list[bytes]) -> None:
         name, content = frames[-1], pickle.loads(frames[1])
@@ -284,11 +282,11 @@ class ScoopDriver(Executor):
         call = self._sent.get(number)
         if call is None or call.worker is not None:
             return
-        if frames[2] != NOWHERE:
-            self.n_found_waiting += frames[2] == HERE
+        if frames[2] != STATUS_NONE:
+            self.n_found_waiting += frames[2] == STATUS_HERE
             call.missed_s = None
             return
-        # Neither at the broker nor begun: on its way, or lost with the worker it was given to.
+        # Neither at the broker nor started: in transit, or lost with the worker it was given to.
         call.missed_s = call.missed_s or now
         if now - call.missed_s > DELIVERY_S + call.n_bytes / DELIVERY_BYTES_PER_S:
             self._lose(number, "a worker ended", None)
@@ -298,7 +296,7 @@ class ScoopDriver(Executor):
             return
         unstarted = [call.number for call in self._sent.values() if call.worker is None]
         for number in unstarted or [-1]:
-            self._pulse.send_multipart([STATUS_REQUEST, self._id(number)])
+            self._pulse.send_multipart([STATUS_REQ, self._id(number)])
         now = time.monotonic()
         if now - self._last_answer_s > BROKER_SILENCE_S:
             self._fail_all(
@@ -311,11 +309,11 @@ class ScoopDriver(Executor):
         elif not self._workers and now - self._last_start_s > FIRST_WORKER_S:
             self._fail_all(
                 EngineError(
-                    f"no SCOOP worker has taken a task for {FIRST_WORKER_S:g} s; look at the "
-                    "workers' messages above, and whether each host has scoopsci installed"
+                    f"no SCOOP worker has accepted a task for {FIRST_WORKER_S:g} s; see the "
+                    "workers' messages above, and check that each host has scoopsci installed"
                 )
             )
-        self._heirs.try_again()
+        self._successors.try_again()
         self._keep_own_worker()
 
     def _keep_own_worker(self) -> None:

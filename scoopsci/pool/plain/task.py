@@ -20,7 +20,7 @@ __all__ = ["Task"]
 
 
 class Task(ScoopFuture):  # type: ignore[misc]
-    """A SCOOP future whose worker tells the driver when it starts.
+    """A SCOOP future whose worker notifies the driver when it starts.
 
     Parameters
     ----------
@@ -64,9 +64,9 @@ class Task(ScoopFuture):  # type: ignore[misc]
 
 @cache
 def _end_with_the_pool() -> None:
-    """Have Ctrl-C, which ends broker and driver, end this worker without a word as well.
+    """Let Ctrl-C, which ends broker and driver, end this worker silently as well.
 
-    A result would make a broker complain that has lost the driver, and wait for one that has ended.
+    A result would cause an error at a broker that has lost the driver, or block if it has ended.
     """
     signal.signal(signal.SIGINT, lambda number, frame: os._exit(128 + number))
     live_with(os.getppid())

@@ -1,0 +1,62 @@
+"""What a user's functions return, checked and converted to floating-point numbers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+__all__ = ["as_columns", "as_samples"]
+
+Floats = NDArray[np.float64]
+
+
+def as_samples(drawn: ArrayLike, size: int) -> Floats:
+    """Return samples as floating-point numbers.
+
+    Parameters
+    ----------
+    drawn : array_like
+        What the user's function returned.
+    size : int
+        Number of samples that it was asked for.
+
+    Returns
+    -------
+    ndarray of float64, shape (size,) or (size, k)
+        The samples.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If they are not real numbers, or of another shape.
+    """
+    samples = _as_real("samples", drawn)
+    if not _has_rows(samples, size):
+        raise ValueError(
+            f"samples must be of shape (size,) or (size, k) with size = {size}, "
+            f"got shape {samples.shape}; return as many as are asked for by size"
+        )
+    return samples.astype(np.float64, copy=False)
+
+
+def as_columns(name: str, values: ArrayLike, n: int) -> Floats:
+    """Return values at n points as columns, of shape (n, k); the name is for errors."""
+    array = _as_real(name, values)
+    if not _has_rows(array, n):
+        raise ValueError(f"{name} must be of shape ({n},) or ({n}, k), got shape {array.shape}")
+    return array.astype(np.float64, copy=False).reshape(n, -1)
+
+
+def _as_real(name: str, values: ArrayLike) -> NDArray[Any]:
+    if np.ma.is_masked(values):
+        raise TypeError(f"{name} must not be masked; leave out or replace what is masked")
+    array = np.asarray(values)
+    if array.dtype.kind not in "buif":
+        raise TypeError(f"{name} must be real numbers, got an array of {array.dtype}")
+    return array
+
+
+def _has_rows(array: NDArray[Any], n: int) -> bool:
+    return array.ndim in (1, 2) and len(array) == n and array.size > 0

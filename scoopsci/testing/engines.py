@@ -1,0 +1,43 @@
+"""The contract of every engine, as classes of tests for pytest.
+
+A subclass turns them on an engine::
+
+    from scoopsci.testing.engines import WorkersContract
+
+    class TestMyEngine(WorkersContract):
+        name = "my-engine"
+"""
+
+from __future__ import annotations
+
+from scoopsci.testing.contract.deaths import DeathsContract
+from scoopsci.testing.contract.failures import FailuresContract
+from scoopsci.testing.contract.futures import FuturesContract
+from scoopsci.testing.contract.maps import MapContract
+from scoopsci.testing.contract.samebits import SameBitsContract
+from scoopsci.testing.contract.travel import TravelContract
+from scoopsci.testing.contract.workers import ProcessesContract
+
+__all__ = ["EngineContract", "WorkersContract"]
+
+
+class EngineContract(
+    SameBitsContract, MapContract, FuturesContract, FailuresContract, TravelContract
+):
+    """What holds for every engine, also for one whose tasks run in the caller, or in threads.
+
+    Attributes
+    ----------
+    name, n_workers, in_caller, workers_can_die, patience_s
+        What a subclass says of its engine; see `scoopsci.testing.opening.EngineUnderTest`.
+    """
+
+
+class WorkersContract(DeathsContract, ProcessesContract, EngineContract):
+    """What holds for engines whose workers are processes.
+
+    Attributes
+    ----------
+    name, n_workers, in_caller, workers_can_die, patience_s
+        What a subclass says of its engine; see `scoopsci.testing.opening.EngineUnderTest`.
+    """
