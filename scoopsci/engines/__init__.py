@@ -1,6 +1,6 @@
-"""The engines: one file each, all behind the seam of `base`, and what travels to their workers.
+"""The engines, one file each behind the interface in `base`, and what is sent to their workers.
 
 `opening` finds an engine by its name, `base` wraps it, and `taskfuture` is the future of a task.
-`payload` is what travels, by `pickler`, the user's modules `byvalue`, what many tasks need once by
-`shared`, what tasks print by `output`, and what goes wrong as a `failure`.
+`payload` serialises calls and results with `pickler`; `byvalue` sends the user's modules, `shared`
+sends once what many tasks need, `output` returns what tasks print, and `failure` their errors.
 """

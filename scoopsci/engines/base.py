@@ -1,7 +1,6 @@
-"""The seam between the road and whatever carries tasks to workers.
+"""The seam between the road and the executors that carry tasks to workers.
 
-`Engine` wraps an executor, so that every engine ships `run_payload` alone and reports failures in
-the same words.
+`Engine` wraps an executor: every engine ships `run_payload` alone, and reports failures alike.
 """
 
 from __future__ import annotations
@@ -42,13 +41,13 @@ class Engine(Executor):
     carrier : context manager
         Yields the executor that carries the frames, and its number of workers.
     plain : bool
-        Give it frames of plain bytes: it may pickle them by an older protocol than 5. An executor
-        may also say so by an attribute ``plain_frames``.
+        Send frames as plain bytes, for a carrier that may pickle them by a protocol older than 5.
+        An executor can also request this by an attribute ``plain_frames``.
     mixed : bool
-        Whether its user accepts hosts that compute differently in the last bit.
+        Whether to accept hosts that compute differently in the last bit.
     in_process : bool
-        Whether tasks run in this process: the user's own modules are then those that it has
-        imported. Elsewhere they travel by value, as they are now.
+        Whether tasks run in this process, with the user's modules that it has imported. Other
+        processes get these modules by value, in their present state.
 
     Attributes
     ----------
@@ -57,8 +56,7 @@ class Engine(Executor):
     mixed : bool
         As given.
     watchers : list of callable
-        Each gets the `scoopsci.Progress` of every run on the engine, and once
-        more when the run has ended.
+        Each gets the `scoopsci.Progress` of every run on the engine, and once more at its end.
     """
 
     def __init__(
@@ -88,16 +86,16 @@ class Engine(Executor):
 
     @property
     def n_workers(self) -> int:
-        """Number of workers; 0 where the engine cannot tell."""
+        """Number of workers; 0 where the engine does not know it."""
         return self._n_workers
 
     def status(self) -> dict[str, Any] | None:
-        """Return what the engine can tell of its hosts, workers and tasks, if anything.
+        """Return the state of the hosts, workers and tasks, if the engine reports it.
 
         Returns
         -------
         dict or None
-            See `scoopsci.Pool.status`; None where only runs tell anything.
+            See `scoopsci.Pool.status`; None where only runs report progress.
 
         Raises
         ------
@@ -110,22 +108,22 @@ class Engine(Executor):
         return found
 
     def dashboard(self, port: int = 0) -> Dashboard:
-        """Open a page that shows what the engine does, in a browser on this machine.
+        """Serve a live page about the engine to a browser on this machine.
 
         Parameters
         ----------
         port : int
-            Of 127.0.0.1; by default any that is free.
+            Port of 127.0.0.1; by default any free one.
 
         Returns
         -------
         Dashboard
-            With its address as ``url``. It is closed with the engine, or by its ``close``.
+            Its ``url`` is the address. It closes with the engine, or by its ``close``.
 
         Raises
         ------
         ExtraMissingError
-            If the package is missing that serves it.
+            If the package that serves the page is missing.
         RuntimeError
             If the engine has been shut down.
         OSError
@@ -141,7 +139,7 @@ class Engine(Executor):
         return board
 
     def for_runs(self) -> Engine:
-        """Return the engine in the form that `scoopsci.road.dispatch` asks for."""
+        """Return the engine in the form that `scoopsci.road.dispatch` needs."""
         return self
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> TaskFuture:
@@ -164,7 +162,7 @@ class Engine(Executor):
         RuntimeError
             If the engine has been shut down.
         EngineError
-            If the executor takes no more tasks.
+            If the executor accepts no more tasks.
         """
         return self._send(fn, args, kwargs)
 
@@ -201,7 +199,7 @@ class Engine(Executor):
     def _note_company(self, future: TaskFuture) -> None:
         with self._lock:
             future.ran_alone = not self._in_flight
-            if len(self._in_flight) == 1:  # of several, each has had company already
+            if len(self._in_flight) == 1:  # several have been marked already
                 next(iter(self._in_flight)).ran_alone = False
             self._in_flight.add(future)
         future.add_done_callback(self._note_end)
@@ -216,14 +214,11 @@ class Engine(Executor):
         Parameters
         ----------
         wait : bool
-            Let the tasks in flight finish first; otherwise they are ended or given up.
+            Let the tasks in flight finish first; otherwise they are ended or abandoned.
         cancel_futures : bool
-            Give up those that have not started.
+            Cancel those that have not started.
         """
-        if cancel_futures or not wait:
-            self._close(CancelledError())
-        else:
-            self._close(None)
+        self._close(CancelledError() if cancel_futures or not wait else None)
 
     def __exit__(
         self,
@@ -231,7 +226,7 @@ class Engine(Executor):
         exc_value: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        # After an error nobody waits for the tasks in flight any more.
+        # After an error the tasks in flight are not waited for.
         self._close(exc_value)
 
     def _close(self, error: BaseException | None) -> None:

@@ -1,7 +1,7 @@
-"""The user's own modules, which hosts do not have: what is in them travels by value.
+"""The user's own modules, which hosts lack: their functions and classes are pickled by value.
 
-So a function of a file beside the notebook reaches the workers as it is in the driver, also after
-it has been changed and loaded again.
+So workers run a function from a file beside the notebook as the driver has it, even after it was
+edited and reloaded.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ __all__ = ["users_modules"]
 
 
 class _UsersModules(CountedContext):
-    """Has cloudpickle send the user's modules by value."""
+    """Makes cloudpickle send the user's modules by value."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -34,7 +34,7 @@ class _UsersModules(CountedContext):
         self._registered.clear()
 
     def renew(self) -> None:
-        """Take note of the modules that have been imported since the last call."""
+        """Register the modules imported since the last call."""
         if self._n_inside and len(sys.modules) != self._n_modules:
             with self._lock:
                 self._register()

@@ -1,4 +1,4 @@
-"""Contexts of the whole process, for tasks or pools that are there at the same time."""
+"""Contexts of the whole process, shared by tasks or engines that overlap."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ __all__ = ["CountedContext"]
 
 
 class CountedContext:
-    """A context that the first to enter begins and the last to leave ends."""
+    """A context that begins when it is first entered, and ends when the last user leaves it."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()

@@ -1,4 +1,4 @@
-"""What went wrong in a task, on its way from the worker to the driver."""
+"""An error in a task, on its way from the worker to the driver."""
 
 from __future__ import annotations
 
@@ -16,42 +16,28 @@ from scoopsci.errors import TaskError
 __all__ = ["Failure", "not_pickled"]
 
 MODULE_REMEDY = (
-    "Modules beside the program travel if it imports them at its top; packages must be on every "
-    "host: scoopsci hosts HOSTFILE --install --requirements FILE brings them."
+    "Modules beside the program are sent if it imports them at its top; packages must be on every "
+    "host: scoopsci hosts HOSTFILE --install --requirements FILE installs them."
 )
 
-#: Where our own code lies.
+#: Folder of our own code.
 _PACKAGE = os.path.join(os.path.dirname(os.path.dirname(__file__)), "")
 
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """What went wrong in a task, in a form that always travels.
+    """An error in a task, in a form that can always be pickled."""
 
-    Attributes
-    ----------
-    stage : str
-        See `TaskError`.
-    summary, traceback : str
-        The exception in words.
-    cause : bytes
-        The exception itself, pickled; empty where it cannot be.
-    host : str or None
-        Host on which it failed; None for the driver's side.
-    pid : int or None
-        Process that ran it.
-    """
-
-    stage: str
+    stage: str  # see `TaskError`
     summary: str
     traceback: str
-    cause: bytes
-    host: str | None
+    cause: bytes  # the exception, pickled; empty where it cannot be
+    host: str | None  # where it was raised; None in the driver
     pid: int | None
 
     @classmethod
     def of(cls, error: BaseException, stage: str = "running") -> Failure:
-        """Describe an exception, on the worker that it was raised on."""
+        """Describe an exception on the worker that raised it."""
         words = "".join(traceback.format_exception(type(error), error, _find_users_part(error)))
         host, pid = socket.gethostname(), os.getpid()
         return cls(stage, _summarise(error), words, _dump_error(error), host, pid)
@@ -60,7 +46,7 @@ class Failure:
         """Return the error to raise in the driver, with the exception as its cause."""
         try:
             cause = pickle.loads(self.cause)
-        except (Exception, SystemExit):  # of a class that cannot be rebuilt here
+        except (Exception, SystemExit):  # its class cannot be rebuilt here
             cause = RuntimeError(self.summary)
         which = "task" if block is None else f"block {block}"
         where = f" on host {self.host}, process {self.pid}" if self.host else ""
@@ -79,7 +65,7 @@ class Failure:
 
 
 def _find_users_part(error: BaseException) -> TracebackType | None:
-    """Return the traceback from where it leaves our own code, all of it where it never does."""
+    """Return the traceback without our own frames at its start; all of it if it has no others."""
     found = error.__traceback__
     while found is not None and found.tb_frame.f_code.co_filename.startswith(_PACKAGE):
         found = found.tb_next
@@ -102,6 +88,6 @@ def _summarise(error: BaseException) -> str:
 
 
 def not_pickled(error: BaseException) -> TaskError:
-    """Return the error of a call that cannot be pickled: no worker has seen it."""
+    """Return the error for a call that cannot be pickled, and so was not sent to any worker."""
     failure = Failure.of(error, "pickling the task")
     return replace(failure, host=None, pid=None, traceback="").as_error()

@@ -48,8 +48,8 @@ def open_engine(
     Parameters
     ----------
     engine : str or concurrent.futures.Executor
-        Name of an engine, or an executor of another library, which stays the caller's to shut
-        down; one whose tasks run in this process may say so by an attribute ``in_process``.
+        Name of an engine, or an executor of another library, which the caller shuts down; if its
+        tasks run in this process, it can declare so by an attribute ``in_process``.
         "auto" is "scoop" inside ``python -m scoop``, "pool" with a hostfile, "processes" for more
         than one worker, else "serial". Inside a task every engine is "serial", with the same bits.
     n_workers : int, optional
@@ -69,7 +69,7 @@ def open_engine(
     EngineUnavailableError
         If there is no engine of that name, or its package is missing.
     EngineNotStartedError
-        If the engine needs a command that starts it.
+        If the engine must be started by a command first.
     ValueError, TypeError
         If an argument is out of range.
 
@@ -99,24 +99,9 @@ def open_engine(
 
 @contextlib.contextmanager
 def borrow_engine(engine: str | Executor, **options: Any) -> Iterator[Engine]:
-    """Yield an engine that is open already, or open one for the time of the call.
+    """Yield an open `Engine`, which stays open, or open one with `open_engine` for the block.
 
-    Parameters
-    ----------
-    engine : str, Executor or Engine
-        An open `Engine` stays open; anything else is given to `open_engine`.
-    **options
-        For `open_engine`.
-
-    Yields
-    ------
-    Engine
-        The engine.
-
-    Raises
-    ------
-    ValueError
-        If options come with an engine that is open.
+    An open engine takes no options: they raise a ValueError unless they are None.
     """
     if isinstance(engine, Engine) and not _nested():
         if given := [name for name, value in options.items() if value is not None]:
@@ -128,18 +113,18 @@ def borrow_engine(engine: str | Executor, **options: Any) -> Iterator[Engine]:
 
 
 def inside_scoop() -> bool:
-    """Tell whether this process was started by ``python -m scoop``, or by ``scoopsci run``."""
+    """Return whether ``python -m scoop`` or ``scoopsci run`` started this process."""
     scoop = sys.modules.get("scoop")
     return scoop is not None and bool(getattr(scoop, "IS_RUNNING", False))
 
 
 def inside_plain_scoop() -> bool:
-    """Tell whether that was SCOOP itself, and not ``scoopsci run`` in its place."""
+    """Return whether SCOOP itself, and not ``scoopsci run``, started this process."""
     return inside_scoop() and hasattr(sys.modules["scoop"], "BROKER")
 
 
 def _nested() -> bool:
-    # A worker of SCOOP may also run a future of the user's own, which is a task just as well.
+    # A SCOOP worker may also run a future submitted by the user: that is a task, too.
     return in_task() or (inside_scoop() and not sys.modules["scoop"].IS_ORIGIN)
 
 

@@ -1,4 +1,4 @@
-"""What a task prints, warns and logs, kept apart from what others write at the same time."""
+"""What a task prints, warns and logs, separated from the output of concurrent tasks."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from scoopsci.engines.counted import CountedContext
 
 __all__ = ["Output", "capture_output", "replay_output"]
 
-#: Longer output is cut, so that a task that prints in a loop cannot fill the driver's memory.
+#: Longer output is truncated: a task that prints in a loop must not fill the driver's memory.
 LIMIT_CHARACTERS = 100_000
 LIMIT_RECORDS = 1_000
 
@@ -61,9 +61,9 @@ _output: ContextVar[Output | None] = ContextVar("output", default=None)
 
 
 class _TaskStream:
-    """Stands in for a standard stream; a task's text goes to its record, all other text through.
+    """Replaces a standard stream: records the text of tasks, and passes on all other text.
 
-    No `io.TextIOBase`: at its end that would flush a stream which may be closed by then.
+    Not an `io.TextIOBase`, whose finalizer would flush a stream that may be closed by then.
     """
 
     def __init__(self, stream: TextIO | None) -> None:
@@ -90,19 +90,19 @@ class _TaskStream:
 
 
 class _TaskLogHandler(logging.Handler):
-    """Keeps the records of the task at hand."""
+    """Keeps the records of the current task."""
 
     def emit(self, record: logging.LogRecord) -> None:
         output = _output.get()
         if output is not None:
             try:
                 output.log(record)
-            except Exception:  # a bad call for a log is no failure of the task
+            except Exception:  # a malformed logging call must not fail the task
                 self.handleError(record)
 
 
 class _Capture(CountedContext):
-    """The stand-ins for this process's streams, in place while any task runs."""
+    """Replaces the standard streams of the process while any task runs."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -115,18 +115,16 @@ class _Capture(CountedContext):
 
     def _finish(self) -> None:
         for name, stand_in in self._streams.items():
-            # A task may have put a stream of its own there; that one stays.
+            # A task may have set a stream of its own there, which is left alone.
             if getattr(sys, name) is stand_in:
                 setattr(sys, name, stand_in.stream)
         self._streams.clear()
 
 
 class _Records(CountedContext):
-    """A handler for this process's log records, in place while any task runs."""
+    """Handles the log records of the process while any task runs."""
 
-    def __init__(self) -> None:
-        super().__init__()
-        self._handler = _TaskLogHandler()
+    _handler = _TaskLogHandler()
 
     def _begin(self) -> None:
         logging.root.addHandler(self._handler)
@@ -140,62 +138,44 @@ _capture, _records = _Capture(), _Records()
 
 @contextlib.contextmanager
 def capture_output(log_level: int | None) -> Iterator[Output]:
-    """Keep what the code inside prints, warns and logs.
+    """Capture what the code inside prints, warns and logs.
 
-    Parameters
-    ----------
-    log_level : int or None
-        Level of the driver's root logger. None leaves logging alone: in the driver's own process
-        records reach the user's handlers by themselves.
-
-    Yields
-    ------
-    Output
-        Filled as the code runs.
+    `log_level` is that of the driver's root logger. None leaves logging alone: in the driver's own
+    process, records reach the user's handlers directly.
     """
     output = Output()
     token = _output.set(output)
     try:
-        with _capture:
-            if log_level is None:
-                yield output
-            else:
-                with _records, _log_level(log_level):
-                    yield output
+        with _capture, contextlib.nullcontext() if log_level is None else _logging_at(log_level):
+            yield output
     finally:
         _output.reset(token)
 
 
 @contextlib.contextmanager
-def _log_level(level: int) -> Iterator[None]:
-    previous = logging.root.level
-    _set_log_level(level)
-    try:
-        yield
-    finally:
-        _set_log_level(previous)
+def _logging_at(level: int) -> Iterator[None]:
+    with _records:
+        previous = logging.root.level
+        _set_log_level(level)
+        try:
+            yield
+        finally:
+            _set_log_level(previous)
 
 
 def _set_log_level(level: int) -> None:
-    if logging.root.level != level:  # to set it has every logger look again
+    if logging.root.level != level:  # setting it clears the cache of every logger
         logging.root.setLevel(level)
 
 
 def replay_output(text: str, records: list[dict[str, Any]], label: str) -> None:
-    """Write a task's text to stderr and hand its log records to the driver's loggers.
+    """Write a task's text to stderr, each line labelled, and pass `records` to the loggers here.
 
-    Parameters
-    ----------
-    text : str
-        What was printed; each line is labelled.
-    records : list of dict
-        From `Output.records`.
-    label : str
-        Names host and worker.
+    The label names host and worker.
     """
     if text and sys.stderr is not None:
         lines = "".join(f"[{label}] {line}\n" for line in text.splitlines())
-        with contextlib.suppress(OSError, ValueError):  # a closed stderr must not cost the result
+        with contextlib.suppress(OSError, ValueError):  # a closed stderr must not lose the result
             sys.stderr.write(lines)
     for values in records:
         logger = logging.getLogger(values["name"])

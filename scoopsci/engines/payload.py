@@ -1,12 +1,11 @@
-"""What travels between driver and worker: a call as frames, and its outcome as frames.
+"""What driver and worker exchange: a call as frames, and its outcome as frames.
 
-`run_payload` is the only function that engines ship. It always returns, whatever the task does:
-failures are frames too, so no carrier has to pickle a user's exception.
+`run_payload` is the only function that engines ship. It returns whatever the task does: failures
+are frames, too, so that no carrier has to pickle a user's exception.
 """
 
 from __future__ import annotations
 
-import contextlib
 import io
 import logging
 import os
@@ -14,7 +13,7 @@ import pickle
 import secrets
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import replace
 from typing import Any, TypeAlias
@@ -44,7 +43,7 @@ __all__ = [
 
 Buffer: TypeAlias = bytes | bytearray | memoryview | pickle.PickleBuffer
 
-#: Smaller arrays stay within the pickle: a frame of their own would cost more than the copy.
+#: Smaller arrays stay in the pickle: a separate frame would cost more than the copy.
 OUT_OF_BAND_BYTES = 1 << 16
 
 _in_task: ContextVar[bool] = ContextVar("in_task", default=False)
@@ -52,42 +51,18 @@ _PROCESS = secrets.token_hex(8)
 
 
 def in_task() -> bool:
-    """Tell whether the caller runs inside a task."""
+    """Return whether the caller runs inside a task."""
     return _in_task.get()
 
 
 def dump(value: object) -> list[Buffer]:
-    """Pickle a value, the user's modules in it by value.
-
-    Parameters
-    ----------
-    value : object
-        Whatever cloudpickle takes.
-
-    Returns
-    -------
-    list of buffer
-        See `dump_by`.
-    """
+    """Pickle a value, and the user's modules by value; see `dump_by`."""
     users_modules.renew()
     return dump_by(Pickler, value)
 
 
 def dump_by(pickler: type[pickle.Pickler], value: object) -> list[Buffer]:
-    """Pickle a value, its large buffers out of band and uncopied.
-
-    Parameters
-    ----------
-    pickler : type
-        What pickles.
-    value : object
-        Whatever it takes.
-
-    Returns
-    -------
-    list of buffer
-        The pickle, then its buffers.
-    """
+    """Return a value's pickle, followed by its large buffers, out of band and uncopied."""
     buffers: list[Buffer] = []
 
     def keep_small_in_band(buffer: pickle.PickleBuffer) -> bool:
@@ -107,7 +82,7 @@ def load(frames: Sequence[Buffer]) -> Any:
 
 
 def count_bytes(frames: Sequence[Buffer]) -> int:
-    """Return the size of frames."""
+    """Return the total size of frames."""
     return sum(memoryview(frame).nbytes for frame in frames)
 
 
@@ -118,31 +93,17 @@ def as_plain(frame: Buffer) -> bytes | bytearray:
 
 
 def run_plain_payload(frames: Sequence[Buffer]) -> list[Buffer]:
-    """Do the same as `run_payload`, for carriers that do not know buffers of pickle protocol 5."""
+    """Do the same as `run_payload`, for carriers that do not support pickle protocol 5 buffers."""
     return [as_plain(frame) for frame in run_payload(frames)]
 
 
 def pack(
     fn: Callable[..., object], args: Sequence[object], kwargs: Mapping[str, object]
 ) -> list[Buffer]:
-    """Turn a call into frames.
+    """Turn a call into frames for `run_payload`; raise a TaskError if it cannot be pickled.
 
-    Parameters
-    ----------
-    fn : callable
-        The function; it and what it refers to in a notebook or script travel by value.
-    args, kwargs : sequence, mapping
-        Its arguments. Arrays travel beside the pickle, uncopied where the engine can.
-
-    Returns
-    -------
-    list of buffer
-        For `run_payload`.
-
-    Raises
-    ------
-    TaskError
-        If the call cannot be pickled.
+    The function, and what it refers to in a notebook or script, is pickled by value. Large arrays
+    are separate frames, not copied where the engine supports it.
     """
     header = {
         "python": sys.version_info[:2],
@@ -151,23 +112,12 @@ def pack(
     }
     try:
         return [pickle.dumps(header), *dump((fn, args, kwargs))]
-    except (Exception, SystemExit) as error:  # what travels must not end the driver
+    except (Exception, SystemExit) as error:  # pickling must not end the driver
         raise not_pickled(error) from error
 
 
 def run_payload(frames: Sequence[Buffer]) -> list[Buffer]:
-    """Run a call on a worker.
-
-    Parameters
-    ----------
-    frames : sequence of buffer
-        From `pack`.
-
-    Returns
-    -------
-    list of buffer
-        For `unpack`: a report, then the result.
-    """
+    """Run a call from `pack` on a worker; return a report and the result, for `unpack`."""
     watch = _Stopwatch()
     header = pickle.loads(frames[0])
     report = process_facts()
@@ -185,7 +135,7 @@ def run_payload(frames: Sequence[Buffer]) -> list[Buffer]:
 
 
 class _Stopwatch:
-    """Takes the time from lap to lap."""
+    """Measures the time since the previous lap."""
 
     def __init__(self) -> None:
         self._lap_s = time.perf_counter()
@@ -201,54 +151,37 @@ def _run(
 ) -> tuple[list[Buffer], dict[str, Any]]:
     outcome: dict[str, Any] = {"load_s": 0.0, "elapsed_s": 0.0, "dump_s": 0.0, "failure": None}
     stage = "unpickling the task"
-    with _task_context():
-        try:
-            fn, args, kwargs = load(frames)
-            outcome["load_s"] = watch.lap()
-            stage = "running"
-            result = fn(*args, **kwargs)
-            outcome["elapsed_s"] = watch.lap()
-            stage = "pickling the result"
-            body = dump(result)
-            outcome["dump_s"] = watch.lap()
-        except BaseException as error:  # SystemExit, too, must not end the worker
-            if at_home and isinstance(error, (KeyboardInterrupt, Terminated)):
-                raise
-            return [], {**outcome, "failure": Failure.of(error, stage)}
+    token = _in_task.set(True)
+    try:
+        fn, args, kwargs = load(frames)
+        outcome["load_s"] = watch.lap()
+        stage = "running"
+        result = fn(*args, **kwargs)
+        outcome["elapsed_s"] = watch.lap()
+        stage = "pickling the result"
+        body = dump(result)
+        outcome["dump_s"] = watch.lap()
+    except BaseException as error:  # not even SystemExit may end the worker
+        if at_home and isinstance(error, (KeyboardInterrupt, Terminated)):
+            raise
+        return [], {**outcome, "failure": Failure.of(error, stage)}
+    finally:
+        _in_task.reset(token)
     return body, outcome
 
 
-@contextlib.contextmanager
-def _task_context() -> Iterator[None]:
-    token = _in_task.set(True)
-    try:
-        yield
-    finally:
-        _in_task.reset(token)
-
-
 def unpack(frames: Sequence[Buffer]) -> tuple[Any, dict[str, Any]]:
-    """Return what a call returned, or raise what it raised.
+    """Return the result of a call from the frames of `run_payload`, and the worker's report.
 
-    Parameters
-    ----------
-    frames : sequence of buffer
-        From `run_payload`. What the task printed and logged is written out, labelled.
-
-    Returns
-    -------
-    result : object
-        The result of the call.
-    report : dict
-        The facts of `process_facts` on the worker, and its times: ``prepare_s``, ``load_s``,
-        ``elapsed_s`` and ``dump_s``.
+    The report holds `process_facts` and the times ``prepare_s``, ``load_s``, ``elapsed_s`` and
+    ``dump_s``. What the task printed and logged is written out, labelled.
 
     Raises
     ------
     TaskError
         If the task failed; the user's exception is its cause.
     EngineError
-        If the worker's Python is of another minor version.
+        If the worker has another minor version of Python.
     """
     report = pickle.loads(frames[0])
     if "other_python" in report:

@@ -1,4 +1,4 @@
-"""The pickler of what travels: cloudpickle's, which finds functions of NumPy's kind, too."""
+"""The pickler of calls and results: cloudpickle's, extended to find ufuncs."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 
 __all__ = ["Pickler"]
 
-#: The program itself, under its two names: workers have another one there.
+#: The names of the program itself: on workers these modules are another program.
 PROGRAM = ("__main__", "__mp_main__")
 
 
@@ -26,14 +26,14 @@ def _find_home(ufunc: np.ufunc) -> str | None:
 
 
 def _reduce_ufunc(ufunc: np.ufunc) -> Any:
-    # By itself a ufunc does not know its module, and pickle takes the first that has it: the
-    # program, where that has imported it before SciPy's own module did.
+    # A ufunc does not know its module, and pickle takes the first that has it: the program, if
+    # that imported the ufunc before SciPy's own module did.
     home = _find_home(ufunc)
     return ufunc.__name__ if home is None else (getattr, (sys.modules[home], ufunc.__name__))
 
 
 class Pickler(cloudpickle.Pickler):  # type: ignore[misc]
-    """Pickles what is in the program or a notebook by value, ufuncs by their module."""
+    """Pickles what the program or a notebook defines by value, and ufuncs by their module."""
 
     dispatch_table: ClassVar[Any] = ChainMap(
         {np.ufunc: _reduce_ufunc}, cloudpickle.Pickler.dispatch_table

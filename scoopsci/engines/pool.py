@@ -6,6 +6,7 @@ import contextlib
 import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, Future
+from dataclasses import replace
 from typing import Any
 from weakref import finalize
 
@@ -31,7 +32,7 @@ THREADS = (*VARIABLES, "NUMBA_NUM_THREADS", "SCOOPSCI_THREADS")
 
 
 class _PoolEngine(Engine):
-    """An engine whose number of workers is the pool's at the time."""
+    """An engine whose number of workers is the pool's current one."""
 
     _driver: PoolDriver
 
@@ -41,17 +42,18 @@ class _PoolEngine(Engine):
         return self._driver.n_workers
 
     def status(self) -> dict[str, Any]:
-        """Return how the hosts, workers and tasks are, also while the pool is busy.
+        """Return the state of the hosts, workers and tasks, also while the pool is busy.
 
         Returns
         -------
         dict
-            ``hosts``: of each its ``label``, its own ``name``, ``connected``, ``n_wanted``, by its
-            agent's last heartbeat ``load``, ``n_cores``, ``memory_bytes`` and ``available_bytes``,
-            and ``workers``, each with ``pid``, ``state`` ("starting", "idle", "running", "stopped"
-            or "ending"), ``memory_bytes`` and ``n_done``. ``tasks``: how many are ``waiting``,
-            ``running``, ``done``, ``lost``, and ``repeated`` by the pool itself. ``losses``: the
-            last ones, each with ``at_s`` (Unix time), ``host``, ``pid`` and ``why``.
+            ``hosts``: for each its ``label``, its own ``name``, ``connected`` and ``n_wanted``, by
+            its agent's last heartbeat ``load``, ``n_cores``, ``memory_bytes`` and
+            ``available_bytes``, and ``workers``, each with ``pid``, ``state`` ("starting", "idle",
+            "running", "stopped" or "ending"), ``memory_bytes`` and ``n_done``. ``tasks``: the
+            numbers ``waiting``, ``running``, ``done``, ``lost``, and ``repeated`` by the pool.
+            ``losses``: the last ones, each with ``at_s`` (Unix time), ``host``, ``pid`` and
+            ``why``.
 
         Raises
         ------
@@ -62,7 +64,7 @@ class _PoolEngine(Engine):
 
 
 class _RunsEngine(_PoolEngine):
-    """The engine for runs, which send lost blocks again by themselves."""
+    """The engine for runs, which resubmit lost blocks themselves."""
 
     def __init__(self, pool: Pool) -> None:
         self._driver = driver = pool._driver
@@ -74,42 +76,42 @@ class _RunsEngine(_PoolEngine):
 class Pool(_PoolEngine):
     """Workers on this machine or on those of a hostfile, from any program or notebook.
 
-    It is a `concurrent.futures.Executor`, whose ``map`` also fits libraries that ask for an object
-    with one, and an engine of scoopsci. Use it as a context manager, or call `shutdown`.
+    It is an engine of scoopsci, and a `concurrent.futures.Executor` whose ``map`` also suits
+    libraries that need an object with one. Use it as a context manager, or call `shutdown`.
 
     Parameters
     ----------
     n_workers : int, optional
-        Number of workers. By default what the hostfile says, or one for each core.
+        Number of workers; by default that of the hostfile, or one for each core.
     hostfile : path-like, optional
         The hosts; without one, this machine.
     worker_memory : int, optional
-        Bytes of memory that a worker may take; one that takes more is ended.
+        Bytes of memory that a worker may use; one that uses more is ended.
     threads_per_worker : int
-        Threads of linear algebra and of numba. With more than one, the last bits of a result follow
-        their number.
+        Threads for linear algebra and numba. With more than one, the last bits of a result depend
+        on their number.
     initializer : callable, optional
         Called with `initargs` on each worker before its first task.
     initargs : sequence
         Its arguments.
     poison_after : int
-        A task that has ended so many workers is not sent again.
+        A task that has ended this many workers is not resubmitted.
     mixed : bool
         Accept hosts that compute differently in the last bit.
     host_timeout : float
-        Seconds of silence after which a host is given up; it is used again when it is back.
+        Seconds of silence after which a host counts as lost; it is used again if it comes back.
     start_timeout : float
-        Seconds in which the workers must be ready.
+        Seconds within which the workers must be ready.
     python : path-like, optional
-        Interpreter on the hosts; by default that of the environment that ``scoopsci hosts
-        --install`` has made, or else the path of this one.
+        Interpreter on the hosts; by default that of the environment made by ``scoopsci hosts
+        --install``, or else the path of this one.
     ssh : path-like
-        The program that reaches the hosts.
+        The program that connects to the hosts.
 
     Raises
     ------
     EngineError
-        If a host or its workers do not start; it names the host.
+        If a host or its workers do not start; the message names the host.
     HostfileError, ValueError, TypeError
         If an argument is out of range.
 
@@ -171,7 +173,7 @@ class Pool(_PoolEngine):
 
     @property
     def hosts(self) -> list[dict[str, Any]]:
-        """Each host's ``name``, ``connected``, ``n_wanted`` and ``workers``, the pids of these."""
+        """Each host's ``name``, ``connected``, ``n_wanted`` and ``workers``, a list of pids."""
         return self._driver.hosts
 
     def _repr_html_(self) -> str:
@@ -189,31 +191,31 @@ class Pool(_PoolEngine):
         return as_table(header, rows, n_words=2)
 
     def for_runs(self) -> Engine:
-        """Return the engine that reports a lost task rather than send it again."""
+        """Return the engine that reports lost tasks instead of resubmitting them."""
         return _RunsEngine(self)
 
     def submit_within(
         self, timeout: float, fn: Callable[..., Any], /, *args: Any, **kwargs: Any
     ) -> TaskFuture:
-        """Submit a call that may take only so long.
+        """Submit a call with a time limit.
 
         Parameters
         ----------
         timeout : float
-            Seconds from its start. The worker that runs it is then ended, and another one started.
+            Seconds from its start, after which its worker is ended and another one started.
         fn, *args, **kwargs
             See `submit`.
 
         Returns
         -------
         TaskFuture
-            It raises an `EngineTimeoutError` where the time has passed.
+            It raises an `EngineTimeoutError` when the time has passed.
         """
         check_seconds("timeout", timeout)
         return self._send(fn, args, kwargs, timeout=timeout)
 
     def broadcast(self, array: npt.ArrayLike) -> Broadcast:
-        """Send an array to each host once, where workers share it, memory-mapped.
+        """Send an array to each host once; its workers share it, memory-mapped.
 
         Parameters
         ----------
@@ -223,7 +225,7 @@ class Pool(_PoolEngine):
         Returns
         -------
         Broadcast
-            To be given to tasks, which find the array as its ``array``. Keep it as long as they
+            An argument for tasks, which read the array as its ``array``. Keep it as long as they
             run.
 
         Raises
@@ -234,12 +236,12 @@ class Pool(_PoolEngine):
         return self._driver.broadcast(array)
 
     def resize(self, n_workers: int) -> None:
-        """Change the number of workers; those to go end once they have finished their tasks.
+        """Change the number of workers; surplus ones end when they have finished their tasks.
 
         Parameters
         ----------
         n_workers : int
-            On all hosts together.
+            Number on all hosts together.
         """
         check_count("n_workers", n_workers)
         self._driver.resize(_deal(n_workers, [None] * len(self.hosts)))
@@ -249,7 +251,7 @@ class Pool(_PoolEngine):
 
 
 class _Resending(Executor):
-    """Sends tasks again that are lost with their workers, up to the limit of contract 3."""
+    """Resubmits tasks that are lost with their workers, up to the limit of contract 3."""
 
     def __init__(self, driver: PoolDriver, poison_after: int) -> None:
         self._driver = driver
@@ -275,19 +277,8 @@ def open_pool(
     hostfile: str | os.PathLike[str] | None = None,
     **options: Any,
 ) -> Iterator[tuple[Executor, int]]:
-    """Yield the executor of a `Pool` for one run.
-
-    Parameters
-    ----------
-    n_workers, hostfile, **options
-        See `Pool`.
-
-    Yields
-    ------
-    tuple of Executor, int
-        The executor, which reports lost tasks, and its number of workers.
-    """
-    # Each run compares the hosts itself, and knows whether it may be mixed.
+    """Yield the executor of a `Pool` for one run, which reports lost tasks, and its size."""
+    # Each run compares the hosts itself, and knows whether they may differ.
     with Pool(n_workers, hostfile=hostfile, **{"mixed": True, **options}) as pool:
         yield pool._driver, pool.n_workers
 
@@ -302,26 +293,24 @@ def _check_setup(frames: Sequence[Any]) -> None:
 
 
 def _spread(n_workers: int | None, hosts: list[Host] | None) -> list[Host]:
-    """Deal workers out to hosts, one after the other, to none more than its count."""
+    """Return the hosts, the workers spread over them; each gets no more than its count."""
     if hosts is None:
         return [Host("localhost", n_workers=n_workers)]
     if n_workers is None:
         return hosts
     counts = _deal(n_workers, [host.n_workers for host in hosts])
-    return [
-        Host(host.name, host.user, host.port, n) for host, n in zip(hosts, counts, strict=True) if n
-    ]
+    return [replace(host, n_workers=n) for host, n in zip(hosts, counts, strict=True) if n]
 
 
 def _deal(n_workers: int, limits: Sequence[int | None]) -> list[int]:
-    """Deal workers out one after the other, to none more than its limit."""
+    """Assign workers in turn, to no host more than its limit."""
     counts = [0] * len(limits)
     while (before := sum(counts)) < n_workers:
         for i, limit in enumerate(limits):
             counts[i] += sum(counts) < n_workers and counts[i] < (limit or MAX_WORKERS)
         if sum(counts) == before:
             raise ValueError(
-                f"n_workers must be at most {before}, which is what the hosts may have, got "
-                f"{n_workers}; name more hosts, or raise the counts of the hostfile"
+                f"n_workers must be at most {before}, the hosts' total, got {n_workers}; name "
+                "more hosts, or raise the counts in the hostfile"
             )
     return counts

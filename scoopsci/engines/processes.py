@@ -1,4 +1,4 @@
-"""The engine `processes`: workers on this machine, by loky."""
+"""The engine `processes`: workers on this machine, run by loky."""
 
 from __future__ import annotations
 
@@ -19,13 +19,12 @@ from scoopsci.pool.lifetime import prepare_worker
 
 __all__ = ["open_processes"]
 
-
-#: Workers that end while they start are started again; after so many times it is not by chance.
+#: How often workers that end during their start are started: after that it is not by chance.
 N_STARTS = 3
 
 
 class _Cancellable(loky.Future):  # type: ignore[misc]
-    """Bears that loky's shutdown sets an exception after it has been cancelled."""
+    """Ignores an exception that loky's shutdown sets after cancellation."""
 
     def set_exception(self, exception: BaseException | None) -> None:
         with contextlib.suppress(InvalidStateError):
@@ -33,7 +32,7 @@ class _Cancellable(loky.Future):  # type: ignore[misc]
 
 
 class _RenewedExecutor(Executor):
-    """A loky executor that is replaced when the death of a worker has broken it."""
+    """A loky executor that is replaced when the death of a worker breaks it."""
 
     def __init__(self, n_workers: int) -> None:
         self._n_workers = n_workers
@@ -50,7 +49,7 @@ class _RenewedExecutor(Executor):
                 _shut_down(executor, kill_workers=True)
                 if not isinstance(error, Exception):
                     raise
-                if n_left and isinstance(error, BrokenExecutor):  # somebody has ended a worker
+                if n_left and isinstance(error, BrokenExecutor):  # a worker was ended
                     continue
                 raise EngineError(
                     f"the workers of engine 'processes' do not start: {error}; look at their "
@@ -59,9 +58,7 @@ class _RenewedExecutor(Executor):
         return executor
 
     def _launch(self) -> tuple[loky.ProcessPoolExecutor, Future[int]]:
-        # Python would put the working folder first on the path of what loky starts, and a file
-        # named random.py there would end each process at its start.
-        with _variable("PYTHONSAFEPATH", "1"), _blocked(signal.SIGINT, signal.SIGHUP):
+        with _safe_start():
             executor = loky.ProcessPoolExecutor(
                 max_workers=self._n_workers, initializer=prepare_worker, initargs=(os.getpid(),)
             )
@@ -90,53 +87,39 @@ def _shut_down(executor: loky.ProcessPoolExecutor, *, kill_workers: bool) -> Non
     calls = executor._call_queue
     executor.shutdown(wait=True, kill_workers=kill_workers)
     if kill_workers and calls is not None:
-        calls._reader.close()  # its feeding thread would wait for readers for ever
-    multiprocessing.active_children()  # buries the dead
+        calls._reader.close()  # otherwise its feeding thread waits for readers forever
+    multiprocessing.active_children()  # reaps those that have ended
 
 
 @contextlib.contextmanager
-def _blocked(*numbers: int) -> Iterator[None]:
-    """Keep signals to the whole group from processes that start; their initializer unblocks them.
+def _safe_start() -> Iterator[None]:
+    """Protect processes that start from files in the working folder, and from group signals.
 
-    loky's tracker goes on without: it has to outlive the others, which it cleans up after.
+    Python would put that folder first on their path, where a file named random.py would end them.
+    Their initializer unblocks the signals; loky's tracker, which has to outlive the others to clean
+    up after them, never does.
     """
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, numbers)
+    signals = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGHUP))
+    safe_path = os.environ.get("PYTHONSAFEPATH")
+    os.environ["PYTHONSAFEPATH"] = "1"
     try:
         yield
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-@contextlib.contextmanager
-def _variable(name: str, value: str) -> Iterator[None]:
-    before = os.environ.get(name)
-    os.environ[name] = value
-    try:
-        yield
-    finally:
-        if before is None:
-            del os.environ[name]
+        if safe_path is None:
+            del os.environ["PYTHONSAFEPATH"]
         else:
-            os.environ[name] = before
+            os.environ["PYTHONSAFEPATH"] = safe_path
+        signal.pthread_sigmask(signal.SIG_SETMASK, signals)
 
 
 @contextlib.contextmanager
 def open_processes(
     n_workers: int | None = None, hostfile: str | os.PathLike[str] | None = None
 ) -> Iterator[tuple[Executor, int]]:
-    """Yield an executor over processes of this machine.
+    """Yield an executor over processes of this machine, and their number.
 
-    Parameters
-    ----------
-    n_workers : int, optional
-        By default the processors that this process may use.
-    hostfile : path-like, optional
-        Must be None: the workers are on this machine.
-
-    Yields
-    ------
-    tuple of Executor, int
-        The executor and its number of workers. Left by an exception, it ends running tasks too.
+    By default there is one for each core that this process may use. An exception in the block ends
+    running tasks, too.
 
     Raises
     ------

@@ -18,13 +18,13 @@ from scoopsci.pool.plain import substitute
 
 __all__ = ["KNOWN_TO_BE_OPEN", "OPEN", "open_scoop", "use_workers"]
 
-#: Variable of the environment: if it is set, the line below is not shown.
+#: Environment variable: if it is set, the line below is not shown.
 KNOWN_TO_BE_OPEN = "SCOOPSCI_OPEN_POOL"
 
-#: Said once, where the pool is SCOOP's own.
+#: Shown once, if the pool is SCOOP's own.
 OPEN = (
     "scoopsci: a pool of python -m scoop is open to the network and runs what anybody sends; "
-    f"scoopsci run starts a safe one (--quiet or {KNOWN_TO_BE_OPEN}=1: do not say so)"
+    f"scoopsci run starts a safe one (--quiet or {KNOWN_TO_BE_OPEN}=1: hide this line)"
 )
 
 _lock = Lock()
@@ -32,7 +32,7 @@ _driver: Executor | None = None
 
 
 class _Tenant(Executor):
-    """One engine's share of the driver: it ends with its own tasks, the driver goes on."""
+    """One engine's share of the driver: it ends with its own tasks, and the driver goes on."""
 
     def __init__(self, driver: Executor) -> None:
         self._driver = driver
@@ -48,30 +48,18 @@ class _Tenant(Executor):
 def open_scoop(
     n_workers: int | None = None, hostfile: str | os.PathLike[str] | None = None
 ) -> Iterator[tuple[Executor, int]]:
-    """Yield an executor over the workers of ``python -m scoop``.
+    """Yield an executor over the workers of ``python -m scoop``, and their number.
 
-    The pool is SCOOP's and lives as long as the program, and so do the driver and the worker that
-    stands in for the origin: they are started at the first opening.
-
-    Parameters
-    ----------
-    n_workers : int, optional
-        Must be None, or the ``-n`` of ``python -m scoop``: the pool is what it is.
-    hostfile : path-like, optional
-        Must be None: ``python -m scoop`` has read its own.
-
-    Yields
-    ------
-    tuple of Executor, int
-        The executor and the number of workers; 0 where the hostfile gives no counts, since SCOOP
-        does not tell then.
+    The number is 0 if the hostfile gives no counts: SCOOP does not report it then. The pool is
+    SCOOP's and lives as long as the program. So do the driver and the worker that replaces the
+    origin, which start when the engine is first opened.
 
     Raises
     ------
     EngineNotStartedError
         Outside of ``python -m scoop``.
     ValueError
-        If another number of workers, or a hostfile, is asked for.
+        If a hostfile is given, or an `n_workers` other than the ``-n`` of ``python -m scoop``.
     """
     import scoop
 
@@ -101,7 +89,7 @@ def open_scoop(
 
 
 def use_workers(workers: Executor) -> None:
-    """Have the engine use these workers: they are of a pool that stands in for SCOOP's."""
+    """Make the engine use these workers, of a pool that replaces SCOOP's."""
     global _driver
     _driver = workers
 
@@ -130,7 +118,7 @@ def _start_substitute() -> subprocess.Popen[bytes]:
     import scoop
 
     command = [
-        *("sh", "-c", 'trap "" INT; exec "$0" "$@"'),  # while it starts, Ctrl-C is not its own
+        *("sh", "-c", 'trap "" INT; exec "$0" "$@"'),  # Ctrl-C must not end it during its start
         *(sys.executable, "-m", "scoop.bootstrap.__main__"),
         *("--size", str(max(2, scoop.SIZE))),  # a pool of one would hoard tasks
         *("--workingDirectory", os.getcwd()),

@@ -1,4 +1,4 @@
-"""The engine `serial`: tasks run in the caller, one after the other."""
+"""The engine `serial`: tasks run in the calling thread, one after the other."""
 
 from __future__ import annotations
 
@@ -8,22 +8,19 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future
 from typing import Any
 
-from scoopsci.engines.payload import as_plain
-
 __all__ = ["open_serial"]
 
 
 class _SerialExecutor(Executor):
-    """Runs each call at once, on copies, as a worker elsewhere would."""
+    """Runs each call when it is submitted."""
+
+    plain_frames = True  # tasks get copies, as on a worker elsewhere
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
         future: Future[Any] = Future()
         future.set_running_or_notify_cancel()
-        (frames,) = args
         try:
-            future.set_result(
-                [as_plain(frame) for frame in fn([as_plain(frame) for frame in frames])]
-            )
+            future.set_result(fn(*args, **kwargs))
         except Exception as error:
             future.set_exception(error)
         return future
@@ -33,24 +30,12 @@ class _SerialExecutor(Executor):
 def open_serial(
     n_workers: int | None = None, hostfile: str | os.PathLike[str] | None = None
 ) -> Iterator[tuple[Executor, int]]:
-    """Yield an executor that runs tasks in the calling thread.
-
-    Parameters
-    ----------
-    n_workers : int, optional
-        Must be 1 if given.
-    hostfile : path-like, optional
-        Must be None: there are no hosts.
-
-    Yields
-    ------
-    tuple of Executor, int
-        The executor, and 1.
+    """Yield an executor that runs tasks in the calling thread, and 1.
 
     Raises
     ------
     ValueError
-        If more than one worker, or a hostfile, is asked for.
+        If `n_workers` is neither None nor 1, or a hostfile is given.
     """
     if n_workers not in (None, 1):
         raise ValueError(f"engine 'serial' has exactly 1 worker, got n_workers={n_workers}")

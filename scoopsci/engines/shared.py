@@ -15,41 +15,33 @@ from scoopsci.engines.payload import as_plain, count_bytes, dump
 
 __all__ = ["Shared", "SharedMissingError"]
 
-#: A value of this size may as well travel with every task.
+#: A value of up to this size is sent with every task.
 SMALL_BYTES = 1 << 14
 
-#: Values that a worker keeps: those of the runs that go on at the same time.
+#: Values that a worker keeps, for runs that go on at the same time.
 N_KEPT = 4
 
 
 class SharedMissingError(LookupError):
-    """A worker met a reference to a value that it has not been sent yet."""
+    """A worker got a reference to a value that it has not been sent yet."""
 
 
 class Shared:
     """A value among the arguments of many tasks.
 
-    Parameters
-    ----------
-    value : object
-        It is pickled at once; changes after that are not seen by tasks.
+    It is pickled at once: tasks do not see later changes. A TaskError is raised if it cannot be.
 
     Attributes
     ----------
     whole : object
-        Put among the arguments of a task, it becomes the value there, and the worker keeps it.
+        As an argument of a task, it becomes the value, and the worker keeps it.
     reference : object
-        The same for a worker that keeps the value already; for another one the task fails with a
-        `SharedMissingError`.
+        The same for a worker that keeps the value already; on any other worker the task fails with
+        a `SharedMissingError`.
     n_bytes : int
         Size of the whole.
     is_small : bool
-        Whether the whole may as well travel with every task.
-
-    Raises
-    ------
-    TaskError
-        If it cannot be pickled.
+        Whether to send the whole with every task.
     """
 
     def __init__(self, value: object) -> None:
@@ -65,14 +57,14 @@ class Shared:
         self.reference: Any = _Unpickles(_find, (token,))
 
     def forget(self) -> None:
-        """Free what this process keeps of it: tasks may have run here, and more may be to come."""
+        """Free the copy kept by this process, where tasks may have run and may still run."""
         with _lock:
             _wanted.pop(self._token, None)
             _kept.pop(self._token, None)
 
 
 class _Unpickles:
-    """Becomes the result of a call wherever it is unpickled."""
+    """Becomes the result of a call when it is unpickled."""
 
     def __init__(self, fn: Any, args: tuple[Any, ...]) -> None:
         self._call = fn, args
@@ -84,7 +76,7 @@ class _Unpickles:
 _kept: OrderedDict[bytes, Any] = OrderedDict()
 _lock = threading.RLock()
 
-#: What the tokens of this process begin with, and the values that it has not forgotten.
+#: Prefix of this process's tokens, and the values that it has not forgotten.
 _origin = secrets.token_bytes(8)
 _wanted: WeakValueDictionary[bytes, Shared] = WeakValueDictionary()
 
@@ -102,7 +94,7 @@ def _keep(token: bytes, *frames: Any) -> Any:
         if token not in _kept:
             value = pickle.loads(frames[0], buffers=frames[1:])
             if token.startswith(_origin) and token not in _wanted:
-                return value  # the last task of a run that has been left
+                return value  # the last task of a run that was left early
             _kept[token] = value
             while len(_kept) > N_KEPT:
                 _kept.popitem(last=False)

@@ -1,4 +1,4 @@
-"""The future of a task: it turns the frames that come back into a result, or an error of ours."""
+"""The future of a task: it turns the frames returned into a result, or into one of our errors."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ class TaskFuture(Future[Any]):
     Attributes
     ----------
     report : dict
-        Once done: host, process, versions, battery hash and times of the worker's side, times and
-        bytes of the driver's; empty where the task failed or never ran.
+        Once done: the worker's host, process, versions, battery hash and times, and the driver's
+        times and bytes; empty if the task failed or never ran.
     ran_alone : bool
-        Whether no other task of the engine was in flight at any time that it was.
+        Whether no other task of the engine was in flight at the same time.
     """
 
     def __init__(self) -> None:
@@ -37,13 +37,13 @@ class TaskFuture(Future[Any]):
         Parameters
         ----------
         **how
-            On a pool, ``kill=True`` also ends a worker that runs it.
+            On a pool, ``kill=True`` also ends the worker that runs it.
         """
-        carried = self._carried  # another thread forgets it when the task ends
+        carried = self._carried  # another thread clears it when the task ends
         return carried.cancel(**how) if carried is not None else super().cancel()
 
     def running(self) -> bool:
-        """Tell whether the task has started and not ended."""
+        """Return whether the task has started and not ended."""
         carried = self._carried
         return not self.done() and carried is not None and carried.running()
 
@@ -53,7 +53,7 @@ class TaskFuture(Future[Any]):
 
     def _settle(self, carried: Future[list[Buffer]]) -> None:
         self._take_outcome(carried)
-        self._carried = None  # or each would hold the other, and the result, until a collection
+        self._carried = None  # a cycle would keep the result until the next garbage collection
 
     def _take_outcome(self, carried: Future[list[Buffer]]) -> None:
         if carried.cancelled():
@@ -80,8 +80,8 @@ class TaskFuture(Future[Any]):
 
 
 def _as_engine_error(error: BaseException) -> BaseException:
-    # Whatever a task raises travels in frames: this is the carrier's own failure, or its word that
-    # the task is poison.
+    # What a task raises comes back in frames. This is a failure of the carrier itself, or its
+    # report that the task is poison.
     if isinstance(error, ScoopsciError):
         return error
     if isinstance(error, BrokenExecutor):

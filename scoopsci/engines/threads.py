@@ -1,8 +1,8 @@
 """One thread of linear algebra for each task.
 
-A library such as OpenBLAS splits a dot product among its threads, and the order of the sum follows
-their number: of 200 dot products of 50,000 numbers, 194 differed between one thread and two. With
-one thread, hosts with any number of processors agree, and workers do not crowd each other out.
+A library such as OpenBLAS splits a dot product among its threads, and the order of the sum depends
+on their number: of 200 dot products of 50,000 numbers, 194 differed between one thread and two.
+With one thread, hosts with any number of cores agree, and workers do not compete for cores.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from scoopsci.engines.counted import CountedContext
 
 __all__ = ["limit_libraries_to_come", "one_thread"]
 
-#: Set for workers that may use more threads: then the bits follow their number.
+#: Set for workers that may use more threads: the bits then depend on the number.
 LIMIT = int(os.environ.get("SCOOPSCI_THREADS", "1"))
 
 VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "BLIS_NUM_THREADS")
@@ -26,18 +26,18 @@ VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "BLIS
 
 @cache
 def limit_libraries_to_come() -> None:
-    """Limit the libraries that this process has yet to load; for processes that only work."""
+    """Limit the libraries that this process has yet to load; for worker processes."""
     os.environ.update(dict.fromkeys(VARIABLES, str(LIMIT)))
 
 
 class _OneThread(CountedContext):
-    """Limits the libraries that are loaded."""
+    """Limits the libraries that have been loaded."""
 
     _limiter: Any = None
 
     def _begin(self) -> None:
         libraries = _find_libraries(len(sys.modules))
-        # To limit and to restore costs ten times as much as to look.
+        # Limiting and restoring costs ten times as much as checking.
         if any(library.num_threads != LIMIT for library in libraries.lib_controllers):
             self._limiter = libraries.limit(limits=LIMIT)
             self._limiter.__enter__()
@@ -50,7 +50,7 @@ class _OneThread(CountedContext):
 
 @lru_cache(maxsize=1)
 def _find_libraries(n_modules: int) -> ThreadpoolController:
-    # A look at all libraries of the process costs 1 ms: one for each change of what is imported.
+    # Inspecting all libraries of the process takes 1 ms, so it is done when the imports change.
     return ThreadpoolController()
 
 

@@ -1,7 +1,7 @@
 """The road that every workload takes: blocks, chunks, dispatch, and the fold in block order.
 
-`mapcalls` and `sampling` start a run of a map or of Monte Carlo, `runs` opens its engine and
-ledger, `dispatch` sends `chunks` of `blocks`, in sizes by `sizing` and after losses by `retries`.
-`stopping` decides how far a run goes, `ledger` keeps what is `recorded`, `replay` looks into it,
-and `options` is what a user may choose.
+`mapcalls` and `sampling` start a map or a Monte Carlo run, and `runs` opens its engine and ledger.
+`dispatch` sends `chunks` of `blocks`; `sizing` chooses their sizes, and `retries` resubmits lost
+ones. `stopping` decides when a run ends. `ledger` stores finished blocks, `recorded` reads them in
+a later run, `replay` inspects them, and `options` defines what users can choose.
 """

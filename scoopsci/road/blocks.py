@@ -17,13 +17,7 @@ P = TypeVar("P")
 
 
 class Range(NamedTuple):
-    """An aligned run of blocks: its size is a power of two and divides its start.
-
-    Attributes
-    ----------
-    start, stop : int
-        First block, and the one behind the last.
-    """
+    """The blocks from `start` to before `stop`: the size is a power of two and divides `start`."""
 
     start: int
     stop: int
@@ -40,13 +34,7 @@ class Range(NamedTuple):
         return Range(start, start + self.size)
 
     def check(self) -> Range:
-        """Return the range itself.
-
-        Raises
-        ------
-        ValueError
-            If it is not aligned.
-        """
+        """Return the range itself, or raise a ValueError if it is not aligned."""
         size = self.size
         if self.start < 0 or size < 1 or size & (size - 1) or self.start % size:
             raise ValueError(
@@ -57,17 +45,9 @@ class Range(NamedTuple):
 
 
 def split_into_ranges(start: int, stop: int) -> Iterator[Range]:
-    """Split consecutive blocks into the fewest aligned ranges.
+    """Split the blocks from `start` to before `stop` into the fewest aligned ranges.
 
-    Parameters
-    ----------
-    start, stop : int
-        First block, and the one behind the last.
-
-    Yields
-    ------
-    Range
-        In ascending order; at most 2·log2(stop - start) + 1 of them.
+    They ascend; there are at most 2·log2(stop - start) + 1.
 
     Examples
     --------
@@ -85,7 +65,7 @@ def split_into_ranges(start: int, stop: int) -> Iterator[Range]:
 
 
 class MergeError(Exception):
-    """A merge of two partials has raised; that exception is the argument."""
+    """A merge of two partials raised the exception that is the argument."""
 
     def __str__(self) -> str:
         return f"blocks cannot be merged: {self.args[0]!r}"
@@ -94,30 +74,12 @@ class MergeError(Exception):
 def merge_consecutive(
     merge: Callable[[P, P], P], start: int, partials: Iterable[P]
 ) -> Iterator[tuple[Range, P]]:
-    """Merge the partials of consecutive blocks to those of maximal ranges.
+    """Merge the partials of consecutive blocks from `start` on into those of maximal ranges.
 
-    Parameters
-    ----------
-    merge : callable
-        ``merge(left, right)``.
-    start : int
-        The first block.
-    partials : iterable
-        One for each block. Where it raises, the blocks before are yielded first.
-
-    Yields
-    ------
-    tuple of Range, object
-        In block order, with the bits that `Fold` gives.
-
-    Raises
-    ------
-    MergeError
-        If a merge raises. Nothing is yielded then: the merge may have changed what it was given.
-
-    Notes
-    -----
-    As a binary counter carries: log2(n) partials are held, and about 0.1 µs spent on each block.
+    Yields them in block order, with the same bits as `Fold`. If `partials` raises, the blocks
+    before the error come first. If a merge raises, a MergeError does so at once, since the merge
+    may have modified its arguments. Ranges merge as a binary counter carries: log2(n) partials are
+    held, and each block takes about 0.1 µs.
 
     Examples
     --------
@@ -149,16 +111,16 @@ def merge_consecutive(
 class Fold(Generic[P]):
     """Merge partials of ranges, added in any order, along the fixed tree.
 
-    Memory holds one partial for each maximal range that is complete: log2(n) of them once the
-    first n blocks are in, and one or so for each range that came early.
+    It holds one partial for each maximal range that is complete: log2(n) once the first n blocks
+    have been added, and about one for each range that was added early.
 
     Parameters
     ----------
     merge : callable
         ``merge(left, right)``; the left partial is always that of the lower blocks.
     note : callable, optional
-        ``note(n_blocks, partial)`` gets the partial of the first 1, 2, 4, … blocks as soon as
-        there is one, but for those that came merged already.
+        ``note(n_blocks, partial)`` gets the partial of the first 1, 2, 4, … blocks once it is
+        known, except those that were added as parts of a merged range.
 
     Examples
     --------
@@ -185,29 +147,14 @@ class Fold(Generic[P]):
         return (self._held[start] for start in self._starts)
 
     def covers(self, blocks: Range) -> bool:
-        """Tell whether every block of a range has been counted."""
+        """Return whether every block of a range has been counted."""
         position = bisect_right(self._starts, blocks.start) - 1
         return position >= 0 and self._held[self._starts[position]][0].stop >= blocks.stop
 
     def add(self, blocks: Range, partial: P) -> bool:
-        """Count a range, unless it has been counted already.
+        """Count a range and return True, or False if all of it has been counted before.
 
-        Parameters
-        ----------
-        blocks : Range
-            The range.
-        partial : object
-            Its partial.
-
-        Returns
-        -------
-        bool
-            False if the range had been counted before, and nothing changed.
-
-        Raises
-        ------
-        ValueError
-            If the range is not aligned.
+        A range that is not aligned raises a ValueError.
         """
         blocks.check()
         if self.covers(blocks):
@@ -223,7 +170,7 @@ class Fold(Generic[P]):
                 blocks, partial = Range(sibling.start, blocks.stop), self._merge(other, partial)
             else:
                 blocks, partial = Range(blocks.start, sibling.stop), self._merge(partial, other)
-        # Besides those merged, parts of the range may have come before: the whole has their bits.
+        # Parts of the range may also have come before: the whole contains them, bit for bit.
         first, stop = (bisect_left(self._starts, block) for block in blocks)
         for start in self._starts[first:stop]:
             self.n_blocks -= self._held.pop(start)[0].size
@@ -233,17 +180,9 @@ class Fold(Generic[P]):
         return True
 
     def result(self) -> P:
-        """Merge the ranges that wait for their right-hand parts, from the left.
+        """Return the partial of blocks 0 to ``n_blocks`` - 1, the ranges merged from the left.
 
-        Returns
-        -------
-        object
-            The partial of the blocks 0 to ``n_blocks`` - 1.
-
-        Raises
-        ------
-        ValueError
-            If there is no block, or one is missing in between.
+        A ValueError is raised if there is no block, or one is missing.
         """
         ranges = iter(self)
         first, whole = next(ranges, (Range(0, 0), None))
@@ -261,7 +200,7 @@ class Fold(Generic[P]):
 
 
 class Prefixes(Generic[P]):
-    """Merge ranges that come in block order, and tell the whole up to each of them.
+    """Merge ranges that come in block order, and return the whole up to each of them.
 
     Examples
     --------
@@ -271,32 +210,17 @@ class Prefixes(Generic[P]):
     """
 
     def __init__(self) -> None:
-        # Maximal ranges from the first block on, each with the whole up to its end.
+        # Maximal ranges from block 0 on, each with its partial and that of all blocks to its end.
         self._held: list[tuple[Range, P, P]] = []
 
     def copy(self) -> Prefixes[P]:
-        """Return a copy that goes its own way."""
+        """Return an independent copy."""
         other: Prefixes[P] = Prefixes()
         other._held = self._held.copy()
         return other
 
     def add(self, merge: Callable[[P, P], P], blocks: Range, partial: P) -> P:
-        """Add the range behind the last one.
-
-        Parameters
-        ----------
-        merge : callable
-            ``merge(left, right)`` of two partials.
-        blocks : Range
-            The range.
-        partial : object
-            Its partial.
-
-        Returns
-        -------
-        object
-            What `Fold.result` gives for all blocks up to the end of the range.
-        """
+        """Add the next range, and return what `Fold.result` gives for all blocks to its end."""
         n_merged = 0
         while n_merged < len(self._held) and self._held[-1 - n_merged][0] == blocks.sibling:
             n_merged += 1

@@ -1,4 +1,4 @@
-"""Chunks: consecutive blocks on their way to a worker, and what the worker does with them."""
+"""Chunks: consecutive blocks sent to a worker together, and how the worker runs them."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ __all__ = [
 
 P = TypeVar("P")
 
-#: What is sliced as it iterates. Exact types: a subclass may iterate otherwise.
+#: Types whose slices hold what they yield. Exact types: a subclass may iterate differently.
 SEQUENCES = (range, list, tuple, np.ndarray, np.memmap, BlockSizes, Supply)
 
 #: Items that cannot change.
 ATOMS = (type(None), bool, int, float, complex, str, bytes)
 
-#: Among so many items of an iterator, the first of each chunk, one that comes again is noticed.
+#: Number of items, the first of each chunk, among which a repeated object is detected.
 N_FIRST = 4
 
 #: ``run_blocks(start, inputs)`` yields the partials of maximal ranges, in block order. Where a
@@ -54,7 +54,7 @@ class CallEach:
     unpack : bool
         Whether an input is a tuple of arguments.
     seed : int, optional
-        Entropy of the streams: the first argument is then the random generator of the block.
+        Seed of the streams: the first argument is then the random generator of the block.
     """
 
     fn: Callable[..., Any]
@@ -100,13 +100,7 @@ class FoldBlocks(Generic[P]):
 
 @dataclass(frozen=True, slots=True)
 class ListBlocks:
-    """Runs blocks one by one, and lists their results.
-
-    Attributes
-    ----------
-    run_all : callable
-        ``run_all(start, inputs)`` yields a result for each input.
-    """
+    """Runs blocks one by one by ``run_all(start, inputs)``, and lists their results."""
 
     run_all: Callable[[int, Iterator[Any]], Iterable[Any]]
 
@@ -115,41 +109,19 @@ class ListBlocks:
         results: list[Any] = []
         try:
             results.extend(self.run_all(start, inputs))  # keeps what comes before an error
-        except BaseException:
-            yield from _slice_ranges(start, results)
-            raise
-        yield from _slice_ranges(start, results)
-
-
-def _slice_ranges(start: int, results: list[Any]) -> Iterator[tuple[Range, list[Any]]]:
-    for blocks in split_into_ranges(start, start + len(results)):
-        yield blocks, results[blocks.start - start : blocks.stop - start]
+        finally:
+            for blocks in split_into_ranges(start, start + len(results)):
+                yield blocks, results[blocks.start - start : blocks.stop - start]
 
 
 def run_chunk(
     run_blocks: RunBlocks[P], start: int, inputs: Sequence[Any], go_on: bool
 ) -> tuple[list[tuple[Range, P]], list[tuple[int, Failure]], str]:
-    """Run consecutive blocks on a worker.
+    """Run consecutive blocks from index `start` on a worker, with an input for each.
 
-    Parameters
-    ----------
-    run_blocks : callable
-        What to do with them; see `RunBlocks`.
-    start : int
-        Index of the first block.
-    inputs : sequence
-        An input for each block.
-    go_on : bool
-        Run the blocks behind one that fails, too.
-
-    Returns
-    -------
-    partials : list of tuple of Range, object
-        Of the blocks that succeeded.
-    failures : list of tuple of int, Failure
-        The blocks that failed.
-    numerics : str
-        How the host computes, beside what its battery shows: of code that is compiled there.
+    Returns the partials of those that succeed, the indices and failures of the others, and how the
+    host computes in compiled code, which its battery does not show. Blocks that follow a failure
+    run only if `go_on` is true.
     """
     rest, stop = iter(inputs), start + len(inputs)
     partials: list[tuple[Range, P]] = []
@@ -172,7 +144,7 @@ def run_chunk(
 
 @dataclass
 class Chunk:
-    """Consecutive blocks that are shipped together, and what has befallen them.
+    """Consecutive blocks that are sent together, and their failures so far.
 
     Attributes
     ----------
@@ -183,14 +155,14 @@ class Chunk:
     n_failures, n_losses : int
         How often it raised, and how often it was lost with its worker.
     n_deaths : int
-        Losses of a block that ran alone. Engines that lose all tasks with one worker cannot tell
-        whose death it was: only these count against the block.
+        Losses of a block that ran alone; only these count against it, since some engines lose all
+        tasks when any worker ends.
     is_suspect : bool
         Whether it must run alone.
     n_missing : int
-        How often it met a worker that lacked what the tasks share.
+        How often its worker lacked what the tasks share.
     needs_whole : bool
-        Whether that goes along with it for this reason.
+        Whether to send that along for this reason.
     shared_bytes : int
         Size of what the tasks share, if it was sent along.
     """
@@ -215,7 +187,7 @@ class Chunk:
             yield Chunk(self.start + offset, self.inputs[offset : offset + size])
 
     def cut(self, block: int) -> Chunk:
-        """Return one of its blocks by itself."""
+        """Return one of its blocks as a chunk."""
         return replace(self, start=block, inputs=self.inputs_of(Range(block, block + 1)))
 
     def inputs_of(self, blocks: Range) -> Sequence[Any]:
@@ -225,15 +197,9 @@ class Chunk:
 
 @dataclass(frozen=True, slots=True)
 class Columns:
-    """Sequences side by side: iterates as `zip` does, and is sliced as they are.
+    """Sequences side by side: iterates as `zip` does, and its slices hold slices of them."""
 
-    Attributes
-    ----------
-    columns : tuple of sequence
-        Of equal length, or the shortest counts.
-    """
-
-    columns: tuple[Any, ...]
+    columns: tuple[Any, ...]  # the shortest one determines the length
 
     def __len__(self) -> int:
         return min(map(len, self.columns))
@@ -246,24 +212,14 @@ class Columns:
 
     @staticmethod
     def can_hold(inputs: object) -> bool:
-        """Tell whether slices of an iterable hold the items that it yields."""
+        """Return whether slices of an iterable hold the items that it yields."""
         return type(inputs) in (*SEQUENCES, Columns)
 
 
 class Inputs:
-    """Takes inputs off any iterable; ranges, lists and arrays are sliced, not copied out.
+    """Takes inputs from any iterable; ranges, lists and arrays are sliced, not copied.
 
-    Parameters
-    ----------
-    inputs : iterable
-        The inputs.
-
-    Attributes
-    ----------
-    n_taken : int
-        Number of inputs taken so far.
-    error : Exception or None
-        What the iterable raised, which is its end.
+    `n_taken` counts them, and `error` is what the iterable raised, which ends the inputs.
     """
 
     def __init__(self, inputs: Iterable[Any]) -> None:
@@ -276,21 +232,9 @@ class Inputs:
         self.error: Exception | None = None
 
     def take(self, size: int, patience_s: float) -> tuple[int, Sequence[Any]]:
-        """Take the next inputs.
+        """Take at most `size` inputs; return the index of the first, and none at the end.
 
-        Parameters
-        ----------
-        size : int
-            How many, at most.
-        patience_s : float
-            Time after which it is content with fewer, where an iterator is slow.
-
-        Returns
-        -------
-        start : int
-            Index of the first one.
-        inputs : sequence
-            Empty at the end.
+        A slow iterator gives fewer: it is not asked for more after about `patience_s`.
         """
         start = self.n_taken
         taken: Sequence[Any]
@@ -311,7 +255,7 @@ class Inputs:
                 n_wanted = min(2 * len(taken), size)  # twice as many take about as long again
                 taken.extend(self._take(n_wanted - len(taken)))
         except Exception as error:
-            # What came before it is still to be run.
+            # The inputs before the error are still run.
             self.error, self._iterator = error, iter(())
         return taken
 
@@ -321,7 +265,7 @@ class Inputs:
         return map(_copy, items) if self._reuses else items
 
     def _copy_first(self, item: Any) -> Any:
-        """Notice an iterator that gives the same object again, changed: a buffer, say."""
+        """Detect an iterator that yields the same object again, modified, such as a buffer."""
         parts = [part for part in _parts(item) if type(part) not in ATOMS]
         if self._first_items is None or not parts:
             return item
@@ -340,5 +284,5 @@ def _parts(item: Any) -> tuple[Any, ...]:
 def _copy(item: Any) -> Any:
     try:
         return copy.deepcopy(item)
-    except Exception:  # a module, say, which travels by name
+    except Exception:  # such as a module, which is pickled by name
         return item

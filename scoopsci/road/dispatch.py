@@ -1,6 +1,6 @@
 """The one road: blocks become chunks, chunks become tasks, tasks become partials of ranges.
 
-This alone decides what is shipped, and when. Nothing here can change a result: a block is computed
+This module alone decides what is sent, and when. It cannot change a result: a block is computed
 from its index and its input alone, and partials merge along the fixed tree of `blocks`.
 """
 
@@ -40,39 +40,35 @@ __all__ = ["Dispatch"]
 
 P = TypeVar("P")
 
-#: Results that wait for their turn may take this much memory before new blocks have to wait.
+#: Memory that results which wait for their turn may take before no new blocks are sent.
 HELD_BYTES = 1 << 28
 
 
 class Dispatch(Generic[P]):
-    """One walk of blocks through an engine. Iterate over it once, to the end.
+    """One pass of blocks through an open engine. Iterate over it once, to the end.
 
-    Yields pairs of `Range` and partial as they come; every block is counted exactly once.
+    Yields pairs of `Range` and partial as they arrive; every block is counted exactly once.
     Leaving the loop early, by an error or Ctrl-C, cancels what has not started.
 
     Parameters
     ----------
-    engine : Engine
-        An open engine.
     run_blocks : callable
-        What workers do with consecutive blocks; see `scoopsci.road.chunks.RunBlocks`. A block must
-        depend on nothing but its index and its input.
+        How workers run consecutive blocks; see `scoopsci.road.chunks.RunBlocks`. A block must
+        depend on its index and its input only.
     inputs : iterable or Supply
-        An input for each block; consumed as the window moves on. A supply is asked for what it
-        hands out for now, and may be told to hand out more whenever a partial has been yielded.
-    options : DispatchOptions
-        How to go about it.
+        An input for each block, consumed as the window advances. A supply may grow whenever a
+        partial has been yielded.
     n_blocks : int, optional
-        Number of inputs, where it is known.
+        Number of inputs, if known.
     ledger : Ledger, optional
-        Ranges that it holds are not run again; those that end are recorded before they are
-        yielded. With a supply, it may also hold what this run has no use for.
+        Ranges that it holds are not run again; new ones are recorded before they are yielded.
+        With a supply, it may also hold ranges that this run does not need.
     stand_in : callable, optional
         ``stand_in(error)`` is the partial of a block that fails; by default the error is raised.
     tell : callable, optional
         Gets the state of the run whenever a task has ended.
     zero_s : float, optional
-        When the run began, by the monotonic clock: zero of the times of workers and losses.
+        Start of the run by the monotonic clock: zero of the times of workers and losses.
     """
 
     def __init__(
@@ -130,7 +126,7 @@ class Dispatch(Generic[P]):
             self._leave()
 
     def in_order(self) -> Generator[tuple[Range, P], None, None]:
-        """Yield the pairs in block order, and hold back those that come early."""
+        """Yield the pairs in block order, holding back those that arrive early."""
         held: dict[int, tuple[Range, P]] = {}
         next_block = 0
         with contextlib.closing(iter(self)) as partials:
@@ -149,13 +145,7 @@ class Dispatch(Generic[P]):
         return time.monotonic() - self._start_s
 
     def describe(self) -> dict[str, Any]:
-        """Return how the run was carried out, for its receipt.
-
-        Returns
-        -------
-        dict
-            Engine, losses, and the workers with their hosts, versions, shares and times.
-        """
+        """Return how the run was carried out, for its receipt."""
         return {
             "engine": self._engine.name,
             "n_workers": self._engine.n_workers or len(self.workers),
@@ -168,10 +158,10 @@ class Dispatch(Generic[P]):
         }
 
     def _fill(self) -> Iterator[tuple[Range, P]]:
-        """Submit chunks as far as the window is open, and yield what needs no worker."""
+        """Submit chunks until the window is full, and yield what the ledger holds."""
         while len(self._in_flight) < (self._options.window or 2 * self._n_workers()):
             if any(map(TaskFuture.done, self._in_flight)):
-                break  # the next input may be long in coming, or wait for this very result
+                break  # the next input may take long, or depend on this very result
             if self._recorded.n_before() == 0 and not self._holds_enough():
                 yield from self._recall()
                 continue
@@ -182,7 +172,7 @@ class Dispatch(Generic[P]):
             self._submit(chunk)
 
     def _submit(self, chunk: Chunk) -> None:
-        # Each worker needs what the tasks share once; which one takes a task is not known.
+        # Each worker needs what the tasks share once, but which one takes a task is not known.
         shared = self._shared
         whole = shared.is_small or chunk.needs_whole or self._n_whole_sent < self._n_workers()
         self._n_whole_sent += whole
@@ -197,7 +187,7 @@ class Dispatch(Generic[P]):
         self._in_flight[future] = chunk
 
     def _n_workers(self) -> int:
-        # Where the engine cannot tell, the window widens as more workers are met.
+        # If the engine does not know it, the window widens as workers report for the first time.
         return self._engine.n_workers or max(os.cpu_count() or 1, len(self.workers))
 
     def _next_chunk(self) -> Chunk | None:
@@ -212,7 +202,7 @@ class Dispatch(Generic[P]):
 
     def _chunk_size(self) -> int:
         if self._options.window == 1:
-            return 1  # an input may wait for the result of the last
+            return 1  # an input may depend on the result of the last one
         n_blocks, n_taken = self._n_expected(), self._inputs.n_taken
         n_remaining = None if n_blocks is None else n_blocks - n_taken
         size = self._sizes.next_size(self._chunk_s(), n_remaining, self._n_workers())
@@ -248,7 +238,7 @@ class Dispatch(Generic[P]):
         if self._remaining_s() == 0.0:
             raise EngineTimeoutError(
                 f"timeout of {self._options.timeout:g} s passed with {self._counted.n_blocks} "
-                "blocks done and others still to come; allow more time or fewer blocks"
+                "blocks done and more to come; allow more time, or run fewer blocks"
             )
 
     def _wait(self) -> list[TaskFuture]:
@@ -288,7 +278,7 @@ class Dispatch(Generic[P]):
         return new
 
     def _give_up(self, chunk: Chunk, error: TaskError | None) -> Iterator[tuple[Range, P]]:
-        """Raise the error with which a block has ended, if any, or yield what stands in for it."""
+        """Raise a block's final error, if any, or yield the partial that replaces the block."""
         if error is None:
             return
         if self._stand_in is None:
@@ -305,7 +295,7 @@ class Dispatch(Generic[P]):
         self._sizes.note_bytes(size, sent_bytes + report["returned_bytes"])
 
     def state(self) -> Progress:
-        """Return how far the run is."""
+        """Return the progress of the run."""
         return Progress(
             n_done=self._counted.n_blocks,
             n_blocks=self._n_expected(),
@@ -321,7 +311,7 @@ class Dispatch(Generic[P]):
         )
 
     def _leave(self) -> None:
-        """Cancel what has not started; what has ended meanwhile is recorded, not lost."""
+        """Cancel what has not started, and record what has ended meanwhile."""
         self._shared.forget()
         for future, chunk in self._in_flight.items():
             if future.cancel() or not self._is_recorded or not future.done():

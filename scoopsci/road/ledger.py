@@ -1,4 +1,4 @@
-"""The ledger of a run: its finished ranges, in a file that survives the run.
+"""The ledger of a run: its finished ranges, in a file that outlives the run.
 
 A ledger holds pickled results: open only one that you trust, as with any pickle.
 """
@@ -24,7 +24,7 @@ from scoopsci.road.blocks import Range
 
 __all__ = ["Ledger", "open_ledger"]
 
-#: "scoopsci" in the header of the file tells it from other databases.
+#: Identifies the file by its header as a ledger of scoopsci.
 APPLICATION_ID = 0x5C005C1
 VERSION = 2
 
@@ -46,25 +46,19 @@ TABLES = """
 class Ledger:
     """Finished ranges of one run, a row each.
 
+    An SQLite file with a write-ahead log, synchronised at every commit: rows survive a crash of
+    the process or the machine. Any method raises a LedgerError if the file belongs to another run,
+    is in use or damaged, or cannot be written.
+
     Parameters
     ----------
     path : path-like
-        The file; made if there is none.
+        The file, created if it does not exist.
     identity : mapping or None
         What the partials depend on, as plain values: a ledger with another identity is refused.
-        None to look into one that is there.
+        None to inspect an existing one.
     task : sequence of bytes, optional
-        What computes blocks from their indices, as frames, for `scoopsci.road.replay`.
-
-    Raises
-    ------
-    LedgerError
-        If it belongs to another run, is in use, damaged, or cannot be written.
-
-    Notes
-    -----
-    SQLite with a write-ahead log, synchronised at every commit: what was added is there after the
-    death of the process or of the machine.
+        Pickled frames of what computes blocks from their indices, for `scoopsci.road.replay`.
     """
 
     def __init__(
@@ -77,7 +71,7 @@ class Ledger:
         if identity is None and not self.path.exists():
             raise LedgerError(f"there is no ledger {self.path}; name one that a run has made")
         if self.path.exists() and not self.path.is_file():
-            raise LedgerError(f"{self.path} is no regular file; name a file for the ledger")
+            raise LedgerError(f"{self.path} is not a regular file; name a file for the ledger")
         with self._telling():
             self._database = sqlite3.connect(
                 self.path, timeout=0.0, isolation_level=None, check_same_thread=False
@@ -94,7 +88,7 @@ class Ledger:
 
     def _prepare(self, *, is_looked_into: bool) -> None:
         run = self._database.execute
-        # Nobody else may use it meanwhile. Said first, it makes do without shared memory.
+        # No other process may use it. Set first, this avoids the need for shared memory.
         run("PRAGMA locking_mode = EXCLUSIVE")
         (found,), (version,) = (
             run("PRAGMA application_id").fetchone(),
@@ -144,13 +138,7 @@ class Ledger:
             )
 
     def find_ranges(self, n_blocks: int | None = None) -> list[Range]:
-        """Return the finished ranges: disjoint, in block order.
-
-        Parameters
-        ----------
-        n_blocks : int, optional
-            Only those among the first so many blocks.
-        """
+        """Return the finished ranges, disjoint and in order; if given, of the first `n_blocks`."""
         with self._telling():
             rows = self._database.execute(
                 "SELECT start, stop FROM ranges WHERE stop <= ? ORDER BY start, stop DESC",
@@ -175,25 +163,19 @@ class Ledger:
             return {name: json.loads(value) for name, value in rows}
 
     def find_rows(self) -> list[Range]:
-        """Return the ranges of all rows, also of those that lie within others."""
+        """Return the ranges of all rows, including those that lie within others."""
         with self._telling():
             rows = self._database.execute("SELECT start, stop FROM ranges ORDER BY start, stop")
             return [Range(*row) for row in rows]
 
     def read_task(self) -> list[bytes]:
-        """Return the frames of what computes the blocks; none where that takes inputs."""
+        """Return the frames of what computes the blocks; none if that needs inputs."""
         with self._telling():
             rows = self._database.execute("SELECT content FROM task ORDER BY frame")
             return [content for (content,) in rows]
 
     def check_whole(self) -> None:
-        """Have SQLite check the file.
-
-        Raises
-        ------
-        LedgerError
-            If it is damaged.
-        """
+        """Let SQLite check the file."""
         with self._telling():
             told = [row[0] for row in self._database.execute("PRAGMA integrity_check")]
         if told != ["ok"]:
@@ -202,18 +184,7 @@ class Ledger:
             )
 
     def recall(self, blocks: Range) -> tuple[str, Any]:
-        """Return the description of a range's inputs, and its partial.
-
-        Parameters
-        ----------
-        blocks : Range
-            One of `find_rows`.
-
-        Raises
-        ------
-        LedgerError
-            If the row is damaged.
-        """
+        """Return the description of the inputs and the partial of a range of `find_rows`."""
         with self._telling():
             row = self._database.execute(
                 "SELECT inputs FROM ranges WHERE (start, stop) = (?, ?)", blocks
@@ -222,7 +193,7 @@ class Ledger:
         return inputs, self.read(blocks, inputs)[0]
 
     def has(self, blocks: Range, inputs: str) -> bool:
-        """Tell whether a range is there that had such inputs, by their hash."""
+        """Return whether a range is recorded with these inputs, given their hash."""
         with self._telling():
             found = self._database.execute(
                 "SELECT 1 FROM ranges WHERE (start, stop, inputs) = (?, ?, ?)", (*blocks, inputs)
@@ -230,35 +201,18 @@ class Ledger:
             return found.fetchone() is not None
 
     def read(self, blocks: Range, inputs: str) -> tuple[Any, int]:
-        """Return the partial of a finished range.
+        """Return the partial of a range of `find_ranges`, and its size in bytes.
 
-        Parameters
-        ----------
-        blocks : Range
-            One of `find_ranges`.
-        inputs : str
-            Hash, or description, of the inputs that the range has now.
-
-        Returns
-        -------
-        partial : object
-            The partial.
-        n_bytes : int
-            Its size in the file.
-
-        Raises
-        ------
-        LedgerError
-            If the inputs were others, or the row is damaged.
+        `inputs` is the hash, or description, of its present inputs: others raise a LedgerError.
         """
         with self._telling():
             recorded, pickled, checksum = self._database.execute(
                 "SELECT inputs, partial, checksum FROM ranges WHERE (start, stop) = (?, ?)", blocks
-            ).fetchone() or (inputs, b"", None)  # an index that is damaged names what is not there
+            ).fetchone() or (inputs, b"", None)  # a damaged index may name a missing row
         where = f"blocks {blocks.start} to {blocks.stop - 1}"
         if recorded != inputs:
             raise LedgerError(
-                f"{self.path} is the ledger of another run: the inputs of {where} were others; "
+                f"{self.path} is the ledger of another run: the inputs of {where} were different; "
                 "repeat that run, or name another file"
             )
         try:
@@ -276,19 +230,10 @@ class Ledger:
         finished: Iterable[tuple[Range, str, Any]],
         numerics: Mapping[str, str] | None = None,
     ) -> None:
-        """Record finished ranges, all or none; they are on disk when the call returns.
+        """Record ranges, with the hashes of their inputs and their partials: all or none.
 
-        Parameters
-        ----------
-        finished : iterable of tuple of Range, str, object
-            Ranges with the hash of their inputs and their partials.
-        numerics : mapping, optional
-            How the host computes that ran them; see `find_numerics`.
-
-        Raises
-        ------
-        LedgerError
-            If they cannot be written; what was there before stays.
+        They are on disk when the call returns. `numerics` says how the host that ran them
+        computes; see `find_numerics`.
         """
         rows = []
         for blocks, inputs, partial in finished:
@@ -313,14 +258,14 @@ class Ledger:
             )
 
     def find_numerics(self) -> list[dict[str, str]]:
-        """Return how the hosts compute that took part: ``numpy``, ``battery`` and ``host``."""
+        """Return how the hosts that took part compute: ``numpy``, ``battery`` and ``host``."""
         names = ("numpy", "battery", "host")
         with self._telling():
             rows = self._database.execute("SELECT numpy, battery, host FROM numerics").fetchall()
         return [dict(zip(names, row, strict=True)) for row in rows]
 
     def close(self) -> None:
-        """Close the file, for others to use it."""
+        """Close the file, so that others can use it."""
         self._database.close()
 
     @contextlib.contextmanager
@@ -336,7 +281,7 @@ class Ledger:
 
     @contextlib.contextmanager
     def _telling(self) -> Iterator[None]:
-        """Say in words what SQLite says in codes."""
+        """Turn errors of SQLite into LedgerErrors that name a remedy."""
         try:
             yield
         except (sqlite3.Error, UnicodeDecodeError) as error:
@@ -353,14 +298,14 @@ _FAILURES = {
     sqlite3.SQLITE_FULL: "does not fit on the disk; make room and run again, nothing is lost",
     sqlite3.SQLITE_IOERR: "cannot be read or written; look at the disk and run again",
     sqlite3.SQLITE_CORRUPT: "is damaged; delete it and run again",
-    sqlite3.SQLITE_NOTADB: "is no ledger; name another file",
+    sqlite3.SQLITE_NOTADB: "is not a ledger; name another file",
     sqlite3.SQLITE_TOOBIG: "cannot hold a partial of over 1 GB; return less from a block",
 }
 
 
 def _dump(partial: Any) -> bytes:
     try:
-        return pickle.dumps(partial, protocol=5)  # classes of the program by name, to be the same
+        return pickle.dumps(partial, protocol=5)  # by name, to recall the program's own classes
     except Exception:
         pass
     try:
@@ -374,25 +319,9 @@ def _dump(partial: Any) -> bytes:
 def open_ledger(
     path: str | os.PathLike[str] | None, identity: Mapping[str, Any], task: Sequence[bytes] = ()
 ) -> Iterator[Ledger | None]:
-    """Yield the ledger of a run, or None where none is wanted.
-
-    Parameters
-    ----------
-    path : path-like or None
-        The file.
-    identity, task
-        See `Ledger`.
-
-    Yields
-    ------
-    Ledger or None
-        Closed at the end.
-    """
+    """Yield the ledger of a run and close it at the end, or yield None if `path` is None."""
     if path is None:
         yield None
         return
-    ledger = Ledger(path, identity, task)
-    try:
+    with contextlib.closing(Ledger(path, identity, task)) as ledger:
         yield ledger
-    finally:
-        ledger.close()

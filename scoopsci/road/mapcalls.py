@@ -1,4 +1,4 @@
-"""A call of the map family: its arguments checked, and carried out along the road."""
+"""A call of the map family: checks its arguments, and runs it along the road."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ class MapOptions(RunOptions, total=False):
     Attributes
     ----------
     seed : int
-        Gives each call a random generator of its own as the first argument, ``fn(rng, item)``,
-        which depends on the seed and the item's index alone.
+        Gives each call its own random generator as the first argument, ``fn(rng, item)``, which
+        depends on the seed and the item's index alone.
     receipt : callable
-        Gets the receipt of the run, a dict, when the run has ended.
+        Gets the receipt of the run, a dict, at the end of the run.
     """
 
     seed: int | None
@@ -37,7 +37,7 @@ class MapOptions(RunOptions, total=False):
 
 
 class MapCall:
-    """One call of the map family: checks its arguments, and knows its identity."""
+    """One call of the map family."""
 
     def __init__(
         self,
@@ -68,7 +68,8 @@ class MapCall:
         self._choices: dict[str, Any] = {"seed": seed, "unpack": self.each.unpack}
         if merge is not None:
             self._choices["merge"] = hash_code(merge)
-        self._identity = {**self._what, **self._choices}
+        identity = {**self._what, **self._choices}
+        self._known: dict[str, Any] = {"identity": identity, "n_blocks": self.n_items}
 
     def parts(self, on_error: OnError, *, in_order: bool) -> Generator[list[Any], None, None]:
         """Run it, and yield lists of results."""
@@ -78,9 +79,8 @@ class MapCall:
             ListBlocks(self.each),
             self.inputs,
             self.options,
-            identity=self._identity,
-            n_blocks=self.n_items,
             stand_in=(lambda error: [error]) if on_error == "return" else None,
+            **self._known,
         )
         return self._walk(run, in_order=in_order)
 
@@ -100,33 +100,20 @@ class MapCall:
         return self._fold(each, _MergeGroups(merge), empty={})
 
     def _fold(self, each: CallEach, merge: Callable[[Any, Any], Any], empty: Any = None) -> Any:
-        whole, done = fold_run(
-            each,
-            merge,
-            self.inputs,
-            self.options,
-            identity=self._identity,
-            n_blocks=self.n_items,
-            empty=empty,
-        )
+        whole, done = fold_run(each, merge, self.inputs, self.options, empty=empty, **self._known)
         self._write_receipt(done)
         return whole
 
     def scan_parts(self, merge: Callable[[Any, Any], Any]) -> Generator[list[Any], None, None]:
-        """Run it, and yield lists of what is merged up to each item."""
-        split_options(self.options)  # refused here rather than on iteration
+        """Run it, and yield lists of the results merged up to each item."""
+        split_options(self.options)  # refused here, not on iteration
         return self._scan(merge)
 
     def _scan(self, merge: Callable[[Any, Any], Any]) -> Generator[list[Any], None, None]:
         with hold_engine(self.options) as options:
-            up: Run[tuple[Any, list[Any]]] = Run(
-                FoldBlocks(_WithValue(self.each), _MergeWithValues(merge)),
-                self.inputs,
-                options,
-                identity=self._identity,
-                n_blocks=self.n_items,
-            )
-            options["ledger"] = options["progress"] = None  # those were for the first sweep
+            totals = FoldBlocks(_WithValue(self.each), _MergeWithValues(merge))
+            up: Run[tuple[Any, list[Any]]] = Run(totals, self.inputs, options, **self._known)
+            options["ledger"] = options["progress"] = None  # these are for the first sweep
             with contextlib.closing(_find_prefixes(up, merge)) as before:
                 scan = ListBlocks(CallEach(_ScanRange(merge), unpack=True))
                 down: Run[list[Any]] = Run(
@@ -147,7 +134,7 @@ def _side_by_side(iterables: tuple[Iterable[Any], ...]) -> Iterable[Any]:
     if not iterables:
         raise TypeError("there must be at least one iterable, got none")
     for values in iterables:
-        iter(values)  # refused here rather than in mid-run
+        iter(values)  # refused here, not during the run
     if len(iterables) == 1:
         return iterables[0]
     if all(Columns.can_hold(values) for values in iterables):
@@ -158,7 +145,7 @@ def _side_by_side(iterables: tuple[Iterable[Any], ...]) -> Iterable[Any]:
 def _count_items(iterables: tuple[Iterable[Any], ...]) -> int | None:
     try:
         return min(len(values) for values in iterables)  # type: ignore[arg-type]
-    except TypeError:  # without a length, or with one of another kind
+    except TypeError:  # one has no length, or not one that compares
         return None
 
 
@@ -172,7 +159,7 @@ class _GroupPairs:
     def __call__(self, *arguments: Any) -> dict[Any, Any]:
         groups: dict[Any, Any] = {}
         for key, value in self.fn(*arguments):
-            if key != key:  # equal to nothing but itself, and to nothing at all on another host
+            if key != key:  # such as NaN, which a dict finds by identity, on the same host only
                 raise ValueError(f"a key must be equal to itself, got {key!r}")
             groups[key] = self.merge(groups[key], value) if key in groups else value
         return groups
@@ -180,7 +167,7 @@ class _GroupPairs:
 
 @dataclass(frozen=True, slots=True)
 class _MergeGroups:
-    """Merges two dicts key by key, and leaves both as they are: a merge may be repeated."""
+    """Merges two dicts key by key, and modifies neither: a merge may be repeated."""
 
     merge: Callable[[Any, Any], Any]
 
@@ -215,7 +202,7 @@ class _MergeWithValues:
 
 @dataclass(frozen=True, slots=True)
 class _ScanRange:
-    """Scans the results of one range, given what lies before it."""
+    """Scans the results of one range, given the prefixes before it."""
 
     merge: Callable[[Any, Any], Any]
 

@@ -1,4 +1,4 @@
-"""The options of a run: where it is carried out and how; none of them can change its result."""
+"""The options of a run: where and how it is carried out. None of them can change its result."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from scoopsci.reporting.progress import ProgressOption, check_progress
 
 __all__ = ["CHUNK_TARGET_S", "DispatchOptions", "RunOptions", "refuse_ledger", "split_options"]
 
-#: Long enough that the road's own cost (about 1 ms a task) is small, short enough that the last
-#: chunks end together, and far below the 2 s after which SCOOP begins to ask after a task.
+#: Long enough that the overhead of a task (about 1 ms) is small, short enough that the last chunks
+#: end together, and far below the 2 s after which SCOOP starts to inquire about a task.
 CHUNK_TARGET_S = 0.1
 
-#: A long run can afford longer chunks, up to this time and this share of what it has taken so far:
-#: on two cores that are busy, a task costs about 4 ms of them, in all processes together.
+#: In a long run chunks may take longer, up to this time and this share of the time so far: with two
+#: busy cores, the overhead of a task is about 4 ms, summed over all processes.
 LONG_CHUNK_S, CHUNK_SHARE = 0.5, 1 / 40
 
 #: Options that choose the engine, with their defaults.
@@ -26,7 +26,7 @@ WHERE = {"engine": "auto", "n_workers": None, "hostfile": None}
 
 
 class RunOptions(TypedDict, total=False):
-    """How a run is carried out; nothing here can change its result.
+    """How a run is carried out; no option can change its result.
 
     Attributes
     ----------
@@ -37,25 +37,25 @@ class RunOptions(TypedDict, total=False):
     hostfile : path-like
         The hosts, for engines that start workers on them.
     ledger : path-like
-        File that keeps the finished blocks: a run with the same file goes on where the last one
+        File that stores finished blocks: a run with the same file continues where the last one
         ended, on any engine. Open only a ledger that you trust: it holds pickles.
     timeout : float
-        Seconds until `EngineTimeoutError`; those count, too, in which results wait to be taken.
+        Seconds until `EngineTimeoutError`, including those in which results wait to be consumed.
     retries : int
-        How often a block that raises is tried again.
+        How often a block that raises is retried.
     poison_after : int
-        Deaths of workers at a block that runs alone, after which it is not sent again.
+        Deaths of workers under a block that runs alone, after which it is not resubmitted.
     mixed : bool
-        Go on where hosts compute differently in the last bit.
+        Go on if hosts compute differently in the last bit.
     window : int
-        Tasks in flight; by default two for each worker, one running and one at hand. With 1, an
-        input is not asked for before the result of the last has been taken.
+        Tasks in flight; by default two for each worker, one running and one waiting. With 1, an
+        input is not taken before the result of the last one has been consumed.
     chunk_target_s : float
         Time that a chunk of blocks should take, in seconds; by default 0.1, and in runs of more
         than 4 s a fortieth of the time so far, up to 0.5.
     progress : bool, callable or bar
         True draws a bar in a terminal or notebook; a callable gets a `scoopsci.Progress` whenever a
-        task ends, and when the run has; a bar like tqdm's, or its class, is moved on.
+        task ends, and at the end of the run; a bar like tqdm's, or its class, is updated.
     """
 
     engine: str | Executor
@@ -73,13 +73,7 @@ class RunOptions(TypedDict, total=False):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DispatchOptions:
-    """How blocks are dispatched: the part of `RunOptions` that chooses no engine.
-
-    Raises
-    ------
-    ValueError, TypeError
-        If one is out of range.
-    """
+    """How blocks are dispatched: the part of `RunOptions` that does not choose the engine."""
 
     timeout: float | None = None
     retries: int = 0
@@ -103,7 +97,7 @@ class DispatchOptions:
             check_seconds("timeout", self.timeout)
 
     def chunk_s(self, elapsed_s: float) -> float:
-        """Return the seconds that a chunk should take, so long after the start of the run."""
+        """Return the target time of a chunk, given the time since the start of the run."""
         if self.chunk_target_s is not None:
             return self.chunk_target_s
         return min(max(CHUNK_TARGET_S, CHUNK_SHARE * elapsed_s), LONG_CHUNK_S)
@@ -112,26 +106,9 @@ class DispatchOptions:
 def split_options(
     options: RunOptions,
 ) -> tuple[dict[str, Any], str | os.PathLike[str] | None, DispatchOptions]:
-    """Check the options of a run, and sort them.
+    """Check options; return those for `borrow_engine`, the path of the ledger, and the rest.
 
-    Parameters
-    ----------
-    options : RunOptions
-        The options.
-
-    Returns
-    -------
-    where : dict
-        For `scoopsci.engines.opening.borrow_engine`.
-    ledger : path-like or None
-        The ledger.
-    how : DispatchOptions
-        The rest.
-
-    Raises
-    ------
-    ValueError, TypeError
-        If one is unknown or out of range.
+    An option that is unknown or out of range raises a TypeError or ValueError.
     """
     how: dict[str, Any] = dict(options)
     if unknown := sorted(set(how) - set(RunOptions.__annotations__)):
@@ -145,13 +122,7 @@ def split_options(
 
 
 def refuse_ledger(options: RunOptions) -> None:
-    """Check the options of what keeps no partials, such as a sort.
-
-    Raises
-    ------
-    ValueError, TypeError
-        If there is a ledger, or one is unknown or out of range.
-    """
+    """Check the options of a call that records no partials: a ledger raises a ValueError."""
     _, ledger, _ = split_options(options)
     if ledger is not None:
-        raise ValueError(f"a sort keeps no ledger, nor a comparison; got ledger={ledger!r}")
+        raise ValueError(f"a sort keeps no ledger, nor does a comparison; got ledger={ledger!r}")

@@ -1,4 +1,4 @@
-"""What a ledger holds of a run, and what the run adds to it."""
+"""What a run reads from its ledger, and what it adds to it."""
 
 from __future__ import annotations
 
@@ -19,16 +19,10 @@ P = TypeVar("P")
 
 
 class Recorded(Generic[P]):
-    """The recorded ranges that a run comes to, in block order.
+    """The recorded ranges ahead of a run, in block order.
 
-    Parameters
-    ----------
-    ledger : Ledger or None
-        The ledger; without one, nothing is recorded.
-    inputs : Inputs
-        What the run takes its inputs from.
-    supply : Supply or None
-        What these hand out, where a run may stop early: the ledger may hold more than it needs.
+    Without a ledger, nothing is recorded. With a `supply`, the source of its `inputs`, a run may
+    stop early, and the ledger may hold more than it needs.
     """
 
     def __init__(self, ledger: Ledger | None, inputs: Inputs, supply: Supply | None) -> None:
@@ -41,7 +35,7 @@ class Recorded(Generic[P]):
 
     @property
     def numerics(self) -> list[dict[str, str]]:
-        """How the hosts compute that recorded ranges."""
+        """How the hosts that recorded ranges compute."""
         return [] if self._ledger is None else self._ledger.find_numerics()
 
     def n_before(self) -> int | None:
@@ -49,13 +43,9 @@ class Recorded(Generic[P]):
         return self._ranges[0].start - self._inputs.n_taken if self._ranges else None
 
     def recall(self, patience_s: float) -> tuple[Range, P, int] | Chunk:
-        """Take the next recorded range, and its inputs off the iterable.
+        """Take the inputs of the next recorded range; return it, its partial and its size in bytes.
 
-        Returns
-        -------
-        tuple of Range, object, int or Chunk
-            The range, its partial and its size in the file; or a chunk to run, where a shorter run
-            has ended here, in the midst of a block.
+        Or return a chunk to run, if a shorter run ended within one of its blocks.
         """
         assert self._ledger is not None
         blocks = self._ranges.popleft()
@@ -75,7 +65,7 @@ class Recorded(Generic[P]):
     def add(
         self, chunk: Chunk, partials: Iterable[tuple[Range, P]], facts: Mapping[str, Any]
     ) -> None:
-        """Record the partials of a chunk, and how the host computes that ran it."""
+        """Record the partials of a chunk, and how the host that ran it computes."""
         if self._ledger is None:
             return
         self._ledger.add(
@@ -87,13 +77,7 @@ class Recorded(Generic[P]):
         )
 
     def check_end(self) -> None:
-        """Refuse a ledger with more blocks than there were inputs.
-
-        Raises
-        ------
-        LedgerError
-            If it has more.
-        """
+        """Raise a LedgerError if the ledger has more blocks than there were inputs."""
         if self._ranges and self._supply is None:
             self._refuse_missing(self._ranges[-1])
 

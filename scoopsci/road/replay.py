@@ -1,4 +1,4 @@
-"""Looking into a ledger: what is in it, whether it is whole, and a block computed once more."""
+"""Inspecting a ledger: its contents, its integrity, and a recomputation of a block."""
 
 from __future__ import annotations
 
@@ -23,20 +23,20 @@ __all__ = ["Replay", "describe_ledger", "replay_block", "verify_ledger"]
 
 @dataclass(frozen=True, slots=True)
 class Replay:
-    """A recorded range, computed once more.
+    """A recorded range, recomputed.
 
     Attributes
     ----------
     block : int
-        The block that was asked for.
+        The requested block.
     blocks : Range
         The range that it was recorded in.
     n_samples : int
-        Samples of the range.
+        Number of samples in the range.
     equal : bool
-        Whether the partials are the same to the last bit.
+        Whether the two partials agree to the last bit.
     same_numerics : bool
-        Whether this machine computes as one of those that took part.
+        Whether this machine computes like one of those that took part in the run.
     digest : str
         Hash of the partial computed here.
     """
@@ -54,18 +54,18 @@ class Replay:
 
 
 def describe_ledger(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """Tell what run a ledger is of, and how far it came.
+    """Describe the run of a ledger, and its progress.
 
     Parameters
     ----------
     path : path-like
-        The file, which must be there.
+        The file, which must exist.
 
     Returns
     -------
     dict
         ``identity``, ``numerics``, ``n_rows``, ``n_blocks``, ``n_in_sequence``, ``n_bytes``, and
-        of a Monte Carlo run the ``estimate`` and ``half_width`` (95 %) of the first ``n_samples``.
+        for a Monte Carlo run the ``estimate`` and ``half_width`` (95 %) of the first ``n_samples``.
 
     Raises
     ------
@@ -91,7 +91,7 @@ def describe_ledger(path: str | os.PathLike[str]) -> dict[str, Any]:
 
 
 def _estimate_so_far(ledger: Ledger, n_blocks: int) -> dict[str, Any]:
-    """Return the estimate at the last check before a gap, where blocks are samples."""
+    """Return the estimate at the last check before a gap, if this is a Monte Carlo run."""
     found: dict[str, Any] = {"estimate": None, "half_width": None, "n_samples": 0}
     work = _load_work(ledger)
     if work is None:
@@ -113,17 +113,17 @@ def _estimate_so_far(ledger: Ledger, n_blocks: int) -> dict[str, Any]:
 
 
 def verify_ledger(path: str | os.PathLike[str]) -> int:
-    """Read all of a ledger.
+    """Read a whole ledger, and check every row.
 
     Parameters
     ----------
     path : path-like
-        The file, which must be there.
+        The file, which must exist.
 
     Returns
     -------
     int
-        Number of rows, all of them whole.
+        Number of rows, all intact.
 
     Raises
     ------
@@ -139,26 +139,26 @@ def verify_ledger(path: str | os.PathLike[str]) -> int:
 
 
 def replay_block(path: str | os.PathLike[str], block: int) -> Replay:
-    """Compute a recorded block once more, on this machine.
+    """Recompute a recorded block on this machine.
 
     Parameters
     ----------
     path : path-like
-        The file, which must be there.
+        The file, which must exist.
     block : int
-        Index of the block. The whole range that it was recorded in is computed.
+        Index of the block. The whole range in which it was recorded is computed.
 
     Returns
     -------
     Replay
-        How it compares.
+        The comparison with the recorded range.
 
     Raises
     ------
     LedgerError
         If there is no ledger, or the block is not recorded.
     ValueError
-        If the run was no Monte Carlo run: the items of a map are not in the ledger.
+        If the run was not a Monte Carlo run: a ledger does not hold the items of a map.
     TaskError
         If the function fails.
     """
@@ -167,7 +167,7 @@ def replay_block(path: str | os.PathLike[str], block: int) -> Replay:
         if work is None:
             raise ValueError(
                 f"{ledger.path} must be the ledger of a Monte Carlo run, got one of "
-                f"{ledger.identity.get('workload')}: its items are not in it; repeat the call"
+                f"{ledger.identity.get('workload')}, which does not hold the items; repeat the call"
             )
         ranges = ledger.find_rows()
         around = [blocks for blocks in ranges if blocks.start <= block < blocks.stop]
@@ -188,7 +188,7 @@ def replay_block(path: str | os.PathLike[str], block: int) -> Replay:
     for failing, failure in failures:
         raise failure.as_error(failing)
     ((_, partial),) = partials
-    # Both have been through pickle: what was one object twice may be two by then.
+    # Pickled as the recorded one was: an object that occurs twice may become two by that.
     digest = hash_values([pickle.loads(pickle.dumps(partial, protocol=5))])
     battery = with_numerics(future.report, more)["battery"]
     return Replay(
@@ -206,7 +206,7 @@ def _load_work(ledger: Ledger) -> FoldBlocks[Any] | None:
     if not frames:
         return None
     try:
-        # As engines have it: arrays that were writable are so again.
+        # As on engines: arrays that were writable are writable again.
         work: FoldBlocks[Any] = load_recorded(frames[0], map(bytearray, frames[1:]))
     except Exception as error:
         raise LedgerError(

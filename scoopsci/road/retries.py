@@ -1,4 +1,4 @@
-"""Chunks that are lost or fail: which are sent again, in what parts, and which are given up."""
+"""Chunks that are lost or fail: which are resubmitted, in what parts, and which are not."""
 
 from __future__ import annotations
 
@@ -16,34 +16,27 @@ from scoopsci.road.options import DispatchOptions
 
 __all__ = ["Retries"]
 
-#: A lost chunk is sent again in so many parts, and these as single blocks if they are lost, too:
+#: A lost chunk is resubmitted in this many parts, and these as single blocks if they are lost, too:
 #: a chunk of 100,000 tiny blocks must not become 100,000 tasks.
 LOST_PARTS = 32
 
-#: Losses that a run remembers.
+#: Number of losses that a run keeps.
 MOST_LOSSES = 100
 
 
 class Retries:
-    """The chunks that wait to be sent again.
+    """The chunks that wait to be resubmitted.
 
-    Its methods return the error with which a block ends, or None where it is sent again.
-
-    Parameters
-    ----------
-    options : DispatchOptions
-        How often a block is tried.
-    zero_s : float
-        Zero of the times of losses, by the monotonic clock.
+    Its methods return the final error of a block, or None if it is resubmitted.
 
     Attributes
     ----------
     waiting : deque of Chunk
         The chunks.
     n_lost, n_retried : int
-        Chunks lost with their workers, and blocks tried again after they raised.
+        Chunks lost with their workers, and blocks retried after they raised.
     losses : deque of dict
-        The last ones: when, where, how many blocks and why.
+        The last losses: when (in seconds after `zero_s`), where, how many blocks and why.
     """
 
     def __init__(self, options: DispatchOptions, zero_s: float) -> None:
@@ -58,10 +51,7 @@ class Retries:
     ) -> PoisonTaskError | None:
         """Take a chunk that was lost with its worker.
 
-        Raises
-        ------
-        EngineError
-            If it was lost too often for reasons that need not be its own.
+        An EngineError is raised if it was lost too often for reasons that may not be its own.
         """
         self.n_lost += 1
         self.losses.append(
@@ -82,7 +72,7 @@ class Retries:
         if chunk.n_losses >= LOSSES_PER_DEATH * self._options.poison_after:
             raise EngineError(
                 f"block {chunk.start} was lost {chunk.n_losses} times with workers that ended, "
-                f"which need not be its fault; run it on an engine of its own: {error}"
+                f"perhaps through no fault of its own; run it on a separate engine: {error}"
             ) from error
         chunk.is_suspect = error.by_task is None
         self.waiting.append(chunk)
@@ -91,18 +81,12 @@ class Retries:
     def add_failed(
         self, chunk: Chunk, error: TaskError, in_flight: Iterable[Chunk]
     ) -> TaskError | None:
-        """Take a chunk whose task failed as a whole.
-
-        Raises
-        ------
-        TaskError
-            If its partials cannot be merged.
-        """
+        """Take a chunk whose task failed as a whole; raise the error if it is one of merging."""
         if isinstance(error.__cause__, MergeError):
             error.__cause__ = error.__cause__.args[0]
             raise error
         if isinstance(error.__cause__, SharedMissingError):
-            # What goes along with another task may reach the worker before this one is back.
+            # Another task may bring it to the worker before this one is resubmitted.
             others = (*in_flight, *self.waiting)
             chunk.needs_whole = chunk.n_missing > 0 or not any(c.needs_whole for c in others)
             chunk.n_missing += 1

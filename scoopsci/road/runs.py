@@ -1,4 +1,4 @@
-"""A run: the road walked once, from an engine's opening to the last partial."""
+"""A run: one pass along the road, from the opening of an engine to the last partial."""
 
 from __future__ import annotations
 
@@ -33,32 +33,19 @@ P = TypeVar("P")
 class Run(Generic[P]):
     """Blocks, and how they are run.
 
+    An option that is out of range raises a ValueError or TypeError at once. When the run has
+    ended, `description` says how it was carried out.
+
     Parameters
     ----------
-    run_blocks : callable
-        What workers do with consecutive blocks; see `scoopsci.road.chunks.RunBlocks`.
-    inputs : iterable
-        An input for each block.
+    run_blocks, inputs, n_blocks, stand_in
+        See `scoopsci.road.dispatch.Dispatch`.
     options : RunOptions
-        How to carry it out; checked at once.
+        How to carry it out.
     identity : mapping
         What the partials depend on, for the ledger.
-    n_blocks : int, optional
-        Number of inputs, where it is known.
-    stand_in : callable, optional
-        ``stand_in(error)`` is the partial of a block that fails; by default the error is raised.
     complete : callable, optional
-        ``complete(progress)`` adds to the state of the run what the caller knows of it.
-
-    Attributes
-    ----------
-    description : dict
-        How it was carried out, once it has ended.
-
-    Raises
-    ------
-    ValueError, TypeError
-        If an option is out of range.
+        ``complete(progress)`` adds what the caller knows to the state of the run.
     """
 
     def __init__(
@@ -72,7 +59,6 @@ class Run(Generic[P]):
         stand_in: Callable[[TaskError], P] | None = None,
         complete: Callable[[Progress], Progress] | None = None,
     ) -> None:
-        # Before workers are started for nothing.
         self._where, self._ledger, self._options = split_options(options)
         self._work = run_blocks, inputs
         self._more: dict[str, Any] = {"n_blocks": n_blocks, "stand_in": stand_in}
@@ -81,7 +67,7 @@ class Run(Generic[P]):
         self.description: dict[str, Any] = {}
 
     def partials(self, *, in_order: bool = False) -> Generator[tuple[Range, P], None, None]:
-        """Carry it out, and yield the partials as they come, or in block order."""
+        """Carry it out, and yield the partials as they arrive, or in block order."""
         start_s = time.monotonic()
         self._started_s = time.time()
         run_blocks, inputs = self._work
@@ -116,14 +102,14 @@ class Run(Generic[P]):
                     self._tell(
                         replace(dispatch.state(), ended=True), None if failed else progress, engine
                     )
-        finally:  # who has seen enough closes the iteration
+        finally:  # also if the caller has closed the iteration
             if dispatch is not None:
                 elapsed_s = time.monotonic() - start_s
                 costs = dispatch.workers.describe_costs(elapsed_s, start_up_s)
                 self.description = {**dispatch.describe(), "elapsed_s": elapsed_s, **costs}
 
     def _tell(self, state: Progress, progress: ProgressCallback | None, engine: Engine) -> None:
-        """Tell all who look at the run, or at its engine."""
+        """Notify all observers of the run and of its engine."""
         watchers = [*engine.watchers] if progress is None else [progress, *engine.watchers]
         if not watchers:
             return
@@ -135,7 +121,7 @@ class Run(Generic[P]):
             watch(state)
 
     def _dump_task(self) -> list[bytes]:
-        """Pickle what computes the blocks, where their indices are all that it needs."""
+        """Pickle the function that computes blocks, if it needs nothing but their indices."""
         run_blocks, inputs = self._work
         if not isinstance(inputs, Supply):
             return []
@@ -149,13 +135,7 @@ class Run(Generic[P]):
 
 @contextlib.contextmanager
 def hold_engine(options: RunOptions) -> Iterator[RunOptions]:
-    """Yield the options with an engine that is open, for several runs on it.
-
-    Parameters
-    ----------
-    options : RunOptions
-        Options of a run; an engine that they name is opened, and closed in the end.
-    """
+    """Yield the options with an open engine, for several runs; one opened here is closed."""
     where, _, _ = split_options(options)
     with borrow_engine(**where) as engine:
         rest = {name: value for name, value in options.items() if name not in WHERE}
@@ -164,7 +144,7 @@ def hold_engine(options: RunOptions) -> Iterator[RunOptions]:
 
 @contextlib.contextmanager
 def merging() -> Iterator[None]:
-    """Report partials that do not fit together as a worker does where it merges them."""
+    """Turn errors of merging in the driver into those that a worker reports."""
     try:
         yield
     except Exception as error:
@@ -181,30 +161,10 @@ def fold_run(
     n_blocks: int | None = None,
     empty: P | None = None,
 ) -> tuple[P, dict[str, Any]]:
-    """Run blocks and merge their partials along the fixed tree.
+    """Run blocks and merge their partials along the fixed tree; see `Run`.
 
-    Parameters
-    ----------
-    each : CallEach
-        What to call on each input; it returns a partial.
-    merge : callable
-        ``merge(left, right)`` of two partials.
-    inputs, options, identity, n_blocks
-        See `Run`.
-    empty : object, optional
-        What no blocks merge to.
-
-    Returns
-    -------
-    whole : object
-        The partial of all blocks.
-    description : dict
-        How it was carried out, for the receipt; ``elapsed_s`` includes the engine's start.
-
-    Raises
-    ------
-    ValueError
-        If there is no block, and nothing that none merge to.
+    Returns the partial of all blocks, and how the run was carried out, for the receipt. Without
+    blocks the partial is `empty`, or a ValueError is raised if that is None.
     """
     run = Run(FoldBlocks(each, merge), inputs, options, identity=identity, n_blocks=n_blocks)
     fold: Fold[P] = Fold(merge)
@@ -227,24 +187,7 @@ def run_list(
     *,
     identity: Mapping[str, Any],
 ) -> tuple[list[Any], dict[str, Any]]:
-    """Call a function on each item of a list.
-
-    Parameters
-    ----------
-    fn : callable
-        The function.
-    inputs : list
-        Its arguments.
-    options, identity
-        See `Run`.
-
-    Returns
-    -------
-    results : list
-        In the order of the inputs.
-    description : dict
-        How it was carried out.
-    """
+    """Call a function on each item; return the results in order, and how the run was done."""
     run = Run(ListBlocks(CallEach(fn)), inputs, options, identity=identity, n_blocks=len(inputs))
     results: list[Any] = []
     with contextlib.closing(run.partials(in_order=True)) as partials:

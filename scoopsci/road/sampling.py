@@ -27,7 +27,7 @@ __all__ = ["Sampling", "SamplingOptions"]
 
 P = TypeVar("P")
 
-#: So often at most is an estimate made for those who look at a run.
+#: Least time between two estimates that are made for progress reports only.
 LOOK_S = 0.25
 
 
@@ -39,10 +39,10 @@ class SamplingOptions(RunOptions, total=False):
     relative : bool
         Whether the half-width is a share of the estimate's absolute value.
     min_samples : int
-        Samples before a run by half-width may stop, 1000 by default. Raise it where few samples
-        say little: for rare events, and for heavy tails.
+        Samples before a run by half-width may stop, 1000 by default. Raise it for rare events and
+        heavy tails, where few samples are unreliable.
     max_samples : int
-        Samples after which a run by half-width gives up with a `NotConvergedError`; no maximum by
+        Samples after which a run by half-width ends with a `NotConvergedError`; no maximum by
         default.
     """
 
@@ -53,7 +53,7 @@ class SamplingOptions(RunOptions, total=False):
 
 @dataclass
 class Sampling(Generic[P]):
-    """How many samples to draw, how to draw them, and what came of it.
+    """How many samples to draw, how to draw them, and the result.
 
     Parameters
     ----------
@@ -64,18 +64,18 @@ class Sampling(Generic[P]):
     block_size : int
         Samples in a block.
     confidence : float
-        Of the interval.
+        Confidence of the interval.
     options : SamplingOptions
-        The rest.
+        Further options.
 
     Attributes
     ----------
     summary : dict
-        After `run`, what the samples say; see `Estimator.summarise`.
+        After `run`, the estimate; see `Estimator.summarise`.
     n_blocks : int
-        And the blocks that it rests on.
+        The number of blocks on which it is based.
     shortfall : tuple of str or None
-        Why the goal was not reached, and what to do; None if it was, or there was none.
+        Why the goal was not reached, and a remedy; None if it was, or there was none.
     done : dict
         How the run was carried out.
 
@@ -98,9 +98,9 @@ class Sampling(Generic[P]):
 
     def __post_init__(self) -> None:
         how: dict[str, Any] = dict(self.options)
-        stop = {name: how.pop(name) for name in ("relative", "min_samples", "max_samples")
-                if name in how}  # fmt: skip
-        stop = {name: value for name, value in stop.items() if value not in (None, False)}
+        names = ("relative", "min_samples", "max_samples")
+        given = {name: how.pop(name, None) for name in names}
+        stop = {name: value for name, value in given.items() if value not in (None, False)}
         self._run_options = cast(RunOptions, how)
         if (self.n_samples is None) == (self.half_width is None):
             raise ValueError(
@@ -118,7 +118,7 @@ class Sampling(Generic[P]):
         self.confidence = check_fraction("confidence", self.confidence)
 
     def check_powers(self, unit: int) -> None:
-        """Check that the points of each scramble are a power of two, as Sobol' points must be."""
+        """Check that each scramble has a power of two of points, as Sobol' sequences need."""
         numbers = {
             "block_size": self.block_size,
             "n_samples": self.n_samples,
@@ -142,11 +142,11 @@ class Sampling(Generic[P]):
         Parameters
         ----------
         estimator : Estimator
-            What they are.
+            Draws and summarises them.
         identity : mapping
             What a partial depends on, for the ledger.
         unit : str
-            What to call the samples.
+            Name of the samples in progress reports.
         """
         most = self.n_samples if self.goal is None else self.goal.max_samples
         supply = Supply(
@@ -180,7 +180,7 @@ class Sampling(Generic[P]):
 
 
 class _Walk(Generic[P]):
-    """The state of a run: what is folded, and where the next check lies, if there are any."""
+    """The state of a run: the partials folded so far, and the next check, if there are any."""
 
     def __init__(
         self, sampling: Sampling[P], estimator: Estimator[P], supply: Supply, unit: str
@@ -208,14 +208,14 @@ class _Walk(Generic[P]):
         return self._estimator.summarise(whole, n_samples, self._confidence)
 
     def _note_first(self, n_blocks: int, partial: P) -> None:
-        """Keep what the first 1, 2, 4, … blocks say: it is the same however they come."""
+        """Keep the estimate of the first 1, 2, 4, … blocks, whatever order they arrive in."""
         if n_blocks % self._estimator.unit == 0:
             n_samples = self._supply.count_samples(n_blocks)
             summary = self._estimator.summarise(partial, n_samples, self._confidence)
             self.history.add(n_samples, summary)
 
     def is_over(self, goal: Goal) -> bool:
-        """Look at the estimate where a check is due; all blocks up to it are folded by then."""
+        """Check the estimate if a check is due; all blocks before it are folded by then."""
         if self.fold.n_blocks < self._check:
             return False
         self.summary = self.summarise()
@@ -225,21 +225,22 @@ class _Walk(Generic[P]):
         if excess <= 1.0:
             return True
         if math.isnan(excess) or np.isinf(self.summary["standard_error"]).any():
-            self.shortfall = "the samples have no finite mean or variance", "look at what is drawn"
+            self.shortfall = "the samples have no finite mean or variance", "check what is drawn"
         elif self._check == self._supply.n_blocks:
             self.shortfall = (
-                f"max_samples = {goal.max_samples:,} are drawn",
-                "ask for less or allow more, with the same ledger to go on from there",
+                f"max_samples = {goal.max_samples:,} were drawn",
+                "accept a larger half-width, or allow more: the same ledger continues from there",
             )
         elif self._is_hopeless(goal, excess):
-            self.shortfall = "it takes more samples than a run can draw", "ask for less"
+            remedy = "accept a larger half-width"
+            self.shortfall = "it takes more samples than a run can draw", remedy
         self._plan(excess)
         return self.shortfall is not None
 
     def _is_hopeless(self, goal: Goal, excess: float) -> bool:
-        """Tell whether a run without an end would go on for ever, by the rate of its method.
+        """Return whether a run without a maximum would never end, by its convergence rate.
 
-        Of a relative goal that cannot be told: the mean so far may be next to nothing.
+        For a relative goal this is unknown: the mean so far may be close to zero.
         """
         if self._supply.n_blocks is not None or goal.relative or not math.isfinite(excess):
             return False
@@ -247,7 +248,7 @@ class _Walk(Generic[P]):
         return bool(self._check * min(excess, 1e100) ** power >= MOST_BLOCKS)
 
     def _plan(self, excess: float) -> None:
-        """Hand out the blocks up to the check at which the goal is expected to be reached."""
+        """Supply the blocks up to the check at which the goal is expected to be reached."""
         expected = self._check * min(excess, 1e6) ** 2 if math.isfinite(excess) else 0.0
         self._n_needed = int(expected) or None
         before = max(self._check, math.ceil(expected) - 1)
@@ -255,7 +256,7 @@ class _Walk(Generic[P]):
         self._supply.want(self._supply.next_check(before))
 
     def complete(self, state: Progress) -> Progress:
-        """Add to the state of the run what its samples say so far."""
+        """Add the estimate so far to the state of the run."""
         n_blocks = state.n_blocks
         if self._has_goal:
             n_blocks = self._n_needed and max(self._n_needed, state.n_done)
@@ -272,7 +273,7 @@ class _Walk(Generic[P]):
         )
 
     def _look(self) -> dict[str, Any]:
-        """Summarise the blocks that are there, in whatever order they came, now and then."""
+        """Summarise the blocks so far, whatever their order; not too often."""
         if self._estimator.unit > 1:  # each scramble needs as many points as the others
             return self.history.latest
         is_due = time.monotonic() - self._looked_s > LOOK_S
@@ -286,14 +287,14 @@ class _Walk(Generic[P]):
         return self._latest
 
     def tell_state(self, error: EngineTimeoutError) -> None:
-        """Add to an error what was found until then."""
+        """Add the estimate so far to an error."""
         if self.fold.n_blocks and isinstance(self.summary.get("value"), float):
             found = format_with_error(self.summary["value"], self.summary["half_width"])
             error.add_note(f"The estimate at the last check was {found}.")
 
 
 class _History:
-    """How an estimate closes in."""
+    """The convergence of an estimate."""
 
     def __init__(self) -> None:
         self.latest: dict[str, Any] = {}
@@ -304,7 +305,7 @@ class _History:
         self._rows.append((n_samples, summary["value"], summary["half_width"]))
 
     def finish(self, n_samples: int, summary: dict[str, Any]) -> dict[str, Any]:
-        """Return its columns, the last row being that of the whole."""
+        """Return its columns, with the final estimate as the last row."""
         if not self._rows or self._rows[-1][0] < n_samples:
             self.add(n_samples, summary)
         columns = map(np.array, zip(*self._rows, strict=True))

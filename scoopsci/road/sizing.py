@@ -1,4 +1,4 @@
-"""How many blocks a chunk gets, from what blocks have taken so far."""
+"""How many blocks a chunk gets, from the time and size of the blocks so far."""
 
 from __future__ import annotations
 
@@ -6,25 +6,19 @@ import math
 
 __all__ = ["ChunkSizes"]
 
-#: A chunk may be this many times the longest one measured so far: first timings are rough.
+#: A chunk may have this many times the blocks of the largest one measured: first timings are rough.
 CHUNK_GROWTH = 32
 
 #: Towards the end chunks get shorter, so that the last ones end together, but not so short that
-#: the road would take longer than the work.
+#: the overhead would exceed the work.
 LEAST_CHUNK_S = 0.003
 
-#: Nor do a chunk's inputs and results take more than this, by the blocks so far.
+#: Limit of the inputs and results of a chunk, estimated from the blocks so far.
 CHUNK_BYTES = 1 << 20
 
 
 class ChunkSizes:
-    """Measures blocks, and sizes chunks by it. No size can change a result.
-
-    Attributes
-    ----------
-    n_measured : int
-        Blocks so far.
-    """
+    """Measures blocks, and sizes chunks accordingly. No size can change a result."""
 
     def __init__(self) -> None:
         self.n_measured = 0
@@ -38,27 +32,20 @@ class ChunkSizes:
         return self._n_bytes / max(1, self.n_measured)
 
     def note_bytes(self, n_blocks: int, n_bytes: int) -> None:
-        """Take note of the size of some blocks."""
+        """Add the total size of some blocks."""
         self.n_measured += n_blocks
         self._n_bytes += n_bytes
 
     def note_time(self, n_blocks: int, elapsed_s: float) -> None:
-        """Take note of the time of a chunk on its worker."""
+        """Add the time of a chunk on its worker."""
         measured = max(elapsed_s, 1e-9) / n_blocks  # the clock may be coarse
         self._block_s = measured if self._block_s is None else (self._block_s + measured) / 2
         self._longest = max(self._longest, n_blocks)
 
     def next_size(self, chunk_s: float, n_remaining: int | None, n_workers: int) -> int:
-        """Return the number of blocks of the next chunk.
+        """Return the number of blocks of the next chunk, which should take `chunk_s` seconds.
 
-        Parameters
-        ----------
-        chunk_s : float
-            Seconds that it should take.
-        n_remaining : int, optional
-            Blocks still to come, where it is known.
-        n_workers : int
-            Workers that share them.
+        `n_workers` share the `n_remaining` blocks, or an unknown number if that is None.
         """
         if self._block_s is None:
             return 1

@@ -1,7 +1,7 @@
-"""When a run may stop: the blocks between two checks, and what a check asks.
+"""When a run may stop: the blocks between two checks, and the criterion of a check.
 
-A run by tolerance draws blocks until its error bar is as short as was asked for. It looks after
-block indices that are fixed, so that the number of samples depends on the samples alone.
+A run by tolerance draws blocks until its error bar is short enough. It checks at fixed block
+indices, so that the number of samples depends on the samples alone.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ __all__ = [
     "next_check",
 ]
 
-#: Samples before the first check, where no other minimum is given: error bars from fewer are rough.
+#: Samples before the first check, unless a minimum is given: error bars from fewer are rough.
 MIN_SAMPLES = 1000
 
-#: Equal samples show no error at all; so many times the minimum must be equal to be believed.
+#: Equal samples show no error at all: they are believed from this many times the minimum on.
 EQUAL_FACTOR = 64
 
-#: Python's own sequences have no longer ones.
+#: Python's sequences cannot be much longer.
 MOST_BLOCKS = 1 << 62
 
 
@@ -41,24 +41,24 @@ class Goal:
     Attributes
     ----------
     half_width : float
-        Half the width of the interval, at most.
+        Upper limit of half the width of the interval.
     relative : bool
         Whether that is a share of the estimate's absolute value.
     min_samples : int
         Samples before the first check.
     max_samples : int or None
-        Samples after which the run gives up.
+        Samples after which the run ends without reaching the goal; None for no limit.
 
     Raises
     ------
     ValueError, TypeError
-        If one is out of range.
+        If an argument is out of range.
 
     Notes
     -----
     The rule of Chow and Robbins [1]_, and for a relative width that of Nádas [2]_: stop at the
-    first check at which the interval is as short as asked for. Its coverage is asymptotic: it tends
-    to the confidence as the half-width tends to 0, and is somewhat below for wide ones.
+    first check at which the interval is short enough. Its coverage is asymptotic: it tends to the
+    confidence as the half-width tends to 0, and is somewhat lower for wide intervals.
 
     References
     ----------
@@ -94,19 +94,19 @@ class Goal:
         return {f"goal_{name}": getattr(self, name) for name in names}
 
     def excess(self, n_samples: int, value: Any, half_width: Any) -> float:
-        """Return how many times too wide an interval is; at most 1 where it will do.
+        """Return how many times too wide an interval is; at most 1 if it reaches the goal.
 
         Parameters
         ----------
         n_samples : int
             Number of samples.
         value, half_width : float or ndarray
-            The estimate. Of a vector, every component must reach the goal.
+            The estimate. Every component of a vector must reach the goal.
 
         Returns
         -------
         float
-            Infinite where samples that are all equal show no error yet.
+            Infinite if all samples are equal, and too few to be believed.
         """
         allowed = self.half_width * (np.abs(value) if self.relative else np.ones_like(value))
         if np.any(np.asarray(half_width) == 0) and n_samples < EQUAL_FACTOR * self.min_samples:
@@ -119,22 +119,22 @@ class Goal:
 
 
 def next_check(n_blocks: int, *, unit: int = 1, per_doubling: int = 4) -> int:
-    """Return the first check after so many blocks.
+    """Return the first check after a number of blocks.
 
     Parameters
     ----------
     n_blocks : int
         Number of blocks.
     unit : int
-        Checks lie at multiples of so many blocks.
+        Checks lie at multiples of this many blocks.
     per_doubling : int
-        Checks from one power of two to the next, itself a power of two.
+        Number of checks from one power of two to the next, itself a power of two.
 
     Returns
     -------
     int
-        Number of blocks before the check: ``unit`` times m·2^j, with m from ``per_doubling`` up to
-        twice as many.
+        Number of blocks before the check: ``unit`` times m·2^j, with m from ``per_doubling`` to
+        twice that.
 
     Examples
     --------
@@ -156,11 +156,11 @@ class BlockSizes:
     Attributes
     ----------
     start, stop : int
-        First block, and the one behind the last.
+        First block, and the one after the last.
     block_size : int
         Samples in a block.
     n_samples : int or None
-        Samples of the run, at which its last block is cut short; None for no end.
+        Samples of the run, which may shorten its last block; None for no limit.
     """
 
     start: int
@@ -185,7 +185,7 @@ class BlockSizes:
 
 
 def describe_sizes(sizes: Iterable[int]) -> str:
-    """Describe the sizes of the blocks of a range: all are equal, as a block cut short is alone.
+    """Describe the block sizes of a range; all are equal, since a shortened block is alone.
 
     Examples
     --------
@@ -196,26 +196,26 @@ def describe_sizes(sizes: Iterable[int]) -> str:
 
 
 class Supply:
-    """The blocks that a run may have, handed out as far as they are needed.
+    """The blocks that a run may draw, supplied as far as they are needed.
 
-    Chunks end at checks, so that every partial lies on one side of each, and so does a last block
-    that is cut short: whatever is recorded serves runs that stop elsewhere.
+    Chunks end at checks, and a shortened last block is a chunk of its own: so no partial spans a
+    check, and the recorded ones can be used by runs that stop elsewhere.
 
     Parameters
     ----------
     block_size : int
         Samples in a block.
     n_samples : int or None
-        Samples of the run, at most.
+        Maximum number of samples.
     unit, per_doubling : int
-        Where the checks lie; see `next_check`.
+        Positions of the checks; see `next_check`.
 
     Attributes
     ----------
     n_blocks : int or None
-        Blocks in all, if there is an end.
+        Maximum number of blocks; None for no limit.
     n_wanted : int
-        Blocks that are handed out for now; the run moves it on.
+        Blocks supplied for now; see `want`.
     """
 
     def __init__(
@@ -232,18 +232,18 @@ class Supply:
         self.n_wanted = self.n_blocks or 0
 
     def next_check(self, n_blocks: int) -> int:
-        """Return the first check after so many blocks, the end of the run at the latest."""
+        """Return the first check after a number of blocks, at most the end of the run."""
         check = next_check(n_blocks, **self._checks)
         return check if self.n_blocks is None else min(check, self.n_blocks)
 
     def count_samples(self, n_blocks: int) -> int:
-        """Return how many samples the first blocks have."""
+        """Return the number of samples in the first blocks."""
         block_size, n_samples = self._sizes
         whole = n_blocks * block_size
         return whole if n_samples is None else min(whole, n_samples)
 
     def want(self, n_blocks: int) -> None:
-        """Hand out at least so many blocks."""
+        """Supply at least this many blocks."""
         if self.n_blocks is not None:
             n_blocks = min(n_blocks, self.n_blocks)
         self.n_wanted = max(self.n_wanted, n_blocks)
@@ -260,6 +260,6 @@ class Supply:
         if start < stop:
             ends = [stop, self.next_check(start)]
             if n_samples is not None and start < n_samples // block_size:
-                ends.append(n_samples // block_size)  # a block that is cut short is by itself
+                ends.append(n_samples // block_size)  # a shortened block is a separate chunk
             stop = min(ends)
         return BlockSizes(start, max(start, stop), block_size, n_samples)

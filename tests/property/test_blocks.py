@@ -1,4 +1,4 @@
-"""Blocks cover once, and the fold's bits depend on nothing but the blocks."""
+"""Ranges cover each block once, and the bits of a fold depend on the blocks alone."""
 
 from collections.abc import Iterator
 from functools import reduce
@@ -36,7 +36,7 @@ def describe(blocks: Range) -> str:
 
 
 def fold_in_order(n_blocks: int) -> str:
-    """Return the whole by its definition: maximal ranges, merged from the left."""
+    """Return the whole by definition: maximal ranges, merged from the left."""
     return reduce(bracket, map(describe, split_into_ranges(0, n_blocks)))
 
 
@@ -92,7 +92,7 @@ def test_any_ranges_in_any_order_give_the_same_bits(
 
 
 @given(st.sets(st.integers(0, N_MOST - 1)), st.randoms(use_true_random=False))
-def test_held_ranges_are_maximal_and_holes_are_told(blocks: set[int], random: Random) -> None:
+def test_held_ranges_are_maximal_and_gaps_are_reported(blocks: set[int], random: Random) -> None:
     order = sorted(blocks)
     random.shuffle(order)
     fold = Fold(bracket)
@@ -172,7 +172,7 @@ def test_a_merge_that_raises_yields_nothing(n_blocks: int, start: int, n_merges:
 
 
 @given(st.integers(1, N_MOST), st.lists(st.integers(1, N_MOST)))
-def test_prefixes_are_what_the_fold_gives(n_blocks: int, cuts: list[int]) -> None:
+def test_prefixes_equal_the_results_of_the_fold(n_blocks: int, cuts: list[int]) -> None:
     ends = [0, *sorted({cut for cut in cuts if cut < n_blocks}), n_blocks]
     prefixes: Prefixes[str] = Prefixes()
     for start, stop in pairwise(ends):
@@ -181,7 +181,7 @@ def test_prefixes_are_what_the_fold_gives(n_blocks: int, cuts: list[int]) -> Non
 
 
 @given(st.integers(0, N_MOST), st.integers(1, N_MOST))
-def test_copies_of_prefixes_go_their_own_way(n_before: int, n_behind: int) -> None:
+def test_copies_of_prefixes_are_independent(n_before: int, n_behind: int) -> None:
     prefixes: Prefixes[str] = Prefixes()
     for block in range(n_before):
         prefixes.add(bracket, Range(block, block + 1), str(block))

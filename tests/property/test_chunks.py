@@ -1,4 +1,4 @@
-"""A chunk tells of each of its blocks once, whatever fails in it."""
+"""A chunk reports each of its blocks once, whichever of them fail."""
 
 from __future__ import annotations
 
@@ -12,14 +12,11 @@ from hypothesis import strategies as st
 
 from scoopsci.road.blocks import Fold, Range, split_into_ranges
 from scoopsci.road.chunks import CallEach, FoldBlocks, Inputs, ListBlocks, RunBlocks, run_chunk
+from tests.merging import bracket
 
 ERRORS = (ArithmeticError, StopIteration, SystemExit)
 
 failing_blocks = st.dictionaries(st.integers(0, 40), st.sampled_from(ERRORS))
-
-
-def bracket(left: str, right: str) -> str:
-    return f"({left}{right})"
 
 
 def fold_range(blocks: Range) -> str:
@@ -37,7 +34,7 @@ def list_range(blocks: Range) -> list[str]:
 @pytest.mark.parametrize("kind", [FoldBlocks, ListBlocks])
 @pytest.mark.parametrize("seed", [None, 3])
 @given(st.integers(0, 2**70), st.integers(0, 41), failing_blocks, st.booleans())
-def test_every_block_is_told_of_once(
+def test_every_block_is_reported_once(
     kind: type,
     seed: int | None,
     start: int,

@@ -1,4 +1,4 @@
-"""Intervals against SciPy's own and against what every interval must be."""
+"""Intervals compared with SciPy's, and properties that hold for every interval."""
 
 from functools import partial
 from typing import Any
@@ -25,7 +25,7 @@ def counts(draw: st.DrawFn, n_most: int = 10**12) -> tuple[int, int]:
 
 
 @given(counts(), confidences, st.sampled_from([1.0, 4.0]))
-def test_wilson_lies_within_the_possible_and_holds_the_share(
+def test_wilson_lies_within_0_and_1_and_contains_the_share(
     hits: tuple[int, int], confidence: float, scale: float
 ) -> None:
     found = wilson_interval(*hits, confidence, scale=scale)
@@ -79,7 +79,7 @@ def test_student_agrees_with_scipy(samples: Floats, confidence: float) -> None:
 @given(
     arrays(np.float64, st.tuples(st.integers(2, 20), st.integers(1, 4)), elements=st.floats(-9, 9))
 )
-def test_student_of_columns_is_that_of_each(samples: Floats) -> None:
+def test_student_of_columns_is_that_of_each_column(samples: Floats) -> None:
     found = find_student(samples, 0.9)
     for k in range(samples.shape[1]):
         column = find_student(samples[:, k].copy(), 1 - 0.1 / samples.shape[1])

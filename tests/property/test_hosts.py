@@ -1,4 +1,4 @@
-"""The hostfile, for any host and any text."""
+"""The hostfile, for arbitrary hosts and arbitrary text."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ hosts = st.builds(
     port=st.none() | st.integers(1, 65_535),
     n_workers=st.none() | st.integers(1, 4096),
 )
-# Text that is nearly a hostfile finds more than text at random.
+# Text that resembles a hostfile finds more errors than random text.
 tokens = "node1 [1-3] [ ] 01 - , @ : ::1 % = slots= # 4 9999999999 \ufeff \0 ٣ $(x)"
 pieces = st.sampled_from([*tokens.split(" "), " ", "\t", "\n", "\r\n", "\N{NO-BREAK SPACE}"])
 almost_hostfiles = st.lists(pieces, max_size=20).map("".join)
@@ -87,7 +87,7 @@ def ranges(draw: st.DrawFn) -> tuple[str, list[str]]:
 
 
 @given(names, st.lists(ranges(), min_size=1, max_size=2), st.sampled_from(["", ".lan", "-a"]))
-def test_ranges_expand_naively(
+def test_ranges_expand_like_a_naive_loop(
     prefix: str, brackets: list[tuple[str, list[str]]], suffix: str
 ) -> None:
     expected = [
@@ -109,7 +109,7 @@ def test_ranges_expand_naively(
 )
 def test_plain_scoop_reads_what_is_written(several: list[object], counts: list[int] | None) -> None:
     with warnings.catch_warnings():
-        # Its sources hold invalid escape sequences, noticed whenever they are compiled anew.
+        # Its source has invalid escape sequences, which warn whenever it is compiled.
         warnings.simplefilter("ignore")
         from scoop.utils import getHostsFromFile
     expected = [

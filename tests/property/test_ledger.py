@@ -1,4 +1,4 @@
-"""However often a run is stopped, and however it is cut: the same bits, and no block twice."""
+"""However often a run is stopped, and however it is chunked: same bits, no block run twice."""
 
 from __future__ import annotations
 
@@ -15,18 +15,15 @@ from hypothesis import strategies as st
 from scoopsci.road.blocks import Fold, Range
 from scoopsci.road.chunks import CallEach, FoldBlocks
 from scoopsci.road.runs import Run
+from tests.merging import bracket
 
 CALLS: Counter[int] = Counter()
 
 
 def name_block(block: int) -> str:
-    """Count the calls in this module, also where the function has travelled by value."""
+    """Count the calls in this module, even if the function was pickled by value."""
     sys.modules[__name__].CALLS[block] += 1
     return f"[{block}]"
-
-
-def bracket(left: str, right: str) -> str:
-    return f"({left}{right})"
 
 
 def fold_singles(n_blocks: int) -> str:
@@ -36,7 +33,7 @@ def fold_singles(n_blocks: int) -> str:
     return fold.result()
 
 
-#: How far each run gets: inputs that it has, ranges that are taken of it, length of its chunks.
+#: Progress of each run: number of inputs, ranges consumed before it is closed, chunk time.
 attempts = st.lists(
     st.tuples(st.integers(1, 60), st.integers(1, 20), st.sampled_from([1e-9, 1e-5, 0.1])),
     max_size=5,
@@ -49,7 +46,7 @@ def test_any_number_of_attempts(
     attempts: list[tuple[int, int, float]], chunk_target_s: float, in_order: bool
 ) -> None:
     CALLS.clear()
-    attempts = sorted(attempts, key=lambda attempt: attempt[0])  # a run grows, or stays
+    attempts = sorted(attempts, key=lambda attempt: attempt[0])  # a run never shrinks
     work = FoldBlocks(CallEach(name_block), bracket)
     with tempfile.TemporaryDirectory() as folder:
         common: Any = {"engine": "serial", "ledger": Path(folder) / "run.ledger", "window": 3}
@@ -69,5 +66,5 @@ def test_any_number_of_attempts(
     assert fold.result() == fold_singles(60)
     assert {block: CALLS[block] for block in told} == {block: before[block] for block in told}
     n_calls = [CALLS[block] for block in range(60)]
-    assert n_calls == [1] * 60, "serially, all that has ended is recorded"
+    assert n_calls == [1] * 60, "in a serial run, all blocks that ended are recorded"
     assert last.description["n_recalled_blocks"] == before.total()

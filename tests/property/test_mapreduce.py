@@ -1,4 +1,4 @@
-"""Any iterable maps as by the built-in, and scans are reductions of their first items."""
+"""Any iterable maps as with the built-in, and scans are reductions of the first items."""
 
 from __future__ import annotations
 
@@ -6,12 +6,10 @@ import array
 import collections
 import itertools
 import pickle
-import random
 import struct
 import sys
-import threading
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
 
@@ -22,6 +20,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 import scoopsci
+from tests.executors import AnyOrder
 
 cloudpickle.register_pickle_by_value(sys.modules[__name__])
 
@@ -32,7 +31,7 @@ Make = Callable[[], Iterable[Any]]
 
 
 class Backwards(list[Any]):
-    """Iterates otherwise than it is sliced."""
+    """Iterates over other items than its slices hold."""
 
     def __iter__(self) -> Iterator[Any]:
         return reversed(self)
@@ -64,7 +63,7 @@ class Longer(np.ndarray):
 
 
 def bits(value: object) -> object:
-    """Return what tells two values apart to the last bit, of whatever kind."""
+    """Return what distinguishes two values of any type to the last bit."""
     kind = type(value)
     if isinstance(value, np.ndarray) and value.dtype.hasobject:
         return kind, value.dtype, value.shape, [bits(item) for item in value.ravel().tolist()]
@@ -83,8 +82,8 @@ def bits(value: object) -> object:
     return kind, value
 
 
-def test_bits_tell_values_apart() -> None:
-    """Or the properties below would show nothing."""
+def test_bits_distinguish_values() -> None:
+    """Otherwise the properties below would prove nothing."""
     different: list[object] = [
         0, 0.0, -0.0, False, None, "0", b"0", 0j, -0j, (), [], (0,), (0.0,), np.float64(0),
         np.float32(0), np.zeros(1), np.zeros((1, 1)), np.zeros(1, np.float32), np.ma.zeros(1),
@@ -214,46 +213,6 @@ iterables: st.SearchStrategy[Make] = st.one_of(
 )
 
 
-class AnyOrder(Executor):
-    """Runs pending tasks in a random order, on one thread."""
-
-    def __init__(self, seed: int, hold: int) -> None:
-        self._random, self._hold = random.Random(seed), hold
-        self._pending: list[tuple[Future[Any], Callable[[], Any]]] = []
-        self._changed = threading.Condition()
-        self._ended = False
-        self._thread = threading.Thread(target=self._work)
-        self._thread.start()
-
-    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
-        future: Future[Any] = Future()
-        with self._changed:
-            self._pending.append((future, lambda: fn(*args, **kwargs)))
-            self._changed.notify()
-        return future
-
-    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
-        with self._changed:
-            self._ended = True
-            self._changed.notify()
-        self._thread.join()
-
-    def _work(self) -> None:
-        while True:
-            with self._changed:
-                # No more may come before one has run.
-                self._changed.wait_for(
-                    lambda: self._ended or len(self._pending) >= self._hold, timeout=0.001
-                )
-                if self._ended:
-                    return
-                if not self._pending:
-                    continue
-                future, call = self._pending.pop(self._random.randrange(len(self._pending)))
-            if future.set_running_or_notify_cancel():
-                future.set_result(call())
-
-
 @st.composite
 def ways(draw: st.DrawFn) -> Callable[[], Any]:
     """Draw how to carry a run out: engine, window and chunks."""
@@ -327,7 +286,7 @@ def merge_in_half(parts: list[str]) -> str:
 
 
 def reduce_by_hand(texts: list[str]) -> str:
-    """Merge as the definition says, from the top: runs of 2^j items, then from the left."""
+    """Merge by definition, from the top: runs of 2^j items, then from the left."""
     whole, start = "", 0
     for exponent in reversed(range(len(texts).bit_length())):
         if len(texts) >> exponent & 1:
@@ -352,7 +311,7 @@ def test_a_scan_is_the_reduction_of_the_first_items(texts: list[str], kind: Any,
 
 @common
 @given(texts_given, st.integers(1, 100), ways())
-def test_a_scan_may_be_left(texts: list[str], n_asked: int, way: Any) -> None:
+def test_a_scan_may_be_closed_early(texts: list[str], n_asked: int, way: Any) -> None:
     with way() as run:
         with scoopsci.map_scan(str, bracket, iter(texts), **run) as results:
             found = [text for text, _ in zip(results, range(n_asked), strict=False)]
@@ -364,7 +323,7 @@ Pairs = list[tuple[Any, str]]
 
 
 def group_by_hand(items: list[Pairs]) -> dict[Any, str]:
-    """Merge the values of each key as the definition says: absent ones are passed over."""
+    """Merge the values of each key by definition: absent ones are skipped."""
 
     def merge(left: dict[Any, str], right: dict[Any, str]) -> dict[Any, str]:
         both = {key: bracket(left[key], right[key]) for key in left if key in right}
@@ -407,12 +366,12 @@ def test_values_of_a_key_merge_along_the_tree(given: list[list[Any]], kind: Any,
         )
     assert by_index == expected
     order = dict.fromkeys(key for pairs in items for key, _ in pairs)
-    assert list(by_index) == list(order), "keys come in the order in which they are first met"
+    assert list(by_index) == list(order), "keys come in the order of their first occurrence"
 
 
 @common
 @given(st.lists(st.booleans(), max_size=60), st.integers(0, 2), ways())
-def test_errors_come_in_their_places(fails: list[bool], retries: int, way: Any) -> None:
+def test_errors_take_the_places_of_results(fails: list[bool], retries: int, way: Any) -> None:
     def fail(item: int) -> int:
         if fails[item]:
             raise ArithmeticError(str(item))

@@ -1,4 +1,4 @@
-"""Whatever can be compared is sorted as NumPy and Python sort it, on any number of workers."""
+"""Items that compare are sorted as by NumPy and Python, on any number of workers."""
 
 import operator
 import time
@@ -61,7 +61,7 @@ def engines() -> Iterator[dict[int, Engine]]:
 
 @st.composite
 def arrays(draw: st.DrawFn) -> Array:
-    """Draw arrays with many equal items, or few."""
+    """Draw arrays with many or few equal items."""
     dtype = draw(DTYPES)
     if draw(st.booleans()):
         return np.asarray(draw(npst.arrays(dtype, st.integers(0, 40))))

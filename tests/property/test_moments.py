@@ -1,4 +1,4 @@
-"""Moments merge like the moments of the whole, and along the tree to the same bits."""
+"""Moments merge to those of the whole, and along the tree to the same bits."""
 
 from itertools import pairwise
 from random import Random
@@ -71,7 +71,7 @@ def test_any_chunking_gives_the_same_bits(
 
 
 @given(arrays(np.float64, st.integers(1, 20), elements=st.floats(width=64)))
-def test_every_float_is_taken(samples: Floats) -> None:
+def test_every_float_is_accepted(samples: Floats) -> None:
     moments = Moments.of(samples).merge(Moments.of(samples[::-1].copy()))
     assert moments.count == 2 * len(samples)
     assert moments.n_nonfinite == 2 * int(np.count_nonzero(~np.isfinite(samples)))

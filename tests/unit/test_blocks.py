@@ -1,14 +1,11 @@
-"""Ranges and the fold, by example; what holds for all of them is in tests/property."""
+"""Ranges and the fold, by example; general properties are in tests/property."""
 
 from collections.abc import Iterator
 
 import pytest
 
 from scoopsci.road.blocks import Fold, Prefixes, Range, merge_consecutive, split_into_ranges
-
-
-def bracket(left: str, right: str) -> str:
-    return f"({left}{right})"
+from tests.merging import bracket
 
 
 @pytest.mark.parametrize(
@@ -87,7 +84,7 @@ def test_shape_of_the_tree(n_blocks: int, expected: str) -> None:
     for block in range(n_blocks):
         assert fold.add(Range(block, block + 1), str(block))
     assert fold.result() == expected
-    assert fold.result() == expected, "the result can be asked for again"
+    assert fold.result() == expected, "the result can be read again"
 
 
 def test_blocks_may_follow_after_a_result() -> None:

@@ -1,4 +1,4 @@
-"""What a worker does with consecutive blocks, and how inputs are taken; see tests/property too."""
+"""How a worker runs consecutive blocks, and how inputs are taken; see also tests/property."""
 
 from __future__ import annotations
 
@@ -28,12 +28,9 @@ from scoopsci.road.chunks import (
     RunBlocks,
     run_chunk,
 )
+from tests.merging import bracket
 
 PATIENT_S = 60.0
-
-
-def bracket(left: str, right: str) -> str:
-    return f"({left}{right})"
 
 
 def name_upper(value: str) -> str:
@@ -107,19 +104,19 @@ class TestRunChunk:
         ("letter", "error"), [("!", "ArithmeticError"), ("?", "RuntimeError"), (".", "SystemExit")]
     )
     @pytest.mark.parametrize("work", [FOLDED, LISTED, SEEDED], ids=["fold", "list", "seeded"])
-    def test_every_kind_of_work_goes_on(
+    def test_every_kind_of_work_continues_after_a_failure(
         self, work: RunBlocks[Any], letter: str, error: str
     ) -> None:
         partials, failures = run(work, 8, f"ab{letter}d", go_on=True)
         assert [ends for ends, _ in partials] == [(8, 10), (11, 12)]
         assert failures == [(10, error)]
 
-    def test_blocks_behind_a_failure_keep_their_streams(self) -> None:
+    def test_blocks_after_a_failure_keep_their_streams(self) -> None:
         partials, _ = run(SEEDED, 8, "a!c", go_on=True)
         drawn = [str(block_generator(7, block).random()) for block in (8, 10)]
         assert [results for _, results in partials] == [[f"A{drawn[0]}"], [f"C{drawn[1]}"]]
 
-    def test_a_merge_that_fails_is_no_block_s_failure(self) -> None:
+    def test_a_merge_that_fails_is_not_a_block_s_failure(self) -> None:
         def refuse_c(left: str, right: str) -> str:
             if "C" in right:
                 raise ArithmeticError(f"{left} and {right} do not merge")
@@ -130,7 +127,7 @@ class TestRunChunk:
             with pytest.raises(MergeError, match="do not merge") as caught:
                 run_chunk(work, 0, "abcdef", go_on)
             assert isinstance(caught.value.args[0], ArithmeticError)
-        assert run(work, 0, "abc", go_on=True)[1] == [], "C alone does not merge with anything"
+        assert run(work, 0, "abc", go_on=True)[1] == [], "C alone is not merged"
 
     def test_keyboard_interrupt_is_not_a_block_s_failure(self) -> None:
         def interrupt(value: str) -> str:
@@ -139,14 +136,14 @@ class TestRunChunk:
         with pytest.raises(KeyboardInterrupt):
             run_chunk(ListBlocks(CallEach(interrupt)), 0, "ab", True)
 
-    def test_failures_tell_of_the_function_and_no_more_blocks(self) -> None:
+    def test_failures_hold_the_function_s_traceback(self) -> None:
         (_, failure), = run_chunk(LISTED, 5, "!bc", False)[1]  # fmt: skip
         assert "in name_upper" in failure.traceback
         error = failure.as_error(5)
         assert (error.block, error.stage) == (5, "running")
         assert "on !" in str(error)
 
-    def test_each_result_is_let_go_when_it_is_merged(self) -> None:
+    def test_each_result_is_freed_when_it_is_merged(self) -> None:
         alive: set[int] = set()
         most = 0
 
@@ -161,7 +158,7 @@ class TestRunChunk:
 
         work = FoldBlocks(CallEach(Result), lambda left, right: right)
         run_chunk(work, 0, range(1 << 12), False)
-        assert most <= 12 + 3, "log2(n) of them, not n"
+        assert most <= 12 + 3, "log2(n) results, not n"
 
 
 class TestCallEach:
@@ -185,7 +182,7 @@ class TestCallEach:
         (value,) = CallEach(lambda rng, _: rng.random(), seed=0)(3, iter([None]))
         assert value == block_generator(0, 3).random()
 
-    def test_it_travels(self) -> None:
+    def test_it_can_be_pickled(self) -> None:
         again = pickle.loads(cloudpickle.dumps(CallEach(name_upper, seed=1)))
         assert (again.seed, again.unpack) == (1, False)
 
@@ -213,14 +210,14 @@ class TestChunk:
 
 
 class Doubling(list[int]):
-    """Iterates otherwise than it is sliced."""
+    """Iterates over other items than its slices hold."""
 
     def __iter__(self) -> Iterator[int]:
         return (2 * value for value in super().__iter__())
 
 
 class Countdown:
-    """Has the old protocol of iteration alone."""
+    """Supports only the old iteration protocol."""
 
     def __getitem__(self, position: int) -> int:
         if position > 4:
@@ -235,7 +232,7 @@ def take_all(inputs: Any, size: int) -> list[Any]:
         start, taken = taker.take(size, PATIENT_S)
         assert start == len(found)
         if not len(taken):
-            assert len(taker.take(size, PATIENT_S)[1]) == 0, "an end stays an end"
+            assert len(taker.take(size, PATIENT_S)[1]) == 0, "the end is final"
             assert taker.n_taken == start
             return found
         assert len(taken) <= size
@@ -287,7 +284,7 @@ class TestInputs:
         assert np.shares_memory(taken, mapped)
         assert as_lists(take_all(mapped, 5)) == mapped.tolist()
         again = pickle.loads(cloudpickle.dumps(taken))
-        assert again.tolist() == mapped[:5].tolist(), "a slice travels without its file"
+        assert again.tolist() == mapped[:5].tolist(), "a slice is pickled without its file"
 
     @pytest.mark.parametrize(
         "kind", ["range", "list", "tuple", "1-D array", "2-D array", "strided array", "columns"]
@@ -305,24 +302,24 @@ class TestInputs:
     @pytest.mark.parametrize(
         "inputs", [5, None, object(), np.array(5.0), np.float64(1.0)], ids=lambda v: repr(v)[:9]
     )
-    def test_what_has_no_items_is_refused(self, inputs: Any) -> None:
+    def test_what_is_not_iterable_is_refused(self, inputs: Any) -> None:
         with pytest.raises(TypeError, match="itera"):
             Inputs(inputs)
 
-    def test_endless_inputs_are_taken_as_asked(self) -> None:
+    def test_endless_inputs_are_taken_on_demand(self) -> None:
         counter = itertools.count()
         taker = Inputs(counter)
         assert taker.take(1_000, PATIENT_S) == (0, [*range(1_000)])
         assert taker.take(10, PATIENT_S) == (1_000, [*range(1_000, 1_010)])
-        assert next(counter) == 1_010, "and no further"
+        assert next(counter) == 1_010, "no more are taken"
 
-    def test_nothing_is_taken_before_it_is_asked_for(self) -> None:
+    def test_nothing_is_taken_before_it_is_needed(self) -> None:
         counter = itertools.count()
         Inputs(counter)
         assert next(counter) == 0
 
     def test_slow_generators_do_not_make_workers_wait(self) -> None:
-        """Ten items fit into the time; as many again are taken before it is looked at."""
+        """Ten items fit into the time; as many again are taken before it is checked."""
 
         def count_slowly() -> Iterator[int]:
             for value in itertools.count():
@@ -352,19 +349,19 @@ class TestInputs:
         assert Inputs(wait()).take(100, 1e-9) == (0, ["late"])
         thread.join()
 
-    def test_error_of_the_iterator_is_its_end(self) -> None:
+    def test_error_of_the_iterator_ends_the_inputs(self) -> None:
         def break_off() -> Iterator[int]:
             yield 0
             raise LookupError("no more of it")
 
         for size in (1, 5):
             taker = Inputs(break_off())
-            assert taker.take(size, PATIENT_S) == (0, [0]), "what came before it is kept"
+            assert taker.take(size, PATIENT_S) == (0, [0]), "the item before it is kept"
             assert taker.take(size, PATIENT_S) == (1, [])
             assert isinstance(taker.error, LookupError)
-            assert taker.take(size, PATIENT_S) == (1, []), "and is the end"
+            assert taker.take(size, PATIENT_S) == (1, []), "the error ends the inputs"
 
-    def test_items_that_an_iterator_uses_again_are_copied(self) -> None:
+    def test_items_that_an_iterator_reuses_are_copied(self) -> None:
         def fill_again() -> Iterator[list[int]]:
             buffer = [0]
             for value in range(20):
@@ -377,13 +374,13 @@ class TestInputs:
         assert found == [*range(20)]
 
     def test_what_cannot_be_copied_is_taken_as_it_is(self) -> None:
-        item = [itertools]  # modules travel by name, and have no copies
+        item = [itertools]  # modules are pickled by name, and cannot be copied
         taker = Inputs(itertools.repeat(item, 50))
         assert sum(len(taker.take(size, PATIENT_S)[1]) for size in (1, 1, 10, 100)) == 50
         assert taker.error is None
 
-    def test_items_are_let_go(self) -> None:
-        """Large ones must not pile up."""
+    def test_items_are_freed(self) -> None:
+        """Large ones must not accumulate."""
 
         class Item:
             pass
@@ -399,7 +396,7 @@ class TestInputs:
         taker = Inputs(make())
         for _ in range(50):
             assert len(taker.take(1, PATIENT_S)[1]) == 1
-        assert len(alive) <= 1  # the first few were copied, and let go, too
+        assert len(alive) <= 1  # the copies of the first few are freed, too
 
 
 class TestColumns:
@@ -411,16 +408,16 @@ class TestColumns:
         assert list(part) == [(3, 3.0), (4, 4.0), (5, 5.0)]
         assert np.shares_memory(part.columns[1], columns.columns[1])
 
-    def test_the_shortest_counts(self) -> None:
+    def test_the_shortest_determines_the_length(self) -> None:
         columns = Columns((range(10), "abc"))
         assert len(columns) == len(list(columns)) == 3
 
     @pytest.mark.parametrize("held", [range(3), [1], (1,), np.zeros(3), Columns(([1],))])
-    def test_it_holds_what_is_sliced_as_it_iterates(self, held: object) -> None:
+    def test_it_holds_types_whose_slices_agree_with_iteration(self, held: object) -> None:
         assert Columns.can_hold(held)
 
     @pytest.mark.parametrize(
         "held", [Doubling(), {}, set(), "ab", b"ab", iter([]), np.ma.zeros(3), deque(), None]
     )
-    def test_and_nothing_else(self, held: object) -> None:
+    def test_it_holds_no_other_types(self, held: object) -> None:
         assert not Columns.can_hold(held)

@@ -144,7 +144,7 @@ def test_a_half_width_that_is_not_reached_is_status_1() -> None:
     done = scoopsci(*goal, "--engine", "serial")
     assert done.returncode == 1
     assert json.loads(done.stdout)["n_points"] == 100_000, "the estimate so far is not lost"
-    assert "a half-width of 1e-06 is not reached: max_samples = 100,000 are drawn" in done.stderr
+    assert "a half-width of 1e-06 is not reached: max_samples = 100,000 were drawn" in done.stderr
     assert "give 3.1" in done.stderr
     assert done.stderr.count("\n") == 1
 

@@ -1,9 +1,7 @@
-"""The road, with faults scripted per call: whatever happens, the same blocks, once each."""
+"""The road, with faults scripted per call: each block is counted once, whatever fails."""
 
-import functools
 import itertools
 import pickle
-import random
 import threading
 import time
 from collections import Counter, deque
@@ -31,12 +29,10 @@ from scoopsci.road.dispatch import Dispatch
 from scoopsci.road.options import DispatchOptions
 from scoopsci.road.sizing import CHUNK_BYTES, CHUNK_GROWTH
 from scoopsci.testing.tasks import CallBlocks
+from tests.executors import AnyOrder, FirstTwo, InProcess, OtherHosts
+from tests.merging import bracket
 
 ONE_BY_ONE = 1e-9  # a chunk target so short that every chunk is one block
-
-
-def bracket(left: str, right: str) -> str:
-    return f"({left}{right})"
 
 
 def name_block(block: int, value: object) -> str:
@@ -80,23 +76,15 @@ def find_script(number: int) -> Script:
     return SCRIPTS[number]
 
 
-class InProcess(Executor):
-    """Says that its tasks find the modules of this process, and what these hold."""
-
-    in_process = True
-
-
-class ScriptedExecutor(InProcess):
-    """Runs pending tasks in a random order on one thread, and loses those that the script says.
+class ScriptedExecutor(AnyOrder):
+    """Loses the tasks that the script says.
 
     Parameters
     ----------
     script : Script
         Of the blocks.
-    seed : int
-        Of the order.
-    hold : int
-        Tasks that must pend before one runs, unless no more come.
+    seed, hold : int
+        See `AnyOrder`.
     loses_all : bool
         A death takes all pending tasks with it, as in loky and the standard library.
     twice : bool
@@ -104,6 +92,8 @@ class ScriptedExecutor(InProcess):
     outages : collection of int
         Numbers of the calls at which all is lost, whatever the block.
     """
+
+    pause_s = 0.005
 
     def __init__(
         self,
@@ -115,50 +105,12 @@ class ScriptedExecutor(InProcess):
         twice: bool = False,
         outages: Iterable[int] = (),
     ) -> None:
-        self._script, self._hold, self._loses_all, self._twice = script, hold, loses_all, twice
+        self._script, self._loses_all, self._twice = script, loses_all, twice
         self._outages = set(outages)
-        self._random = random.Random(seed)
-        self._pending: list[tuple[Future[Any], Callable[[], Any]]] = []
-        self._changed = threading.Condition()
-        self._ended = False
-        self._n_running = 0
-        self.most_in_flight = self.n_calls = 0
+        self.n_calls = 0
         self.sizes: list[int] = []
         self.n_others_at_death: list[int] = []
-        self._thread = threading.Thread(target=self._work)
-        self._thread.start()
-
-    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
-        future: Future[Any] = Future()
-        with self._changed:
-            self._pending.append((future, lambda: fn(*args, **kwargs)))
-            n_in_flight = len(self._pending) + self._n_running
-            self.most_in_flight = max(self.most_in_flight, n_in_flight)
-            self._changed.notify()
-        return future
-
-    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
-        with self._changed:
-            self._ended = True
-            self._changed.notify()
-        self._thread.join()
-
-    def _is_ready(self) -> bool:
-        return self._ended or len(self._pending) >= self._hold
-
-    def _work(self) -> None:
-        while True:
-            with self._changed:
-                self._changed.wait_for(self._is_ready, timeout=0.005)
-                if self._ended:
-                    return
-                if not self._pending:
-                    continue
-                future, call = self._pending.pop(self._random.randrange(len(self._pending)))
-                if not future.set_running_or_notify_cancel():
-                    continue
-                self._n_running = 1
-            self._run(future, call)
+        super().__init__(seed, hold)
 
     def _run(self, future: Future[Any], call: Callable[[], Any]) -> None:
         self.n_calls += 1
@@ -192,19 +144,6 @@ class FrozenExecutor(InProcess):
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
         self.futures.append(Future())
         return self.futures[-1]
-
-
-class ManyHosts(InProcess):
-    """Runs tasks at once, and reports each as from another host."""
-
-    def __init__(self, reports: list[dict[str, Any]]) -> None:
-        self._reports = itertools.cycle(reports)
-
-    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
-        report, *body = fn(*args, **kwargs)
-        future: Future[Any] = Future()
-        future.set_result([pickle.dumps({**pickle.loads(report), **next(self._reports)}), *body])
-        return future
 
 
 @contextmanager
@@ -243,7 +182,7 @@ def walk(
     for blocks, partial in dispatch:
         assert fold.add(blocks, partial)
         counted += blocks.size
-        assert fold.n_blocks == counted, "no block is told twice"
+        assert fold.n_blocks == counted, "no block is yielded twice"
     return fold.result(), dispatch
 
 
@@ -295,7 +234,7 @@ def test_window_is_filled_and_never_exceeded(window: int) -> None:
     assert executor.most_in_flight == window
 
 
-def test_chunks_grow_with_cheap_blocks_and_never_in_leaps() -> None:
+def test_chunks_grow_with_cheap_blocks_by_a_bounded_factor() -> None:
     script = Script()
     with scripted(script, hold=2) as executor:
         walk(executor, script, iter(range(5_000)), chunk_target_s=10.0)
@@ -320,7 +259,7 @@ def test_last_chunks_end_together(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_last_chunks_are_not_too_short(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Blocks that take no time would otherwise become a dozen more tasks."""
+    """Otherwise blocks that take no time would become a dozen more tasks."""
     monkeypatch.setattr("scoopsci.road.sizing.LEAST_CHUNK_S", 5.0)  # even if interrupted
     script = Script()
     with scripted(script) as executor:
@@ -361,7 +300,7 @@ def test_endless_inputs_are_taken_no_further_than_the_window(window: int, n_want
         engine = open_engine(executor)
         options = DispatchOptions(window=window, chunk_target_s=ONE_BY_ONE)
         dispatch = Dispatch(engine, bracketed(script), count(), options)
-        assert n_taken == 0, "nothing is taken before it is asked for"
+        assert n_taken == 0, "nothing is taken before the iteration"
         told: Any = iter(dispatch)
         with closing(told):
             for blocks, _ in told:
@@ -374,7 +313,7 @@ def test_endless_inputs_are_taken_no_further_than_the_window(window: int, n_want
 
 @pytest.mark.parametrize("window", [1, 4])
 @pytest.mark.parametrize("chunk_target_s", [ONE_BY_ONE, 1.0])
-def test_error_of_the_inputs_comes_behind_the_blocks_before_it(
+def test_error_of_the_inputs_comes_after_the_blocks_before_it(
     window: int, chunk_target_s: float
 ) -> None:
     def break_off() -> Iterator[int]:
@@ -390,22 +329,6 @@ def test_error_of_the_inputs_comes_behind_the_blocks_before_it(
     assert told == set(range(50))
 
 
-class FirstOnly(FrozenExecutor):
-    """Runs the first two tasks when the third has come, and no others."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._calls: list[Callable[[], Any]] = []
-
-    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
-        future = super().submit(fn, *args, **kwargs)
-        self._calls.append(functools.partial(fn, *args, **kwargs))
-        if len(self._calls) == 3:
-            for first, call in zip(self.futures[:2], self._calls, strict=False):
-                first.set_result(call())
-        return future
-
-
 def interrupt(told: Generator[Any]) -> None:
     with pytest.raises(KeyboardInterrupt):
         told.throw(KeyboardInterrupt())
@@ -418,7 +341,7 @@ def await_deadline(told: Generator[Any]) -> None:
 
 @pytest.mark.parametrize("leave", [Generator.close, interrupt, await_deadline])
 def test_early_exit_cancels_what_has_not_started(leave: Callable[[Any], None]) -> None:
-    executor = FirstOnly()
+    executor = FirstTwo()
     engine = open_engine(executor)
     options = DispatchOptions(window=4, timeout=1.0)  # enough for the first two blocks
     told = iter(Dispatch(engine, bracketed(name_block), itertools.count(), options))
@@ -450,23 +373,23 @@ class TestRetries:
         n_retried = dispatch.describe()["n_retried_tasks"]
         assert dispatch.retries.n_retried == n_retried == 1 + 2 * retries
         again = {0: 2, 25: retries + 1, 99: retries + 1}
-        assert script.calls == dict.fromkeys(range(100), 1) | again, "what ended is not repeated"
+        assert script.calls == dict.fromkeys(range(100), 1) | again, "only failures are repeated"
 
     @pytest.mark.parametrize("retries", [0, 1, 4])
-    def test_and_no_oftener(self, retries: int) -> None:
+    def test_block_is_tried_no_more_often_than_allowed(self, retries: int) -> None:
         script = Script(failures={25: 1_000})
         with pytest.raises(TaskError, match=r"block 25") as caught:
             walk("serial", script, range(100), retries=retries)
         assert script.calls[25] == retries + 1
         assert str(caught.value.__cause__) == f"call {retries + 1} of block 25"
 
-    def test_failures_and_deaths_are_counted_apart(self) -> None:
+    def test_failures_and_deaths_are_counted_separately(self) -> None:
         script = Script(deaths={7: 2}, failures={7: 4})
         with scripted(script) as executor:
             result, _ = walk(executor, script, range(20), retries=2, chunk_target_s=ONE_BY_ONE)
         assert result == fold_in_order(range(20))
 
-    def test_what_cannot_be_sent_is_not_sent_again(self) -> None:
+    def test_what_cannot_be_pickled_is_not_retried(self) -> None:
         lock = threading.Lock()
         with pytest.raises(TaskError, match="pickling the task"):
             walk("serial", lambda block, _: str(lock), range(10), retries=9)
@@ -479,12 +402,12 @@ class TestRetries:
 
 
 class TestStandIn:
-    """What takes the place of the partials of blocks that fail."""
+    """The partial that replaces that of a failed block."""
 
     @pytest.mark.parametrize("chunk_target_s", [ONE_BY_ONE, 1.0])
     @pytest.mark.parametrize("failing", [{0}, {99}, {0, 1, 50, 99}, set(range(100))], ids=len)
     @pytest.mark.parametrize("retries", [0, 2])
-    def test_it_stands_for_each_block_that_fails(
+    def test_it_replaces_each_block_that_fails(
         self, failing: set[int], retries: int, chunk_target_s: float
     ) -> None:
         script, errors = Script(failures=dict.fromkeys(failing, 1_000)), []
@@ -508,7 +431,7 @@ class TestStandIn:
         assert script.calls == {b: 1 + retries * (b in failing) for b in range(100)}
         assert dispatch.retries.n_retried == retries * len(failing)
 
-    def test_it_stands_for_poison(self) -> None:
+    def test_it_replaces_a_poison_block(self) -> None:
         script, errors = Script(deaths={17: 1_000}), []
 
         def stand_in(error: TaskError) -> str:
@@ -527,7 +450,7 @@ class TestStandIn:
         [(threading.Lock, "pickling the result"), (lambda: Refusal(), "unpickling the result")],
         ids=["pickling", "unpickling"],
     )
-    def test_it_stands_for_a_result_that_does_not_travel(
+    def test_it_replaces_a_result_that_cannot_be_sent(
         self, make: Callable[[], object], stage: str
     ) -> None:
         errors: list[TaskError] = []
@@ -545,20 +468,20 @@ class TestStandIn:
         assert results == [*range(20), "<lost>", *range(21, 70), "<lost>", *range(71, 100)]
         assert [(error.block, error.stage) for error in errors] == [(20, stage), (70, stage)]
 
-    def test_it_stands_for_an_input_that_does_not_travel(self) -> None:
+    def test_it_replaces_an_input_that_cannot_be_sent(self) -> None:
         values: list[object] = [*range(50), threading.Lock(), *range(50)]
         result, _ = walk("serial", name_block, values, stand_in=lambda error: f"<{error.block}>")
         lock = name_block(50, values[50])
         assert result == fold_in_order(values).replace(lock, "<50>")
 
-    def test_error_of_its_own_passes_unchanged(self) -> None:
+    def test_its_own_error_is_raised_unchanged(self) -> None:
         def refuse(error: TaskError) -> str:
             raise LookupError("in the driver")
 
         with pytest.raises(LookupError, match="in the driver"):
             walk("serial", Script(failures={5: 1}), range(10), stand_in=refuse)
 
-    def test_a_lost_engine_is_nobody_s_failure(self) -> None:
+    def test_a_lost_engine_is_not_a_block_s_failure(self) -> None:
         with pytest.raises(EngineError):
             walk(
                 Refusing(answer_closed), name_block, range(100),
@@ -567,7 +490,7 @@ class TestStandIn:
 
 
 class Refusal:
-    """Can be pickled, and not unpickled."""
+    """Can be pickled, but not unpickled."""
 
     def __reduce__(self) -> tuple[Any, ...]:
         return refuse_to_be_made, ()
@@ -595,7 +518,7 @@ class TestInOrder:
         assert [blocks.start for blocks, _ in parts] == ends[:-1]
 
     def test_early_close_cancels_what_has_not_started(self) -> None:
-        executor = FirstOnly()
+        executor = FirstTwo()
         work, options = bracketed(name_block), DispatchOptions(window=4)
         told = Dispatch(open_engine(executor), work, itertools.count(), options).in_order()
         next(told)
@@ -620,13 +543,13 @@ class TestInOrder:
         finally:
             executor.shutdown()
         assert n_results == 200
-        # What waits, and what is in flight when that is found to be enough.
+        # Results that wait, and those in flight when the limit is noticed.
         n_at_most = most // size + 2 + window * 3
         assert executor.n_done_before_first <= n_at_most
 
 
 class FirstLast(InProcess):
-    """Runs tasks at once, but the first one when no others have come for a while."""
+    """Runs tasks at once, but the first one only when no others have come for a while."""
 
     def __init__(self) -> None:
         self._first: Future[Any] | None = None
@@ -672,7 +595,7 @@ class TestPoison:
     @pytest.mark.parametrize("window", [1, 2, 6])
     @pytest.mark.parametrize("loses_all", [False, True])
     @pytest.mark.parametrize("poison_after", [1, 2, 3])
-    def test_only_the_guilty_is_blamed(
+    def test_only_the_poison_block_is_blamed(
         self, seed: int, window: int, loses_all: bool, poison_after: int
     ) -> None:
         script = Script(deaths={17: 1_000})
@@ -684,13 +607,13 @@ class TestPoison:
         assert caught.value.block == 17
         assert caught.value.host == "node7"
         assert isinstance(caught.value.__cause__, WorkerLostError)
-        assert executor.n_others_at_death[-1] == 0, "the verdict needs a death running alone"
-        # Once in its chunk, in a part of it, and as a single block beside others; then alone.
+        assert executor.n_others_at_death[-1] == 0, "a block is poison only if it ran alone"
+        # Once in its chunk, in a part of it, and as a single block with others; then alone.
         assert poison_after <= script.calls[17] <= poison_after + 3
 
     @pytest.mark.parametrize("n_deaths", [1, 2])
     @pytest.mark.parametrize("loses_all", [False, True])
-    def test_fewer_deaths_are_forgiven(self, n_deaths: int, loses_all: bool) -> None:
+    def test_fewer_deaths_do_not_fail_the_run(self, n_deaths: int, loses_all: bool) -> None:
         script = Script(deaths=dict.fromkeys(range(0, 40, 3), n_deaths))
         with scripted(script, hold=4, loses_all=loses_all) as executor:
             result, _ = walk(
@@ -699,7 +622,7 @@ class TestPoison:
         assert result == fold_in_order(range(40))
 
     @pytest.mark.parametrize("outages", [{1, 2}, {5, 6}, {10, 40}, {20, 21}])
-    def test_outages_blame_nobody(self, outages: set[int]) -> None:
+    def test_outages_blame_no_block(self, outages: set[int]) -> None:
         script = Script()
         with scripted(script, hold=4, loses_all=True, outages=outages) as executor:
             result, dispatch = walk(
@@ -708,7 +631,7 @@ class TestPoison:
         assert result == fold_in_order(range(50))
         assert dispatch.retries.n_lost >= 2
 
-    def test_two_poisons_and_one_is_told(self) -> None:
+    def test_one_of_two_poison_blocks_is_reported(self) -> None:
         script = Script(deaths={17: 1_000, 18: 1_000})
         with (
             scripted(script, hold=4, loses_all=True) as executor,
@@ -719,7 +642,7 @@ class TestPoison:
 
 
 class Refusing(FrozenExecutor):
-    """Runs three tasks; what comes then, it answers in a way of its own."""
+    """Runs three tasks, and answers later ones by a given function."""
 
     def __init__(self, answer: Callable[[], Future[Any]]) -> None:
         super().__init__()
@@ -828,7 +751,7 @@ OTHER_HOSTS = {
     "battery": {"host": "node2", "pid": 20, "battery": "f" * 16},
     "NumPy": {"host": "node2", "pid": 20, "battery": "0" * 16, "numpy": "1.0"},
     "process": {"host": "node1", "pid": 11, "battery": "f" * 16},
-    # Containers have the same name and the same process numbers, whatever they run on.
+    # Containers may have the same name and process numbers on different hosts.
     "container": {"host": "node1", "pid": 10, "battery": "f" * 16},
 }
 unlike = pytest.mark.parametrize("other", OTHER_HOSTS.values(), ids=list(OTHER_HOSTS))
@@ -838,20 +761,20 @@ unlike = pytest.mark.parametrize("other", OTHER_HOSTS.values(), ids=list(OTHER_H
 def test_hosts_that_differ_stop_the_run(other: dict[str, Any]) -> None:
     message = rf"(?s)node1.*{other['host']}.*OPENBLAS_CORETYPE.*mixed=True"
     with pytest.raises(EngineError, match=message):
-        walk(ManyHosts([ONE_HOST, other]), name_block, range(10))
+        walk(OtherHosts(ONE_HOST, other), name_block, range(10))
 
 
 @unlike
-def test_mixed_goes_on_and_says_so(other: dict[str, Any]) -> None:
-    result, dispatch = walk(ManyHosts([ONE_HOST, other]), name_block, range(10), mixed=True)
+def test_mixed_goes_on_and_reports_it(other: dict[str, Any]) -> None:
+    result, dispatch = walk(OtherHosts(ONE_HOST, other), name_block, range(10), mixed=True)
     assert result == fold_in_order(range(10))
     assert dispatch.describe()["mixed"] is True
 
 
 @pytest.mark.parametrize("mixed", [False, True])
-def test_hosts_alike_are_not_mixed(mixed: bool) -> None:
+def test_equal_hosts_are_not_mixed(mixed: bool) -> None:
     hosts = [ONE_HOST, {**ONE_HOST, "host": "node2"}]
-    _, dispatch = walk(ManyHosts(hosts), name_block, range(10), mixed=mixed)
+    _, dispatch = walk(OtherHosts(*hosts), name_block, range(10), mixed=mixed)
     done = dispatch.describe()
     assert done["mixed"] is False
     assert [worker["host"] for worker in done["workers"]] == ["node1", "node2"]
@@ -862,12 +785,12 @@ NESTED_POOL: list[Executor] = []
 
 
 def run_within(block: int, _: object) -> str:
-    """Start a run of its own on the pool that runs it."""
+    """Start a nested run on the pool that runs this task."""
     return walk(NESTED_POOL[0], name_block, range(3), timeout=2.0)[0]
 
 
 def test_a_run_within_a_task_is_serial() -> None:
-    """On the pool itself it would wait for a thread that waits for it."""
+    """On the pool itself it would deadlock: its thread would wait for itself."""
     with ThreadPoolExecutor(1) as pool:
         NESTED_POOL[:] = [pool]
         result, _ = walk(pool, run_within, range(2))

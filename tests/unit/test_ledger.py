@@ -1,4 +1,4 @@
-"""The ledger: what it keeps, what it refuses, and that nothing recorded is ever run again."""
+"""The ledger: what it stores, what it refuses, and that recorded blocks are never rerun."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import datetime
 import functools
 import json
 import os
-import pickle
 import secrets
 import shutil
 import signal
@@ -37,18 +36,16 @@ from scoopsci.road.replay import describe_ledger, replay_block, verify_ledger
 from scoopsci.road.runs import Run, fold_run
 from tests.conftest import REPOSITORY, end_session, require, wait_for_end
 from tests.counted import Counted
+from tests.executors import FirstTwo, OtherHosts
+from tests.merging import bracket
 
-# As functions of a notebook or a script do, those of this file travel by value.
+# The functions of this file are pickled by value, like those of a notebook or script.
 cloudpickle.register_pickle_by_value(sys.modules[__name__])
 
 IDENTITY = {"workload": "test"}
 ONE_BY_ONE = 1e-9  # a chunk target so short that every chunk is one block
 
 LedgerPath = Path | str
-
-
-def bracket(left: str, right: str) -> str:
-    return f"({left}{right})"
 
 
 def mark_and_name(folder: Path, block: int) -> str:
@@ -79,7 +76,7 @@ def run(
 
 
 def fold_names(n_blocks: int, options: RunOptions) -> tuple[str, dict[str, Any]]:
-    """Fold the names of blocks so that the whole shows every merge."""
+    """Fold the names of blocks; the result shows every merge."""
     each = CallEach(lambda block: f"[{block}]")
     options = {"engine": "serial", **options}
     return fold_run(each, bracket, range(n_blocks), options, identity=IDENTITY)
@@ -130,13 +127,13 @@ def marks(tmp_path: Path) -> Path:
 
 @pytest.fixture(autouse=True, scope="module")
 def first_loss() -> None:
-    """Lose a worker once: loky keeps the pipes of its tracker, and those of its last loss."""
+    """Lose a worker once: loky keeps open the pipes of its tracker and of its last loss."""
     with scoopsci.open_engine("processes", n_workers=1) as engine, pytest.raises(WorkerLostError):
         engine.submit(os._exit, 3).result()
 
 
 class TestFile:
-    def test_what_was_added_is_found_again(self, path: Path) -> None:
+    def test_added_ranges_are_found_again(self, path: Path) -> None:
         partials: list[Any] = [1.5, "two", {"three": [4, None]}, np.arange(5.0), lambda: 6]
         with open_ledger(path, IDENTITY) as ledger:
             assert ledger is not None
@@ -150,7 +147,7 @@ class TestFile:
         assert found[3].tolist() == [0.0, 1.0, 2.0, 3.0, 4.0]
         assert found[4]() == 6
 
-    def test_no_path_is_no_ledger(self) -> None:
+    def test_no_path_means_no_ledger(self) -> None:
         with open_ledger(None, IDENTITY) as ledger:
             assert ledger is None
 
@@ -165,7 +162,7 @@ class TestFile:
         assert path.exists()
 
     def test_ranges_found_are_disjoint_the_largest_first(self, path: Path) -> None:
-        """As a run with single blocks and one with whole chunks may have left them."""
+        """As left by a run with single blocks and one with whole chunks."""
         held = [(1, 2), (0, 1), (2, 4), (0, 4), (0, 2), (6, 7), (8, 16), (12, 13), (15, 16), (7, 8)]
         with open_ledger(path, IDENTITY) as ledger:
             assert ledger is not None
@@ -174,14 +171,14 @@ class TestFile:
             assert ledger.find_ranges() == expected
             assert read(ledger, Range(0, 4), "") == "(0, 4)"
 
-    def test_a_range_added_again_takes_the_place_of_the_first(self, path: Path) -> None:
+    def test_a_range_added_again_replaces_the_first(self, path: Path) -> None:
         with open_ledger(path, IDENTITY) as ledger:
             assert ledger is not None
             add(ledger, [(Range(0, 1), "a", 1)])
             add(ledger, [(Range(0, 1), "b", 2)])
             assert read(ledger, Range(0, 1), "b") == 2
 
-    def test_all_or_none(self, path: Path) -> None:
+    def test_adding_is_all_or_nothing(self, path: Path) -> None:
         def give() -> Iterator[tuple[Range, str, Any]]:
             yield Range(0, 1), "", 1
             raise LookupError("no more")
@@ -206,7 +203,7 @@ class TestFile:
         assert read_blocks(path) - {31} == set(range(30)), "31 may have been in flight"
 
     def test_no_memory_is_shared_with_others(self, path: Path) -> None:
-        """File systems of clusters often have none; the first opening and the later ones alike."""
+        """Cluster file systems often lack it; neither the first nor a later opening needs it."""
         for _ in range(2):
             with open_ledger(path, IDENTITY) as ledger:
                 assert ledger is not None
@@ -214,7 +211,7 @@ class TestFile:
                 names = {file.name for file in path.parent.iterdir()}
                 assert names <= {path.name, f"{path.name}-wal"}
 
-    def test_the_folder_may_change_in_mid_run(
+    def test_the_working_folder_may_change_during_a_run(
         self, path: Path, marks: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.chdir(path.parent)
@@ -228,8 +225,8 @@ class TestFile:
         assert list(marks.iterdir()) == []
 
     @pytest.mark.parametrize("is_moved", [True, False])
-    def test_a_file_that_goes_in_mid_run(self, is_moved: bool, path: Path) -> None:
-        """What is written behind its back would be lost, or miss its log."""
+    def test_a_file_that_vanishes_during_a_run(self, is_moved: bool, path: Path) -> None:
+        """Otherwise later writes would be lost, or lack their log."""
         options: Any = {"engine": "serial", "ledger": path, "chunk_target_s": ONE_BY_ONE}
         work = ListBlocks(CallEach(str))
         partials = Run(work, range(20), options, identity=IDENTITY).partials()
@@ -241,7 +238,7 @@ class TestFile:
         with pytest.raises(LedgerError, match="was moved or deleted during the run"):
             list(partials)
 
-    def test_an_empty_file_is_as_good_as_none(self, path: Path) -> None:
+    def test_an_empty_file_becomes_a_ledger(self, path: Path) -> None:
         path.touch()
         assert run(str, range(3), path)[0] == ["0", "1", "2"]
         assert read_blocks(path) == {0, 1, 2}
@@ -321,14 +318,14 @@ class TestResume:
 
     @pytest.mark.parametrize("n_before", [1, 37, 99, 100])
     def test_folded_bits_do_not_depend_on_what_is_recalled(self, n_before: int, path: Path) -> None:
-        """Recorded as single blocks, and merged with ranges from chunks."""
+        """Single blocks are recorded, and merged with ranges from chunks."""
         fold_names(n_before, {"ledger": path, "chunk_target_s": ONE_BY_ONE})
         found, done = fold_names(100, {"ledger": path})
         assert done["n_recalled_blocks"] == n_before
         assert found == fold_names(100, {})[0]
 
     @pytest.mark.parametrize("holes", [{0}, {0, 1, 2}, {7}, {31}, {3, 4, 19}, set(range(32))])
-    def test_holes_are_filled(self, holes: set[int], path: Path, marks: Path) -> None:
+    def test_gaps_are_filled(self, holes: set[int], path: Path, marks: Path) -> None:
         fn = functools.partial(mark_and_name, marks)
         run(fn, range(32), path, chunk_target_s=ONE_BY_ONE)
         with contextlib.closing(sqlite3.connect(path)) as database, database:
@@ -347,7 +344,7 @@ class TestResume:
         run(draw, range(8), path, seed=5)
         assert run(draw, range(20), path, seed=5)[0] == expected
 
-    def test_what_had_ended_at_an_early_close_is_recorded(self, path: Path, marks: Path) -> None:
+    def test_ended_tasks_are_recorded_at_an_early_close(self, path: Path, marks: Path) -> None:
         fn = functools.partial(mark_and_name, marks)
         executor = FirstTwo()
         options: Any = {"engine": executor, "ledger": path, "window": 4}
@@ -355,36 +352,22 @@ class TestResume:
         next(told)
         told.close()
         assert count_marks(marks) == {0: 1, 1: 1}
-        assert read_blocks(path) == {0, 1}, "the second had ended, and was not told yet"
+        assert read_blocks(path) == {0, 1}, "the second had ended, and was not yet yielded"
 
-    def test_what_had_ended_at_an_error_is_recorded(self, path: Path) -> None:
-        """Both tasks have ended when the error of the first one is looked at."""
+    def test_ended_tasks_are_recorded_at_an_error(self, path: Path) -> None:
+        """Both tasks have ended when the error of the first one is processed."""
         executor = FirstTwo()
         with pytest.raises(TaskError, match="block 0"):
             run(lambda value: 1 // value, range(9), path, engine=executor, window=4)
         assert read_blocks(path) == {1}
 
-    def test_partials_are_on_disk_before_they_are_told(self, path: Path) -> None:
+    def test_partials_are_on_disk_before_they_are_yielded(self, path: Path) -> None:
         work = FoldBlocks(CallEach(str), bracket)
         options: Any = {"engine": "serial", "ledger": path, "chunk_target_s": 0.01}
         told: set[int] = set()
         for blocks, _ in Run(work, range(300), options, identity=IDENTITY).partials():
             told |= set(range(blocks.start, blocks.stop))
             assert told <= read_blocks(path)
-
-
-class FirstTwo(Executor):
-    """Runs the first two tasks when the third has come, and no others."""
-
-    def __init__(self) -> None:
-        self._calls: list[tuple[Future[Any], Callable[[], Any]]] = []
-
-    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
-        self._calls.append((Future(), functools.partial(fn, *args, **kwargs)))
-        if len(self._calls) == 3:
-            for future, call in self._calls[:2]:
-                future.set_result(call())
-        return self._calls[-1][0]
 
 
 class TestFaults:
@@ -451,7 +434,7 @@ class TestFaults:
         assert done["n_lost_tasks"] >= 2
         before = count_marks(marks)
         assert run(die_first, range(40), path, **options)[0] == found
-        assert count_marks(marks) == before, "the second time nothing is run"
+        assert count_marks(marks) == before, "nothing is run the second time"
 
     def test_poison_leaves_the_others_recorded(self, path: Path) -> None:
         def die(block: int) -> int:
@@ -468,24 +451,24 @@ class TestFaults:
         assert 20 not in read_blocks(path)
 
     def test_a_partial_that_cannot_be_pickled_again(self, path: Path) -> None:
-        """It came from its worker, but does not go on to the file."""
+        """It arrived from its worker, but cannot be written to the file."""
         with pytest.raises(ScoopsciError, match=r"(?i)pickle"):
             run(OnlyOnce, range(10), path)
         assert read_blocks(path) == set()
         assert [str(one) for one in run(OnlyOnce, range(10), None)[0]] == ["once"] * 10
 
-    def test_hosts_that_differ_are_not_mixed_by_way_of_the_ledger(self, path: Path) -> None:
-        """Contract 1: what one host began may be ended by one that computes alike, or mixed."""
+    def test_hosts_that_differ_are_not_mixed_through_the_ledger(self, path: Path) -> None:
+        """Contract 1: only a host that computes alike may continue a run, unless it is mixed."""
         other = {"host": "node2", "pid": 1, "battery": "f" * 16}
-        run(str, range(5), path, engine=OtherHost(other))
+        run(str, range(5), path, engine=OtherHosts(other))
         with pytest.raises((EngineError, LedgerError), match=r"differ|mixed|battery"):
             run(str, range(10), path)
         found, done = run(str, range(10), path, mixed=True)
         assert found == [str(value) for value in range(10)]
         assert done["mixed"] is True
 
-    def test_a_run_that_hosts_stopped_can_be_ended_by_one_of_them(self, path: Path) -> None:
-        """What the other one had ended by then is not recorded: it would bar the file to both."""
+    def test_a_run_stopped_by_hosts_that_differ_can_be_finished_by_one(self, path: Path) -> None:
+        """What the other host had finished is not recorded: neither could use the file then."""
         executor = TwoHosts({"host": "node2", "pid": 1, "battery": "f" * 16})
         with pytest.raises(EngineError, match="node2"):
             run(str, range(9), path, engine=executor, window=4)
@@ -496,7 +479,7 @@ class TestFaults:
 
 
 class OnlyOnce:
-    """Can be pickled by its worker alone."""
+    """Can be pickled on its worker only."""
 
     def __init__(self, *_: object) -> None:
         pass
@@ -510,24 +493,11 @@ class OnlyOnce:
         return OnlyOnce, ()
 
 
-class OtherHost(Executor):
-    """Runs tasks at once, and reports each as from another host."""
-
-    def __init__(self, facts: dict[str, Any]) -> None:
-        self._facts = facts
-
-    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
-        report, *body = fn(*args, **kwargs)
-        future: Future[Any] = Future()
-        future.set_result([pickle.dumps({**pickle.loads(report), **self._facts}), *body])
-        return future
-
-
 class TwoHosts(Executor):
     """Runs four tasks when the fourth has come, all but the first on another host."""
 
     def __init__(self, facts: dict[str, Any]) -> None:
-        self._other = OtherHost(facts)
+        self._other = OtherHosts(facts)
         self._tasks: list[tuple[Future[Any], Callable[..., Any], Any]] = []
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
@@ -569,7 +539,7 @@ print(fold.result(), run.description["n_recalled_blocks"])
 
 
 def start(program: Path, *arguments: object, stdin: int | None = None) -> subprocess.Popen[str]:
-    """Start a program in a session of its own."""
+    """Start a program in a separate session."""
     return subprocess.Popen(
         [sys.executable, program, *map(str, arguments)],
         env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
@@ -594,11 +564,11 @@ class TestKill:
             assert driver.stdout is not None
             ends = [driver.stdout.readline().split() for _ in range(n_told)]
             while not any(marks.iterdir()):
-                assert driver.poll() is None, "it ended before it began"
+                assert driver.poll() is None, "it ended before it ran a block"
                 time.sleep(0.001)
             driver.send_signal(signal.SIGKILL)
             rest = [line.split() for line in driver.stdout]
-            assert driver.wait() == -signal.SIGKILL, "it was in mid-run"
+            assert driver.wait() == -signal.SIGKILL, "it was killed during its run"
             wait_for_end(driver.pid)
         finally:
             end_session(driver)
@@ -616,11 +586,11 @@ class TestKill:
         assert {b: after[b] for b in recorded} == {b: before[b] for b in recorded}
         assert int(n_recalled) == len(recorded)
         assert set(after) == set(range(300))
-        assert result == fold_names(300, {})[0], "to the last bit that of an undisturbed run"
+        assert result == fold_names(300, {})[0], "the bits are those of an undisturbed run"
         assert [file.name for file in tmp_path.iterdir() if path.name in file.name] == [path.name]
 
     def test_killed_again_and_again(self, path: Path, marks: Path, tmp_path: Path) -> None:
-        """A run gets on with each try, as short as it may be."""
+        """Each attempt makes progress, however short it is."""
         program = tmp_path / "program.py"
         program.write_text(PROGRAM)
         n_recorded = [0]
@@ -667,7 +637,7 @@ print(found == [Counts(1), Counts(2), Counts(3)], done["n_recalled_blocks"])
 def test_recalled_results_are_of_the_program_s_own_classes(
     engine: str, path: Path, tmp_path: Path
 ) -> None:
-    """A copy of the class, unpickled by value, would be equal to nothing and fail isinstance."""
+    """A copy of the class, unpickled by value, would not compare equal and fail isinstance."""
     program = tmp_path / "program.py"
     program.write_text(MY_CLASS)
     found = [start(program, engine, path).communicate(timeout=60)[0] for _ in range(2)]
@@ -675,7 +645,7 @@ def test_recalled_results_are_of_the_program_s_own_classes(
 
 
 class TestIdentity:
-    """Another run's ledger is refused, with what differs, and stays as it was."""
+    """The ledger of another run is refused, with the differences, and not modified."""
 
     @pytest.fixture
     def is_untouched(self, path: Path) -> Iterator[Callable[[], bool]]:
@@ -786,7 +756,7 @@ class TestIdentity:
             run(id, [1, theirs], path)
         assert run(id, [1, ours], path)[1]["n_recalled_blocks"] == 2
 
-    def test_fewer_inputs_than_blocks_behind_a_hole(self, path: Path) -> None:
+    def test_fewer_inputs_than_blocks_after_a_gap(self, path: Path) -> None:
         """The recorded blocks are never reached, but a run of fewer inputs is another run."""
         run(str, range(32), path, chunk_target_s=ONE_BY_ONE)
         with contextlib.closing(sqlite3.connect(path)) as database, database:
@@ -796,7 +766,7 @@ class TestIdentity:
 
 
 class TestUnusable:
-    """Whatever lies there instead of a ledger: it stays as it was, and the error says so."""
+    """A file that is not a ledger is not modified, and the error names the reason."""
 
     def refuse(self, path: LedgerPath, told: str) -> None:
         with pytest.raises(LedgerError, match=told):
@@ -805,9 +775,9 @@ class TestUnusable:
     @pytest.mark.parametrize(
         "content", [b"text", b"\0" * 5_000, b"SQLite format 3\0" + b"x" * 5_000], ids=len
     )
-    def test_no_database(self, content: bytes, path: Path) -> None:
+    def test_a_file_that_is_no_database(self, content: bytes, path: Path) -> None:
         path.write_bytes(content)
-        self.refuse(path, r"run\.ledger is (no ledger|damaged).*another file|run again")
+        self.refuse(path, r"run\.ledger is (not a ledger|damaged).*another file|run again")
         assert take_files(path) == {path.name: content}
 
     @pytest.mark.parametrize("journal", ["delete", "wal"])
@@ -831,7 +801,7 @@ class TestUnusable:
 
     def test_a_folder(self, path: Path) -> None:
         path.mkdir()
-        self.refuse(path, "is no regular file; name a file")
+        self.refuse(path, "is not a regular file; name a file")
         assert list(path.iterdir()) == []
 
     def test_a_folder_that_is_missing(self, path: Path) -> None:
@@ -843,8 +813,8 @@ class TestUnusable:
         with pytest.raises(LedgerError):
             run(str, range(3), target)
 
-    def test_memory_is_no_file(self, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        """SQLite gives this name a meaning of its own, and nothing would survive."""
+    def test_a_file_may_be_named_memory(self, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """SQLite gives this name a special meaning: nothing would be stored."""
         monkeypatch.chdir(path.parent)
         with contextlib.suppress(LedgerError):
             run(str, range(3), ":memory:")
@@ -872,8 +842,8 @@ class TestUnusable:
             run(lambda value: "precious" * 100, range(1), path)
         assert take_files(path) == before
 
-    def test_damage_anywhere_is_told_or_does_not_matter(self, path: Path) -> None:
-        """One byte at a time, all over the file: never a wrong result, never another error."""
+    def test_damage_anywhere_is_reported_or_harmless(self, path: Path) -> None:
+        """One byte at a time, all over the file: never a wrong result or another error."""
         expected = [str(value) for value in range(60)]
         run(str, range(60), path, chunk_target_s=ONE_BY_ONE)
         content, n_told = path.read_bytes(), 0
@@ -886,15 +856,15 @@ class TestUnusable:
                 path.write_bytes(damaged)
                 try:
                     assert run(str, range(60), path)[0] == expected, (position, flip)
-                except (LedgerError, EngineError):  # the latter where a host has another name
+                except (LedgerError, EngineError):  # the latter if the name of a host differs
                     n_told += 1
         assert n_told > 50
 
     @pytest.mark.parametrize("n_kept", [99, 100, 4_095, 4_096, 8_192])
-    def test_a_file_cut_off(self, n_kept: int, path: Path) -> None:
+    def test_a_truncated_file(self, n_kept: int, path: Path) -> None:
         run(str, range(200), path, chunk_target_s=ONE_BY_ONE)
         path.write_bytes(path.read_bytes()[:n_kept])
-        with pytest.raises(LedgerError, match=r"is (damaged|no ledger)"):
+        with pytest.raises(LedgerError, match=r"is (damaged|not a ledger)"):
             run(str, range(200), path)
 
     @pytest.mark.parametrize("column", ["name", "value"])
@@ -905,8 +875,8 @@ class TestUnusable:
         with pytest.raises(LedgerError):
             run(str, range(3), path)
 
-    def test_a_row_that_is_not_where_it_was(self, path: Path) -> None:
-        """As where the index is damaged, and names it."""
+    def test_a_missing_row(self, path: Path) -> None:
+        """As if named by a damaged index."""
         with open_ledger(path, IDENTITY) as ledger:
             assert ledger is not None
             with pytest.raises(LedgerError, match="is damaged"):
@@ -975,7 +945,7 @@ class TestInUse:
             end_session(other)
         assert run(str, ["first"], path)[1]["n_recalled_blocks"] == 1
 
-    def test_a_killed_process_uses_it_no_more(self, path: Path, tmp_path: Path) -> None:
+    def test_a_killed_process_releases_it(self, path: Path, tmp_path: Path) -> None:
         program = tmp_path / "program.py"
         program.write_text(BUSY)
         other = start(program, path, stdin=subprocess.PIPE)
@@ -995,7 +965,7 @@ class TestInUse:
         assert read_blocks(path) == {0}
 
     def test_a_crowd_takes_turns(self, path: Path, tmp_path: Path) -> None:
-        """Started at once on a file that is not there yet."""
+        """Started together on a file that does not exist yet."""
         program = tmp_path / "program.py"
         program.write_text(CROWD)
         crowd = [start(program, path, stdin=subprocess.PIPE) for _ in range(5)]
@@ -1032,7 +1002,7 @@ def remount(folder: Path, options: str) -> None:
 
 class TestDisk:
     @pytest.mark.parametrize("size", [30_000, 300_000])
-    def test_full_in_mid_run(self, size: int, small_disk: Path, marks: Path) -> None:
+    def test_full_during_the_run(self, size: int, small_disk: Path, marks: Path) -> None:
         def name_long(block: int) -> str:
             return mark_and_name(marks, block) + "x" * size
 
@@ -1050,7 +1020,7 @@ class TestDisk:
         assert {b: after[b] for b in recorded} == {b: before[b] for b in recorded}
 
     def test_monte_carlo_fills_the_disk_and_the_ledger_stays_whole(self, small_disk: Path) -> None:
-        """Looked into on the full disk, and gone on from once there is room."""
+        """It is read on the full disk, and the run continues once there is room."""
 
         def draw(rng: np.random.Generator, size: int) -> Any:
             return rng.random((size, 100))
@@ -1082,8 +1052,8 @@ class TestDisk:
         assert run(str, range(3), path)[0] == ["0", "1", "2"]
         assert read_blocks(path) == {0, 1, 2}
 
-    def test_room_is_made_while_nothing_is_lost(self, small_disk: Path) -> None:
-        """Full, resumed and full again, and resumed."""
+    def test_nothing_is_lost_while_room_is_made(self, small_disk: Path) -> None:
+        """The disk fills up again and again, and each time the run is resumed."""
         path, n_recorded = small_disk / "run.ledger", [0]
         for size in ("1m", "2m", "3m", "64m"):
             remount(small_disk, f"size={size}")
@@ -1108,7 +1078,7 @@ class TestDisk:
         assert take_files(path) == before
 
     def test_a_partial_that_is_too_large(self, path: Path) -> None:
-        """The limit is lowered here: the true one is 1 GB."""
+        """The limit is lowered here; the real one is 1 GB."""
         with open_ledger(path, IDENTITY) as ledger:
             assert ledger is not None
             ledger._database.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, 100_000)
@@ -1133,10 +1103,10 @@ class TestMemory:
             assert self.walk(lambda value: Counted(), path) == 200
         assert 1 <= Counted.most <= 3
 
-    def test_results_that_wait_for_a_hole_are_bounded(
+    def test_results_that_wait_for_a_gap_are_bounded(
         self, path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """The first block is missing: the others need not be in memory until it has ended."""
+        """The first block is missing: the others need not be in memory until it ends."""
         monkeypatch.setattr("scoopsci.road.dispatch.HELD_BYTES", 200_000)
         assert self.walk(lambda value: Counted(), path) == 200
         with contextlib.closing(sqlite3.connect(path)) as database, database:
@@ -1148,7 +1118,7 @@ class TestMemory:
                 time.sleep(0.001)
             return Counted()
 
-        # As long as it may take to recall them all, were they not bounded.
+        # Long enough to recall them all, if there were no limit.
         timer = threading.Timer(0.5, late.touch)
         timer.start()
         with ThreadPoolExecutor(1) as pool:
@@ -1158,7 +1128,7 @@ class TestMemory:
 
 
 def test_json_identity_of_a_large_seed(path: Path) -> None:
-    """A seed may have any size, with a ledger too."""
+    """A seed may have any size, also with a ledger."""
     seed = 10**4_000
     first = scoopsci.pi(1_000, seed=seed, engine="serial", ledger=path)
     second = scoopsci.pi(1_000, seed=seed, engine="serial", ledger=path)

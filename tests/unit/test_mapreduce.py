@@ -1,4 +1,4 @@
-"""The map family as a user meets it: results, errors, endless inputs, ledgers, receipts."""
+"""The map family as users see it: results, errors, endless inputs, ledgers, receipts."""
 
 from __future__ import annotations
 
@@ -43,6 +43,7 @@ from tests.cluster.map_program import (
     find_serial_bits,
 )
 from tests.engines.test_foreign import Shuffled
+from tests.merging import bracket
 
 cloudpickle.register_pickle_by_value(sys.modules[__name__])
 
@@ -50,14 +51,14 @@ ONE_BY_ONE = 1e-9  # a chunk target so short that every chunk is one item
 GENEROUS_S = 60.0
 
 SERIAL: Any = {"engine": "serial"}
-PROCESSES: Any = {}  # with an engine that is open while the tests of this file run
-OWN: Any = {"engine": "processes", "n_workers": 2}  # for what leaves tasks behind
+PROCESSES: Any = {}  # an engine that stays open during the tests of this file
+OWN: Any = {"engine": "processes", "n_workers": 2}  # for tests that leave tasks behind
 both, both_alone = (
     pytest.mark.parametrize("run", [SERIAL, processes], ids=["serial", "processes"])
     for processes in (PROCESSES, OWN)
 )
 
-#: Each as call(fn, iterable, **run), for what holds for all of them; fn must return numbers.
+#: Each as call(fn, iterable, **run), for tests of all of them; fn must return numbers.
 CALLS: dict[str, Callable[..., Any]] = {
     "map": scoopsci.map,
     "map_as_completed": scoopsci.map_as_completed,
@@ -82,12 +83,8 @@ def pair(fn: Callable[..., Any], *arguments: Any) -> list[tuple[int, Any]]:
 
 
 def walk(results: Any) -> Any:
-    """Carry a call out to its end: some begin with the first result asked for."""
+    """Carry a call out to its end: some begin with the first result consumed."""
     return list(results) if isinstance(results, Results) else results
-
-
-def bracket(left: str, right: str) -> str:
-    return f"({left}{right})"
 
 
 def sleep_briefly(item: int) -> int:
@@ -107,7 +104,7 @@ def count_executions(marks: Path) -> dict[int, int]:
 
 
 class TestBits:
-    """The same bits on every engine; tests/cluster has those of SCOOP."""
+    """The same bits on every engine; those of SCOOP are in tests/cluster."""
 
     @pytest.mark.timeout(300)
     @pytest.mark.parametrize(
@@ -130,7 +127,7 @@ class TestBits:
 
     @pytest.mark.parametrize("n_items", [N_ITEMS, pytest.param(N_MORE, marks=pytest.mark.slow)])
     def test_the_sum_is_that_of_the_tree(self, n_items: int) -> None:
-        """Pairs, pairs of pairs and so on; what is left over from the left."""
+        """Pairs, pairs of pairs and so on; then the rest from the left."""
         numbers = make_numbers(n_items)
         whole, start = 0.0, 0
         for exponent in reversed(range(n_items.bit_length())):
@@ -141,7 +138,7 @@ class TestBits:
                     part = part[::2] + part[1::2]
                 whole = whole + float(part[0]) if start > len(part) else float(part[0])
         assert find_serial_bits(n_items)["sum"] == whole.hex()
-        assert whole != float(np.cumsum(numbers)[-1]), "another order has other bits"
+        assert whole != float(np.cumsum(numbers)[-1]), "another order gives other bits"
         assert math.isclose(whole, math.fsum(numbers), rel_tol=20 * 2**-53)
 
     def test_each_scanned_value_is_the_reduction_of_its_prefix(self) -> None:
@@ -153,7 +150,7 @@ class TestBits:
             assert found.hex() == prefixes[n_items - 1].hex()
 
     def test_adding_in_another_order_gives_other_bits(self) -> None:
-        """Or the tests above would show nothing."""
+        """Otherwise the tests above would prove nothing."""
         numbers = make_numbers(10_000)
         in_order, shuffled = (
             scoopsci.map_reduce(float, operator.add, values, **SERIAL)
@@ -261,7 +258,7 @@ class TestReduction:
 
     @both
     @pytest.mark.parametrize("nothing", [[], range(0), (), iter(()), np.zeros((0, 3)), ""])
-    def test_nothing(self, run: Any, nothing: Iterable[Any]) -> None:
+    def test_no_items(self, run: Any, nothing: Iterable[Any]) -> None:
         with pytest.raises(ValueError, match="at least one item to merge, got none"):
             scoopsci.map_reduce(str, operator.add, nothing, **run)
         assert list(scoopsci.map_scan(str, operator.add, nothing, **run)) == []
@@ -317,7 +314,7 @@ class TestGroups:
         found = scoopsci.map_reduce_by_key(count, operator.add, self.TEXT, **run)
         expected = Counter(word for line in self.TEXT for word in line.split())
         assert found == expected
-        assert list(found) == list(expected), "in the order in which the keys come first"
+        assert list(found) == list(expected), "in the order of the first occurrences"
 
     @both
     @pytest.mark.parametrize("chunk_target_s", [ONE_BY_ONE, 0.1])
@@ -351,7 +348,7 @@ class TestGroups:
         assert list(found) == ["a", 7, None, (1, 2), frozenset("x")]
 
     def test_keys_that_differ_from_themselves_do_not_reveal_chunks(self) -> None:
-        """A NaN that travels is another one: they are one key, or refused, or each its own."""
+        """A pickled NaN is another object; whatever becomes of such keys, chunks do not matter."""
 
         def reduce(chunk_target_s: float) -> list[str]:
             options: Any = {"chunk_target_s": chunk_target_s, **SERIAL}
@@ -373,7 +370,7 @@ class TestGroups:
 
 
 class Counted:
-    """An iterator without end that counts what is taken of it, and knows when it is left."""
+    """An endless iterator that counts the items taken, and knows when it is closed."""
 
     def __init__(self) -> None:
         self.n_taken = 0
@@ -411,7 +408,7 @@ class TestEndlessInputs:
     def test_consumption_stays_within_the_window(self, run: Any, call: Any, window: int) -> None:
         inputs = Counted()
         results = call(sleep_briefly, inputs, window=window, chunk_target_s=ONE_BY_ONE, **run)
-        assert inputs.n_taken == 0, "nothing is taken before it is asked for"
+        assert inputs.n_taken == 0, "nothing is taken before the first result is consumed"
         for n_told in range(1, 31):
             next(results)
             assert inputs.n_taken <= n_told + window
@@ -428,7 +425,7 @@ class TestEndlessInputs:
 
     @both
     def test_chunks_do_not_exceed_their_target_time(self, run: Any) -> None:
-        """At 1 ms an item, a chunk of 20 ms has at most 20 of them, and a window four chunks."""
+        """At 1 ms an item, a chunk of 20 ms has at most 20 items, and a window four chunks."""
         inputs = Counted()
         options: Any = {"chunk_target_s": 0.02, "window": 4, **run}
         with scoopsci.map_as_completed(sleep_briefly, inputs, **options) as results:
@@ -439,7 +436,7 @@ class TestEndlessInputs:
     @pytest.mark.parametrize("n_asked", [0, 1, 50])
     @pytest.mark.parametrize("leave", ["close", "with", "forget", "cycle"])
     def test_closing_ends_the_run(self, run: Any, n_asked: int, leave: str) -> None:
-        """What it leaves behind would be found by the fixture of all tests."""
+        """A fixture of all tests would find anything left behind."""
         inputs = Counted()
         results: Any = scoopsci.map(sleep_briefly, inputs, **run)
         assert list(itertools.islice(results, n_asked)) == list(range(n_asked))
@@ -468,7 +465,7 @@ class TestEndlessInputs:
         results.close()
         assert list(loop) == []
 
-    def test_leaving_the_loop_ends_the_run(self) -> None:
+    def test_breaking_the_loop_ends_the_run(self) -> None:
         inputs = Counted()
         for result in scoopsci.map(sleep_briefly, inputs, **PROCESSES):
             if result == 20:
@@ -486,14 +483,14 @@ class TestEndlessInputs:
             fail()
         assert inputs.is_left
 
-    def test_leaving_large_items_in_the_queue(self) -> None:
-        """More than a pipe holds: whoever writes into it must not wait for ever."""
+    def test_closing_with_large_items_in_the_queue(self) -> None:
+        """They are larger than a pipe: its writer must not wait forever."""
         for _ in range(3):
             with scoopsci.map(len, itertools.repeat(bytes(4_000_000)), **PROCESSES) as results:
                 assert next(results) == 4_000_000
 
     def test_closing_writes_nothing_to_stderr(self) -> None:
-        """Tasks in the queue are no reason for messages of the engine."""
+        """Tasks in the queue must not make the engine print messages."""
         program = (
             "import itertools, time, scoopsci\n"
             "def f(i):\n    time.sleep(0.01)\n    return i\n"
@@ -524,7 +521,7 @@ class TestInputs:
             found: list[int] = []
             results = call(abs, break_off(n_items), chunk_target_s=chunk_target_s, **run)
             with pytest.raises(LookupError, match=f"no more than {n_items}") as caught:
-                found.extend(results)  # keeps what comes before an error
+                found.extend(results)  # keeps the results before an error
             assert type(caught.value) is LookupError
             assert sorted(found) == list(range(n_items))
 
@@ -560,8 +557,8 @@ class TestInputs:
             ("map_as_completed", PROCESSES, {}),
         ],
     )
-    def test_items_may_follow_from_results(self, call: str, run: Any, more: Any) -> None:
-        """With a window of one, an item is not asked for before the result of the last one."""
+    def test_items_may_depend_on_results(self, call: str, run: Any, more: Any) -> None:
+        """With a window of 1, an item is not taken before the last result is consumed."""
         told = threading.Semaphore(1)
 
         def follow() -> Iterator[int]:
@@ -579,7 +576,7 @@ class TestInputs:
 
     @both
     def test_an_iterator_may_give_the_same_object_again(self, run: Any) -> None:
-        """Changed meanwhile, as those that read into a buffer do: what counts is what it was."""
+        """It modifies it, like one that reads into a buffer: each item counts as it was."""
 
         def refill() -> Iterator[np.ndarray]:
             buffer = np.zeros(2)
@@ -596,7 +593,7 @@ class TestInputs:
         assert list(scoopsci.map(add, refill(), range(200), **run)) == expected
         assert list(scoopsci.starmap(add, numbered, **run)) == expected
 
-    def test_an_iterator_is_taken_in_one_thread_and_not_twice(self) -> None:
+    def test_an_iterator_is_consumed_once_in_one_thread(self) -> None:
         threads = set()
 
         def tell() -> Iterator[int]:
@@ -729,7 +726,7 @@ class TestErrors:
     @both
     @pytest.mark.parametrize("retries", [0, 1, 3])
     @pytest.mark.parametrize("chunk_target_s", [ONE_BY_ONE, 0.1])
-    def test_attempts(self, run: Any, retries: int, chunk_target_s: float, tmp_path: Path) -> None:
+    def test_retries(self, run: Any, retries: int, chunk_target_s: float, tmp_path: Path) -> None:
         def fail(item: int) -> int:
             if note(tmp_path, item) <= item % 5:
                 raise Misfit(f"of item {item}")
@@ -818,7 +815,7 @@ class TestErrors:
 
     @both_alone
     @all_calls
-    def test_time_is_up(self, run: Any, call: Any) -> None:
+    def test_timeout(self, run: Any, call: Any) -> None:
         def sleep(item: int) -> int:
             time.sleep(0.02)
             return item
@@ -877,7 +874,7 @@ WRONG: list[tuple[dict[str, Any], type[Exception], str]] = [
 
 
 class TestWrongUse:
-    """Refused at the call: not on iteration, and before workers are started for nothing."""
+    """Refused at the call, not on iteration, and before workers are started."""
 
     @all_calls
     @pytest.mark.parametrize(("wrong", "kind", "told"), WRONG, ids=[str(w[0]) for w in WRONG])
@@ -999,7 +996,7 @@ class TestReceipts:
         receipts: list[dict[str, Any]] = []
         options: Any = {"chunk_target_s": ONE_BY_ONE, "receipt": receipts.append, **PROCESSES}
         assert sum(scoopsci.map(pick, range(200), **options)) == 200
-        # Each of two workers needs it once; who takes a task is not known when it is sent.
+        # Each of two workers needs it once; which one takes a task is not known beforehand.
         assert 2 * size <= receipts[0]["run"]["sent_bytes"] <= 4 * size
 
     def test_slices_of_an_array_are_sent_once(self) -> None:
@@ -1031,7 +1028,7 @@ class TestNested:
 
 
 class Rounded(float):
-    """Shows less than it is."""
+    """Has a repr that does not show its value."""
 
     def __repr__(self) -> str:
         return f"{float(self):.1f}"
@@ -1039,7 +1036,7 @@ class Rounded(float):
 
 ONE_FIELD = np.dtype([("x", "f8")])
 
-#: Pairs of items that differ: the results of one must not be taken for those of the other.
+#: Pairs of items that differ: results for one must not be used for the other.
 DIFFERENT: list[tuple[Any, Any]] = [
     (1, 2),
     (1, 1.0),
@@ -1076,7 +1073,7 @@ DIFFERENT: list[tuple[Any, Any]] = [
 
 
 class TestLedger:
-    """Within one process; drivers that are killed are in tests/cluster/test_map_scripts.py."""
+    """Within one process; killed drivers are in tests/cluster/test_map_scripts.py."""
 
     @pytest.mark.parametrize(
         ("first", "second"), [(SERIAL, PROCESSES), (PROCESSES, SERIAL)], ids=["to", "from"]
@@ -1099,7 +1096,7 @@ class TestLedger:
             assert seen == list(range(70)) == found[:70]
         assert sorted(found) == sorted(walk(call(abs, range(200), **SERIAL)))
         n_recalled = receipts[0]["run"]["n_recalled_blocks"]
-        assert n_recalled >= 70, "a result is on disk before it is seen"
+        assert n_recalled >= 70, "a result is on disk before it is yielded"
         n_again = sum(after[item] > count for item, count in before.items())
         assert n_again == len(before) - n_recalled
         assert set(after) == set(range(200))
@@ -1201,7 +1198,7 @@ class TestLedger:
         ledger = tmp_path / "ledger"
         found = list(scoopsci.map(repr, [one], ledger=ledger, **SERIAL))
         assert list(scoopsci.map(repr, [one], ledger=ledger, **SERIAL)) == found
-        with pytest.raises(LedgerError, match="the inputs of blocks 0 to 0 were others"):
+        with pytest.raises(LedgerError, match="the inputs of blocks 0 to 0 were different"):
             list(scoopsci.map(repr, [other], ledger=ledger, **SERIAL))
 
     @pytest.mark.parametrize(
@@ -1225,7 +1222,7 @@ class TestLedger:
     def test_using_a_value_does_not_change_its_hash(
         self, tmp_path: Path, value: Any, use: Callable[[Any], object]
     ) -> None:
-        """What an object remembers of its use is no part of it."""
+        """What an object caches in use is not part of its value."""
         options: Any = {"ledger": tmp_path / "ledger", **SERIAL}
         carry = functools.partial(lambda value, item: repr((value, item)), value)
         found = list(scoopsci.map(carry, [value], **options))
@@ -1280,7 +1277,7 @@ def consume(call, n_items, lazily, **run):
 
 call, n_items, name, lazily = sys.argv[1:]
 with scoopsci.open_engine(name, n_workers=1 if name == "serial" else 2) as engine:
-    consume(call, 50_000, False, engine=engine)  # a worker that starts late holds back the others
+    consume(call, 50_000, False, engine=engine)  # a worker that starts late delays the others
     before = peak_bytes()
     consume(call, int(n_items), lazily == "lazily", engine=engine)
 print(peak_bytes() - before)
@@ -1300,7 +1297,7 @@ print(peak_bytes() - before)
 def test_memory_is_flat_if_results_are_consumed_as_they_arrive(
     call: str, engine: str, lazily: str
 ) -> None:
-    """Three million results of 183 bytes are 549 MB; most of them are gone when the last come."""
+    """Three million results of 183 bytes take 549 MB; most are freed before the last come."""
     grown = [
         int(
             subprocess.run(

@@ -1,4 +1,4 @@
-"""Options: checked at once, and none of them can change a result."""
+"""Options are checked at once, and none of them can change a result."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def test_defaults() -> None:
     assert (how.retries, how.poison_after, how.mixed, how.timeout) == (0, 3, False, None)
 
 
-def test_options_are_sorted() -> None:
+def test_options_are_split() -> None:
     with ThreadPoolExecutor(1) as pool:
         where, ledger, how = split(
             engine=pool, n_workers=3, hostfile="hosts", ledger=Path("run.ledger"), retries=2
@@ -95,17 +95,17 @@ def test_unknown_options_are_named_beside_the_known() -> None:
         split(sede=1, engine="serial", retires=3)
 
 
-def test_every_option_is_sorted_somewhere() -> None:
+def test_no_option_is_lost() -> None:
     known = set(RunOptions.__annotations__)
     assert known == set(WHERE) | {"ledger"} | NAMES
 
 
-def test_the_caller_s_options_stay_as_they_were() -> None:
+def test_the_caller_s_options_are_not_modified() -> None:
     options = RunOptions(engine="serial", ledger="file", retries=1)
     split_options(options)
     assert options == {"engine": "serial", "ledger": "file", "retries": 1}
 
 
-def test_options_do_not_change_under_way() -> None:
+def test_dispatch_options_are_immutable() -> None:
     with pytest.raises(FrozenInstanceError):
         DispatchOptions().retries = 3  # type: ignore[misc]

@@ -1,4 +1,4 @@
-"""What tasks print and log at the same time, in one process, stays apart and counts once."""
+"""Output of concurrent tasks in one process is separated, and appears once."""
 
 import logging
 import pickle
@@ -13,7 +13,7 @@ from scoopsci.engines.payload import pack, unpack
 
 cloudpickle.register_pickle_by_value(sys.modules[__name__])
 
-#: A worker that runs its tasks in threads, as those of other libraries do.
+#: A worker that runs its tasks in threads, like those of other libraries.
 WORKER = """
 import pickle, sys, threading
 from concurrent.futures import ThreadPoolExecutor
@@ -34,7 +34,7 @@ def talk(name: str) -> None:
     sys.barrier.wait()  # type: ignore[attr-defined]
 
 
-def test_two_tasks_of_one_process_at_a_time(
+def test_output_of_concurrent_tasks_is_separated(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:
     tasks = pickle.dumps([pack(talk, (name,), {}) for name in ("one", "two")])

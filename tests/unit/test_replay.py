@@ -1,4 +1,4 @@
-"""Ledgers looked into, and blocks of them computed once more."""
+"""Ledgers are inspected, and their blocks recomputed."""
 
 from __future__ import annotations
 
@@ -128,7 +128,7 @@ class TestReplay:
 
 
 class TestFormerLayout:
-    """A ledger that was written when the modules lay in the package's root."""
+    """A ledger that was written when the modules were in the root of the package."""
 
     @pytest.fixture
     def ledger(self, tmp_path: Path) -> Path:
@@ -152,7 +152,7 @@ class TestFormerLayout:
 
 class TestDescribe:
     @every_run
-    def test_what_is_there(self, run: Callable[..., Estimate], path: Path) -> None:
+    def test_description_of_a_ledger(self, run: Callable[..., Estimate], path: Path) -> None:
         found = run(engine="serial", ledger=path)
         told = describe_ledger(path)
         assert told["identity"]["seed"] == 2
@@ -173,7 +173,7 @@ class TestDescribe:
         told = describe_ledger(path)
         assert told["n_in_sequence"] <= 40 < told["n_blocks"]
 
-    def test_a_file_that_is_not_there_is_not_made(self, path: Path) -> None:
+    def test_a_missing_file_is_not_created(self, path: Path) -> None:
         for look in (describe_ledger, verify_ledger):
             with pytest.raises(LedgerError, match="there is no ledger"):
                 look(path)
@@ -185,7 +185,7 @@ class TestDescribe:
             describe_ledger(path)
         assert path.read_bytes() == b""
 
-    def test_it_stays_as_it_is(self, path: Path) -> None:
+    def test_the_file_is_not_modified(self, path: Path) -> None:
         run_pi(engine="serial", ledger=path)
         before = path.read_bytes()
         describe_ledger(path)
@@ -195,7 +195,7 @@ class TestDescribe:
 
 
 class TestVerify:
-    def test_whole(self, path: Path) -> None:
+    def test_an_intact_ledger(self, path: Path) -> None:
         run_pi(engine="serial", ledger=path)
         assert verify_ledger(path) == count(path, "ranges")
 
@@ -208,7 +208,7 @@ class TestVerify:
             verify_ledger(path)
 
     @pytest.mark.parametrize("share", [0.3, 0.6, 0.9])
-    def test_a_file_that_is_cut_off(self, path: Path, share: float) -> None:
+    def test_a_truncated_file(self, path: Path, share: float) -> None:
         run_estimate(engine="serial", ledger=path)
         whole = path.read_bytes()
         path.write_bytes(whole[: int(share * len(whole))])

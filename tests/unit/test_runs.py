@@ -1,11 +1,10 @@
-"""A run from an engine's opening to the last partial; its ledger stands in test_ledger."""
+"""A run, from the opening of an engine to the last partial; its ledger is in test_ledger."""
 
 from __future__ import annotations
 
-import functools
 import operator
-from collections.abc import Callable, Iterator
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -17,12 +16,10 @@ from scoopsci.reporting.progress import Progress
 from scoopsci.road.chunks import CallEach, FoldBlocks, ListBlocks
 from scoopsci.road.options import RunOptions
 from scoopsci.road.runs import Run, fold_run, hold_engine, run_list
+from tests.executors import FirstTwo
+from tests.merging import bracket
 
 SERIAL: RunOptions = {"engine": "serial"}
-
-
-def bracket(left: str, right: str) -> str:
-    return f"({left}{right})"
 
 
 def refuse_at_home(left: str, right: str) -> str:
@@ -35,30 +32,14 @@ def fold(inputs: Any, options: RunOptions = SERIAL, **more: Any) -> tuple[str, d
     return fold_run(CallEach(str), bracket, inputs, options, identity={}, **more)
 
 
-class FirstOnly(Executor):
-    """Runs the first two tasks when the third has come, and no others."""
-
-    def __init__(self) -> None:
-        self.futures: list[Future[Any]] = []
-        self._calls: list[Callable[[], Any]] = []
-
-    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
-        self.futures.append(Future())
-        self._calls.append(functools.partial(fn, *args, **kwargs))
-        if len(self._calls) == 3:
-            for future, call in zip(self.futures[:2], self._calls, strict=False):
-                future.set_result(call())
-        return self.futures[-1]
-
-
 class TestFoldRun:
     @pytest.mark.parametrize("chunk_target_s", [1e-9, 1.0])
-    def test_whole_is_that_of_the_fixed_tree(self, chunk_target_s: float) -> None:
+    def test_partials_merge_along_the_fixed_tree(self, chunk_target_s: float) -> None:
         whole, done = fold(range(7), {**SERIAL, "chunk_target_s": chunk_target_s})
         assert whole == "((((01)(23))(45))6)"
         assert (done["engine"], done["n_workers"], done["n_lost_tasks"]) == ("serial", 1, 0)
 
-    def test_description_is_that_of_a_receipt(self) -> None:
+    def test_description_has_the_keys_of_a_receipt(self) -> None:
         _, done = fold(range(100), n_blocks=100)
         assert {"engine", "n_workers", "workers", "elapsed_s", "times", "sent_bytes"} <= set(done)
         assert {"n_lost_tasks", "n_retried_tasks", "n_recalled_blocks", "mixed"} <= set(done)
@@ -76,7 +57,7 @@ class TestFoldRun:
         assert fold([], empty="nothing")[0] == "nothing"
         assert fold(iter(()), empty="")[0] == ""
 
-    def test_blocks_that_are_none(self) -> None:
+    def test_partials_may_be_none(self) -> None:
         """None is a partial like any other."""
         each, merge = CallEach(lambda value: None), lambda left, right: None
         assert fold_run(each, merge, range(5), SERIAL, identity={})[0] is None
@@ -87,7 +68,7 @@ class TestFoldRun:
         assert found == [block_generator(7, block).random() for block in range(5)]
 
     def test_error_in_the_driver_cancels_a_borrowed_engine_s_tasks(self) -> None:
-        executor = FirstOnly()
+        executor = FirstTwo()
         with open_engine(executor) as engine:
             options: RunOptions = {"engine": engine, "window": 4}
             with pytest.raises(TaskError, match="cannot be merged: in the driver") as caught:
@@ -96,12 +77,12 @@ class TestFoldRun:
         assert len(executor.futures) > 2
         assert all(future.cancelled() for future in executor.futures[2:])
 
-    def test_error_in_the_last_merges_is_told_alike(self) -> None:
+    def test_error_in_the_last_merges_is_reported_alike(self) -> None:
         with pytest.raises(TaskError, match="cannot be merged: in the driver") as caught:
             fold_run(CallEach(str), refuse_at_home, range(3), SERIAL, identity={})
         assert isinstance(caught.value.__cause__, MemoryError)
 
-    def test_error_in_a_merge_on_a_worker_is_its_block_s(self) -> None:
+    def test_error_in_a_merge_on_a_worker_is_a_task_error(self) -> None:
         def refuse(left: str, right: str) -> str:
             raise ArithmeticError("do not merge")
 
@@ -131,15 +112,15 @@ class TestRun:
         assert parts == [str(value) for value in range(500)]
         assert run.description["engine"] == "ThreadPoolExecutor"
 
-    def test_a_run_that_is_left_early_closes_its_engine(self) -> None:
+    def test_a_run_closed_early_closes_its_engine(self) -> None:
         run = Run(FoldBlocks(CallEach(str), bracket), range(500),
                   {"engine": "processes", "n_workers": 2}, identity={})  # fmt: skip
         partials = run.partials()
         next(partials)
-        partials.close()  # that no child is left is looked at after every test
+        partials.close()  # a fixture checks after every test that no child is left
         assert (run.description["engine"], run.description["n_workers"]) == ("processes", 2)
 
-    def test_the_engine_s_own_error_passes(self) -> None:
+    def test_an_error_of_the_engine_is_raised_unchanged(self) -> None:
         with ThreadPoolExecutor(1) as pool:
             pass
         run = Run(ListBlocks(CallEach(str)), range(5), {"engine": pool}, identity={})

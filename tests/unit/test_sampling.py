@@ -1,4 +1,4 @@
-"""Runs that stop at a half-width: the same samples everywhere, and none drawn twice."""
+"""Runs that stop at a half-width: the same samples everywhere, none drawn twice."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ Rng = np.random.Generator
 
 
 def draw_wide(rng: Rng, size: int) -> Any:
-    """Draw numbers of any magnitude: their sums have other bits for every order."""
+    """Draw numbers of all magnitudes: the bits of their sums depend on the order."""
     return np.exp(rng.standard_normal(size))
 
 
@@ -84,7 +84,7 @@ def to_bits(found: Estimate) -> tuple[Any, ...]:
 
 
 class Shuffled(Executor):
-    """Ends tasks in another order than they were submitted in, after random pauses."""
+    """Ends tasks after random pauses, and so in another order than that of submission."""
 
     def __init__(self, seed: int) -> None:
         self._rng, self._pool = random.Random(seed), ThreadPoolExecutor(4)
@@ -179,7 +179,7 @@ class TestGoal:
         assert found.half_width <= 0.002 * found.value
         assert found.n_samples < 20_000
 
-    def test_confidence_takes_more(self) -> None:
+    def test_higher_confidence_takes_more_samples(self) -> None:
         sizes = [find_pi(engine="serial", confidence=level).n_samples for level in (0.5, 0.95)]
         assert sizes[1] > 5 * sizes[0]
 
@@ -191,7 +191,7 @@ class TestGoal:
             assert found.n_samples == expected
 
     def test_maximum_ends_in_an_error_with_the_estimate(self) -> None:
-        with pytest.raises(NotConvergedError, match="max_samples = 5,500 are drawn") as caught:
+        with pytest.raises(NotConvergedError, match="max_samples = 5,500 were drawn") as caught:
             find_pi(engine="serial", max_samples=5_500)
         found = caught.value.estimate
         again = scoopsci.pi(5_500, seed=3, block_size=1_000, engine="serial")
@@ -200,7 +200,7 @@ class TestGoal:
 
     @pytest.mark.parametrize("half_width", [1e-40, 5e-324])
     @pytest.mark.parametrize("method", ["mc", "qmc"])
-    def test_what_no_run_can_reach_ends_at_the_first_check(
+    def test_an_unreachable_goal_ends_at_the_first_check(
         self, half_width: float, method: Literal["mc", "qmc"]
     ) -> None:
         with pytest.raises(NotConvergedError, match="more samples than a run can draw") as caught:
@@ -209,7 +209,7 @@ class TestGoal:
             )
         assert abs(caught.value.estimate.value - math.expm1(1.0)) < 0.01
 
-    def test_a_goal_is_not_given_up_for_a_mean_that_is_next_to_nothing_so_far(self) -> None:
+    def test_a_relative_goal_is_kept_while_the_mean_is_close_to_zero(self) -> None:
         def win(rng: np.random.Generator, size: int) -> Any:
             return np.where(rng.random(size) < 0.505, 1.1, -1.1)
 
@@ -221,10 +221,10 @@ class TestGoal:
             assert found.half_width <= 0.9 * abs(found.value)
 
     def test_a_run_with_a_maximum_goes_on_to_it(self) -> None:
-        with pytest.raises(NotConvergedError, match="max_samples = 20,000 are drawn"):
+        with pytest.raises(NotConvergedError, match="max_samples = 20,000 were drawn"):
             scoopsci.pi(half_width=1e-12, max_samples=20_000, seed=1, engine="serial")
 
-    def test_a_maximum_that_is_enough(self) -> None:
+    def test_a_sufficient_maximum_changes_nothing(self) -> None:
         expected = find_pi(engine="serial")
         found = find_pi(engine="serial", max_samples=expected.n_samples)
         assert to_bits(found) == to_bits(expected)
@@ -245,7 +245,7 @@ class TestGoal:
     def test_equal_samples_that_are_not_finite_reach_nothing(
         self, value: float, shape: tuple[int, ...]
     ) -> None:
-        with pytest.raises(NotConvergedError, match=r"no finite mean .*; look at") as caught:
+        with pytest.raises(NotConvergedError, match=r"no finite mean .*; check") as caught:
             scoopsci.estimate(
                 lambda rng, size: np.full((size, *shape), value),
                 half_width=0.1, seed=1, timeout=60, engine="serial",
@@ -262,8 +262,8 @@ class TestGoal:
             )  # fmt: skip
 
     @pytest.mark.filterwarnings("ignore::scoopsci.DoubtfulEstimateWarning")
-    def test_equal_samples_are_not_believed_at_once(self) -> None:
-        """An event of odds 1e-4 is not there among the first thousand."""
+    def test_equal_samples_are_not_accepted_at_once(self) -> None:
+        """An event of probability 1e-4 does not occur among the first thousand."""
         found = scoopsci.estimate(
             lambda rng, size: rng.random(size) < 1e-4,
             half_width=1e-3, seed=5, block_size=1_000, engine="serial",
@@ -272,7 +272,7 @@ class TestGoal:
         assert found.half_width > 0.0
 
     @pytest.mark.filterwarnings("ignore::scoopsci.DoubtfulEstimateWarning")
-    def test_a_constant_is_believed_in_the_end(self) -> None:
+    def test_a_constant_is_accepted_in_the_end(self) -> None:
         found = scoopsci.estimate(
             lambda rng, size: np.ones(size), half_width=1e-3, seed=5, engine="serial"
         )
@@ -324,7 +324,7 @@ class TestProgress:
             assert state.remaining_worker_s is not None
             assert 0.0 <= state.remaining_worker_s <= state.remaining_s
 
-    def test_time_out_tells_the_estimate_so_far(self) -> None:
+    def test_timeout_error_names_the_estimate_so_far(self) -> None:
         with pytest.raises(EngineTimeoutError) as caught:
             scoopsci.pi(half_width=1e-9, seed=3, block_size=1_000, timeout=0.5, engine="serial")
         (note,) = caught.value.__notes__
@@ -355,7 +355,7 @@ class TestLedger:
     def count(self, marks: Path) -> Counter[str]:
         return Counter(mark.name.rsplit("-", 1)[0] for mark in marks.iterdir())
 
-    def test_a_tighter_tolerance_computes_what_is_new(self, marks: Path, tmp_path: Path) -> None:
+    def test_a_tighter_tolerance_draws_only_new_blocks(self, marks: Path, tmp_path: Path) -> None:
         ledger = tmp_path / "run.ledger"
         first = self.sample(marks, half_width=0.03, ledger=ledger)
         before = self.count(marks)
@@ -381,7 +381,7 @@ class TestLedger:
 
     @pytest.mark.parametrize("more", [1_950, 2_000, 5_050])
     def test_numbers_of_samples_may_grow(self, marks: Path, tmp_path: Path, more: int) -> None:
-        """Also where the shorter run ended in the midst of a block: that block alone is drawn."""
+        """Also if the shorter run ended within a block: only that block is drawn again."""
         ledger = tmp_path / "run.ledger"
         self.sample(marks, n_samples=1_950, ledger=ledger)
         before = self.count(marks)
@@ -393,7 +393,7 @@ class TestLedger:
         other.mkdir()
         assert to_bits(self.sample(other, n_samples=more)) == to_bits(found)
 
-    def test_fewer_samples_take_what_is_there(self, marks: Path, tmp_path: Path) -> None:
+    def test_fewer_samples_use_the_recorded_blocks(self, marks: Path, tmp_path: Path) -> None:
         ledger = tmp_path / "run.ledger"
         self.sample(marks, n_samples=6_400, ledger=ledger, chunk_target_s=1e-9)
         before = self.count(marks)
@@ -401,7 +401,7 @@ class TestLedger:
         assert found.receipt["run"]["n_recalled_blocks"] == 30
         assert self.count(marks) == before
 
-    def test_a_tolerance_goes_on_from_a_number(self, marks: Path, tmp_path: Path) -> None:
+    def test_a_tolerance_continues_from_a_number(self, marks: Path, tmp_path: Path) -> None:
         ledger = tmp_path / "run.ledger"
         self.sample(marks, n_samples=3_250, ledger=ledger)
         found = self.sample(marks, half_width=0.008, ledger=ledger)
@@ -431,7 +431,7 @@ class TestLedger:
             with pytest.raises(LedgerError, match="another run"):
                 run(engine="serial", ledger=ledger)
 
-    def test_no_partial_lies_on_both_sides_of_a_check(self, tmp_path: Path) -> None:
+    def test_no_partial_spans_a_check(self, tmp_path: Path) -> None:
         ledger = tmp_path / "run.ledger"
         find_mean(engine="processes", n_workers=2, ledger=ledger)
         with closing(sqlite3.connect(ledger)) as database:
@@ -439,7 +439,7 @@ class TestLedger:
         assert rows
         assert all(stop <= next_check(start) for start, stop in rows)
 
-    def test_a_thread_may_look_at_the_progress(self, tmp_path: Path) -> None:
+    def test_a_thread_may_read_the_progress(self, tmp_path: Path) -> None:
         """The callback runs in the caller's thread, as the run does."""
         seen = set()
 

@@ -1,4 +1,4 @@
-"""What many tasks need: pickled once by the driver, unpickled once by each worker."""
+"""Values that many tasks need: pickled once by the driver, unpickled once by each worker."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from scoopsci.road.chunks import CallEach, ListBlocks
 from scoopsci.road.runs import Run
 from scoopsci.testing.tasks import meet
 
-# As functions of a notebook or a script do, those of this file travel by value.
+# The functions of this file are pickled by value, like those of a notebook or script.
 cloudpickle.register_pickle_by_value(sys.modules[__name__])
 
 MEGABYTE = 1 << 20
@@ -35,7 +35,7 @@ ONE_BY_ONE = 1e-9  # a chunk target so short that every chunk is one block
 
 
 class Large:
-    """A function with data, which notes where it is pickled and unpickled."""
+    """A function with data, which records where it is pickled and unpickled."""
 
     def __init__(self, notes: Path, n_bytes: int) -> None:
         self.notes = notes
@@ -85,7 +85,7 @@ def notes(tmp_path: Path) -> Path:
 
 @pytest.fixture(autouse=True)
 def nothing_is_kept() -> Iterator[None]:
-    """After each test: what the driver has kept of a run, it has forgotten."""
+    """Check after each test that the driver has freed what it kept for a run."""
     assert not shared._kept
     yield
     kept, n_kept = list(shared._kept), len(shared._kept)
@@ -95,19 +95,19 @@ def nothing_is_kept() -> Iterator[None]:
 
 @pytest.fixture(autouse=True, scope="module")
 def first_loss() -> None:
-    """Lose a worker once: loky keeps the pipes of its tracker, and those of its last loss."""
+    """Lose a worker once: loky keeps open the pipes of its tracker and of its last loss."""
     with scoopsci.open_engine("processes", n_workers=1) as engine, pytest.raises(WorkerLostError):
         engine.submit(os._exit, 3).result()
 
 
 class TestShared:
-    def test_small_values_travel_with_every_task(self) -> None:
+    def test_small_values_are_sent_with_every_task(self) -> None:
         value = Shared({"a": 1})
         assert value.is_small
         assert load(value.whole) == {"a": 1}
         value.forget()
 
-    def test_large_values_travel_once(self) -> None:
+    def test_large_values_are_sent_once(self) -> None:
         value = Shared(b"x" * MEGABYTE)
         assert not value.is_small
         assert MEGABYTE < value.n_bytes < MEGABYTE + 100
@@ -116,11 +116,11 @@ class TestShared:
         first = load(value.whole)
         assert first == b"x" * MEGABYTE
         assert load(value.reference) is first
-        assert load(value.whole) is first, "sent again, it is not unpickled again"
+        assert load(value.whole) is first, "if sent again, it is not unpickled again"
         value.forget()
 
     @pytest.mark.parametrize("n_bytes", [SMALL_BYTES - 100, SMALL_BYTES + 100])
-    def test_the_size_counts(self, n_bytes: int) -> None:
+    def test_the_size_decides(self, n_bytes: int) -> None:
         assert Shared(bytes(n_bytes)).is_small is (n_bytes < SMALL_BYTES)
 
     def test_a_reference_to_what_was_not_sent(self) -> None:
@@ -133,7 +133,7 @@ class TestShared:
             load(value.reference)
         value.forget()
 
-    def test_the_last_task_of_a_run_that_was_left_keeps_nothing(self) -> None:
+    def test_the_last_task_of_a_run_closed_early_keeps_nothing(self) -> None:
         value = Shared([1])
         frames = dump(value.whole)
         value.forget()
@@ -174,7 +174,7 @@ class TestShared:
 
     @pytest.mark.parametrize("n_items", [10, 1_000_000])
     def test_changes_after_it_was_made_are_not_seen(self, n_items: int) -> None:
-        """Of two workers, one may be sent it before the change, and the other after."""
+        """Otherwise one worker might get it before the change, and another one after."""
         array = np.zeros(n_items)
         value = Shared({"array": array})
         array[:] = 7.0
@@ -217,7 +217,7 @@ class TestShared:
 
 
 class Refusal:
-    """Can be pickled, and not unpickled."""
+    """Can be pickled, but not unpickled."""
 
     def __call__(self, value: int) -> int:
         return value
@@ -273,11 +273,11 @@ class TestRuns:
         assert set(told["unpickled"]) == {worker["pid"] for worker in done["workers"]}
         in_caller = name in ("serial", "threads")
         assert set(told["unpickled"]) == {os.getpid()} or not in_caller
-        # Sixty tasks; one may reach a worker before the function has, and is sent again with it.
+        # Sixty tasks; one may reach a worker before the function, and is sent again with it.
         assert n_workers * size <= done["sent_bytes"] <= (2 * n_workers) * size + MEGABYTE
         assert (done["n_lost_tasks"], done["n_retried_tasks"]) == (0, 0)
 
-    def test_a_small_function_travels_with_every_task(self, notes: Path) -> None:
+    def test_a_small_function_is_sent_with_every_task(self, notes: Path) -> None:
         found, done = run(Large(notes, 1_000), range(60))
         assert found == [2 * value for value in range(60)]
         assert done["sent_bytes"] > 60 * 1_000
@@ -318,10 +318,10 @@ class TestRuns:
         with pytest.raises(TaskError, match=r"unpickling the task.*refuses") as caught:
             run(Refusal(), range(10), engine=engine)
         assert caught.value.stage == "unpickling the task"
-        assert caught.value.block in range(4), "one of the first that are in flight"
+        assert caught.value.block in range(4), "one of the first in flight"
 
-    def test_forgetful_workers_are_sent_it_again(self, notes: Path) -> None:
-        """As where each task meets a worker that has just started."""
+    def test_workers_that_forget_it_are_sent_it_again(self, notes: Path) -> None:
+        """As if each task reached a worker that has just started."""
         with Forgetful() as engine:
             found, done = run(Large(notes, MEGABYTE), range(30), engine=engine, n_workers=1)
         assert found == [2 * value for value in range(30)]
@@ -330,7 +330,7 @@ class TestRuns:
         assert read_notes(notes)["unpickled"].total() == 30
 
     def test_a_late_worker_is_sent_it_once(self, notes: Path) -> None:
-        """Though several tasks have met it without."""
+        """Although several tasks have reached it before."""
         with OneLate() as engine:
             found, done = run(Large(notes, MEGABYTE), range(30), engine=engine, n_workers=2)
         assert found == [2 * value for value in range(30)]
@@ -384,7 +384,7 @@ class OneLate(Executor):
 
 class TestNested:
     @pytest.mark.parametrize("engine", ["serial", "processes"])
-    def test_runs_within_tasks_do_not_drive_it_out(self, engine: str, notes: Path) -> None:
+    def test_nested_runs_do_not_evict_it(self, engine: str, notes: Path) -> None:
         large = Large(notes, MEGABYTE)
 
         def nest(value: int) -> int:
@@ -400,8 +400,8 @@ class TestNested:
         assert set(read_notes(notes)["unpickled"].values()) == {1}
         assert done["sent_bytes"] < 3 * MEGABYTE
 
-    def test_runs_left_open_within_a_task_may(self, notes: Path) -> None:
-        """It is sent again then."""
+    def test_nested_runs_left_open_may_evict_it(self, notes: Path) -> None:
+        """It is then sent again."""
         large = Large(notes, MEGABYTE)
 
         def nest(value: int) -> int:
@@ -411,8 +411,8 @@ class TestNested:
 
         assert run(nest, range(12))[0] == [2 * value for value in range(12)]
 
-    def test_runs_side_by_side(self, notes: Path, tmp_path: Path) -> None:
-        """Of several threads on one engine."""
+    def test_concurrent_runs(self, notes: Path, tmp_path: Path) -> None:
+        """By several threads on one engine."""
         others = [tmp_path / f"notes-{n}" for n in range(3)]
         with (
             scoopsci.open_engine("processes", n_workers=2) as engine,

@@ -1,4 +1,4 @@
-"""Where a run may stop, and when it does."""
+"""Where a run may stop, and when it stops."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class TestNextCheck:
         assert list_checks(6, unit=16, per_doubling=1) == [16, 32, 64, 128, 256, 512]
 
     @pytest.mark.parametrize("where", [{}, {"unit": 16, "per_doubling": 1}, {"per_doubling": 2}])
-    def test_it_is_the_first_behind_wherever_one_is(self, where: dict[str, int]) -> None:
+    def test_it_is_the_first_check_after_any_block(self, where: dict[str, int]) -> None:
         checks = list_checks(12, **where)
         for n_blocks in range(checks[-1]):
             expected = next(check for check in checks if check > n_blocks)
@@ -82,20 +82,20 @@ class TestGoal:
         relative = Goal(half_width=0.1, relative=True)
         assert relative.excess(5_000, values, widths) == pytest.approx(0.5)
 
-    def test_equal_samples_are_believed_late(self) -> None:
+    def test_equal_samples_are_accepted_late(self) -> None:
         goal = Goal(half_width=0.1, min_samples=1_000)
         assert goal.excess(EQUAL_FACTOR * 1_000 - 1, 1.0, 0.0) == math.inf
         assert goal.excess(EQUAL_FACTOR * 1_000, 1.0, 0.0) == 0.0
         assert Goal(half_width=0.1, relative=True).excess(10**9, 0.0, 0.0) == 0.0
 
-    def test_what_is_not_finite_never_will_be(self) -> None:
+    def test_infinite_intervals_have_an_infinite_excess(self) -> None:
         assert math.isnan(Goal(half_width=0.1).excess(5_000, math.nan, math.nan))
         assert Goal(half_width=0.1).excess(5_000, 1.0, math.inf) == math.inf
         assert math.isfinite(Goal(half_width=5e-324).excess(5_000, 1.0, 0.1))
 
 
 class TestBlockSizes:
-    def test_slices_are_as_the_whole(self) -> None:
+    def test_slices_agree_with_the_whole(self) -> None:
         sizes = BlockSizes(2, 7, 10, 62)
         assert [*sizes] == [10, 10, 10, 10, 2]
         assert len(sizes) == 5
@@ -117,7 +117,7 @@ class TestSupply:
 
     @pytest.mark.parametrize("n_samples", [1, 9, 10, 11, 100, 105, 1_234])
     @pytest.mark.parametrize("size", [1, 3, 1_000])
-    def test_slices_end_at_checks_and_before_a_cut_block(self, n_samples: int, size: int) -> None:
+    def test_slices_end_at_checks_and_before_a_short_block(self, n_samples: int, size: int) -> None:
         supply, taken, start = Supply(10, n_samples), [], 0
         while len(part := supply[start : start + size]):
             assert part.start == start
@@ -128,7 +128,7 @@ class TestSupply:
         assert taken == [*supply]
         assert sum(taken) == n_samples
 
-    def test_no_end(self) -> None:
+    def test_no_maximum(self) -> None:
         supply = Supply(10, None)
         assert (supply.n_blocks, len(supply)) == (None, 0)
         assert len(supply[0:5]) == 0
@@ -137,7 +137,7 @@ class TestSupply:
         assert [*supply] == [10, 10, 10]
         assert supply.count_samples(10**30) == 10**31
 
-    def test_no_more_than_there_are(self) -> None:
+    def test_no_more_blocks_than_the_run_has(self) -> None:
         supply = Supply(10, 25)
         supply.want(100)
         assert len(supply) == 3
