@@ -26,6 +26,10 @@ from tests.lan import Lan, missing_parts
 
 REPOSITORY = Path(__file__).parent.parent
 
+# A shell that starts the tests in the background has them, and what they start, ignore Ctrl-C.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
 #: They live as long as the process: the first by design of the standard library, the worker that
 #: stands in for the origin and its driver as long as the program that SCOOP runs.
 KEPT_PROCESSES = ("resource_tracker", "plain/substitute.py")
