@@ -29,6 +29,10 @@ REPOSITORY = Path(__file__).parent.parent
 hypothesis.settings.register_profile("scoopsci", deadline=None)
 hypothesis.settings.load_profile("scoopsci")
 
+# A shell that starts the tests in the background has them, and what they start, ignore Ctrl-C.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
 
 @pytest.fixture(scope="session", autouse=True)
 def once_for_each_process() -> None:
