@@ -6,14 +6,14 @@ Run as a script, also under ``python -m scoop``, this file is the command ``scoo
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, TypeVar, Unpack
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from scoopsci.basics.arguments import check_count
-from scoopsci.basics.codehash import hash_code, hash_values, reaches_compiled
+from scoopsci.basics.codehash import describe_code, hash_code, hash_values, identify, list_doubts
 from scoopsci.errors import NotConvergedError
 from scoopsci.estimation.estimates import (
     DoubtfulEstimateWarning,
@@ -141,9 +141,11 @@ def estimate(
         raise TypeError(f"fn must be callable as fn(rng, size), got {fn!r}")
     seed = check_seed(seed)
     sampling: Sampling[Any] = Sampling(n_samples, half_width, block_size, confidence, run)
-    what = {"workload": "estimate", "code": hash_code(fn), "stream": STREAM}
-    estimator = SampleMean(fuse_sampler(fn) or fn, seed, reaches_compiled(fn))
-    return _carry_out(estimator, sampling, Estimate, what, seed)
+    code = describe_code(fn)
+    what = {"workload": "estimate", "code": code.hash, "stream": STREAM}
+    estimator = SampleMean(fuse_sampler(fn) or fn, seed, code.reaches_compiled)
+    remedy = "draw from the rng that fn is given"
+    return _carry_out(estimator, sampling, Estimate, what, seed, {"code": code}, remedy)
 
 
 def integrate(
@@ -215,15 +217,16 @@ def integrate(
             f"variance_reduction must be a list, such as [Antithetic()], got {variance_reduction!r}"
         )
     integrand = Integrand.of(f, lower, upper, dim, variance_reduction)
-    compiled = reaches_compiled(f, *variance_reduction)
     seed = check_seed(seed)
     sampling: Sampling[Any] = Sampling(n_samples, half_width, block_size, confidence, run)
-    what = {"workload": "integrate", "code": hash_code(f)}
+    codes = {"code": describe_code(f)}
+    what = {"workload": "integrate", "code": codes["code"].hash}
     options: dict[str, Any] = {"lower": integrand.lower, "upper": integrand.upper, "method": method}
     if variance_reduction:
-        options["variance_reduction"] = sorted(
-            f"{each.name} {hash_values([each])}" for each in variance_reduction
-        )
+        methods = sorted(variance_reduction, key=lambda each: each.name)
+        codes["variance_reduction"] = describe_code(*methods)
+        options["variance_reduction"] = [f"{each.name} {hash_values([each])}" for each in methods]
+    compiled = any(code.reaches_compiled for code in codes.values())
     estimator: Estimator[Any]
     if method == "qmc":
         what["stream"] = SOBOL_STREAM
@@ -237,7 +240,8 @@ def integrate(
             estimator = ReducedMean(integrand, seed, compiled)
         else:
             estimator = SampleMean(integrand.sampler(), seed, compiled)
-    return _carry_out(estimator, sampling, Estimate, what, seed, **options)
+    remedy = "an integrand may depend on its points alone: to draw samples, use scoopsci.estimate"
+    return _carry_out(estimator, sampling, Estimate, what, seed, codes, remedy, **options)
 
 
 def pi(
@@ -300,13 +304,16 @@ def _carry_out(
     kind: type[E],
     what: dict[str, Any],
     seed: int,
+    codes: Mapping[str, Any] = {},
+    remedy: str = "",
     *,
     unit: str = "samples",
     **more: Any,
 ) -> E:
     """Run an estimator, and return its summary as an estimate with a receipt."""
     options = {"seed": seed, "block_size": sampling.block_size, **more}
-    sampling.run(estimator, {**what, **options}, unit=unit)
+    sampling.run(estimator, {**what, **options, **identify(codes)}, unit=unit)
+    sampling.summary["notes"] = *list_doubts(codes, remedy), *sampling.summary.get("notes", ())
     counts: dict[str, Any] = {
         "n_samples": sampling.n_samples,
         "n_blocks": sampling.n_blocks,

@@ -2,24 +2,82 @@
 
 from __future__ import annotations
 
-import copyreg
-import functools
 import hashlib
 import sys
-import types
-from collections.abc import Callable, Iterable, Iterator
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
+from scoopsci.basics.description import Description
 
-from scoopsci.basics.moved import former_name
+__all__ = [
+    "HASH_VERSION",
+    "Code",
+    "describe_code",
+    "hash_code",
+    "hash_values",
+    "identify",
+    "list_doubts",
+]
 
-__all__ = ["hash_code", "hash_values", "is_compiled", "is_users_module", "reaches_compiled"]
+#: How code is hashed: hashes of other versions cannot be compared. Bytecode is that of a minor
+#: version of Python.
+HASH_VERSION = f"version 2, Python {sys.version_info.major}.{sys.version_info.minor}"
 
-PLAIN = (type(None), bool, float, complex, str, bytes, range, np.generic)
 
-#: Attributes of a class, besides methods, that count as constants; others may be caches.
-CONSTANTS = (*PLAIN, int, tuple, frozenset, np.ndarray)
+@dataclass(frozen=True, slots=True)
+class Code:
+    """What is known of a function's code and the values it refers to.
+
+    Attributes
+    ----------
+    hash : str
+        See `hash_code`.
+    names : dict
+        A short hash of what each name stands for: functions and classes by qualified name,
+        globals, arguments with defaults, closure variables and attributes.
+    doubts : dict
+        The names of captured generators, and of distributions that draw from their own, each with
+        its kind.
+    reaches_compiled : bool
+        Whether a function compiled by numba is among it.
+    """
+
+    hash: str
+    names: dict[str, str]
+    doubts: dict[str, str]
+    reaches_compiled: bool
+
+
+def describe_code(*values: object) -> Code:
+    """Describe a user's code, with all that it reads.
+
+    Parameters
+    ----------
+    *values
+        Functions, and objects that hold functions; see `hash_code`.
+    """
+    description = Description(has_names=True)
+    roots = {}
+    for number, value in enumerate(values):
+        named = value if hasattr(value, "__qualname__") else type(value)
+        roots[str(number)] = str(named.__qualname__)
+        description.add(value, str(number))
+
+    def display(path: str) -> str:
+        root, dot, rest = path.partition(".")
+        return f"{roots.get(root, root)}{dot}{rest}"
+
+    names: dict[str, bytes] = defaultdict(bytes)
+    for path, digest in sorted(description.names.items()):
+        names[display(path)] += digest.digest()
+    return Code(
+        description.hash,
+        {name: hashlib.sha256(digests).hexdigest()[:16] for name, digests in names.items()},
+        {display(path): kind for path, kind in description.found.doubts().items()},
+        description.found.reaches_compiled,
+    )
 
 
 def hash_code(fn: Callable[..., object]) -> str:
@@ -33,10 +91,22 @@ def hash_code(fn: Callable[..., object]) -> str:
     Returns
     -------
     str
-        SHA-256 of its bytecode, defaults, closure, attributes and the globals that it names.
-        References to the user's own modules are followed, as are those to functions compiled by
-        numba, which may be inlined. The standard library, installed packages and scoopsci are
-        identified by name. The same in every process of one minor version of Python.
+        SHA-256 of its bytecode, defaults, closure, attributes and the globals that it reads, as
+        they are now. References to the user's own modules are followed, as are those to functions
+        compiled by numba, which may be inlined; objects are described by what pickle would store,
+        and classes by all their attributes. The standard library, installed packages and scoopsci
+        are identified by name. The same in every process of one minor version of Python.
+
+    Notes
+    -----
+    Docstrings, comments and line numbers do not count; nor do weak references, and the values that
+    `functools.cache` and `functools.cached_property` keep. A cache of your own, which calls fill,
+    is excluded by name: a function, class or object lists the names of its attributes, globals and
+    closure variables that do not count in ``__scoopsci_ignore__``, a tuple.
+
+    What cannot be seen: files, environment variables and other machines; code in text, as for
+    `eval`; attributes of modules and objects whose names are computed; the state of C extensions;
+    the versions of installed packages, which the receipt has.
 
     Examples
     --------
@@ -60,183 +130,37 @@ def hash_values(values: Iterable[object]) -> str:
     str
         SHA-256; the same for a list, a range or an array slice of the same items.
     """
-    digest = hashlib.sha256()
+    description = Description()
     for value in values:
-        for part in _Description().describe(value):
-            digest.update(part.encode() + b"\0")
-    return digest.hexdigest()
+        description.add(value)
+    return description.hash
 
 
-def reaches_compiled(*values: object) -> bool:
-    """Tell whether any of the values is, or refers to, a function compiled by numba.
+def identify(codes: Mapping[str, Code]) -> dict[str, Any]:
+    """Return the part of a ledger's identity by which it names the differences of code.
 
     Parameters
     ----------
-    *values
-        Functions, and objects that hold functions.
+    codes : mapping
+        Each under the name by which the identity has its hash; without any, there is no such part.
     """
-    description = _Description()
-    for value in values:
-        for _ in description.describe(value):
-            pass
-    return description.reaches_compiled
+    names = {name: code.names for name, code in codes.items()}
+    return {"names": names, "hashed": HASH_VERSION} if codes else {}
 
 
-class _Description:
-    """Walks through a value and the objects it refers to, each of them once.
-
-    Attributes
-    ----------
-    reaches_compiled : bool
-        Whether a function compiled by numba has been encountered.
-    """
-
-    def __init__(self) -> None:
-        # Keeps the objects alive, so that no id is reused.
-        self._seen: dict[int, tuple[int, Any]] = {}
-        self.reaches_compiled = False
-
-    def describe(self, value: Any) -> Iterator[str]:
-        if type(value) in PLAIN or isinstance(value, np.generic):
-            yield f"{type(value).__name__} {value!r}"
-        elif type(value) is int:
-            yield f"int {value:x}"  # decimal digits are limited
-        elif id(value) in self._seen:
-            yield f"again {self._seen[id(value)][0]}"
-        else:
-            self._seen[id(value)] = len(self._seen), value
-            yield type(value).__qualname__
-            yield from self._describe_object(value)
-
-    def _describe_object(self, value: Any) -> Iterator[str]:
-        if type(value) in (np.ndarray, np.memmap) and not value.dtype.hasobject:
-            data = hashlib.sha256(value.tobytes()).hexdigest()
-            yield f"{value.dtype.descr} {value.shape} {data}"
-        elif type(value) in (list, tuple):
-            yield f"{len(value)}"
-            yield from self._describe_all(value)
-        elif type(value) in (set, frozenset):
-            yield from sorted("".join(_Description().describe(item)) for item in value)
-        elif type(value) is dict:
-            yield from self._describe_all(part for item in value.items() for part in item)
-        elif isinstance(value, (bytearray, memoryview)):
-            yield bytes(value).hex()
-        elif isinstance(value, types.CodeType):
-            yield from self._describe_code(value)
-        elif is_compiled(value):
-            self.reaches_compiled = True
-            yield from self._describe_function(value.py_func)
-            yield from self._describe_all((value.targetoptions, repr(value.locals)))
-            yield "any" if value._can_compile else str(value.signatures)
-        elif (inner := _find_inner(value)) is not None:
-            yield from self._describe_all(inner)
-        elif isinstance(value, types.FunctionType) and is_users_module(value.__module__):
-            yield from self._describe_function(value)
-        elif isinstance(value, type) and is_users_module(value.__module__):
-            yield from self._describe_class(value)
-        elif hasattr(value, "__qualname__") or isinstance(value, types.ModuleType):
-            home = str(getattr(value, "__module__", ""))
-            yield f"{former_name(home)} {former_name(value.__name__)}"
-        else:
-            yield from self._describe_all(_reduce(value))
-
-    def _describe_all(self, values: Iterable[Any]) -> Iterator[str]:
-        for value in values:
-            yield from self.describe(value)
-
-    def _describe_function(self, fn: types.FunctionType) -> Iterator[str]:
-        yield from self.describe(fn.__code__)
-        yield from self._describe_all((fn.__defaults__, fn.__kwdefaults__, fn.__dict__))
-        for cell in fn.__closure__ or ():
-            yield from self._describe_all(_contents(cell))
-        names = sorted(_names(fn.__code__))
-        for name in names:
-            if name in fn.__globals__:
-                yield name
-                yield from self._describe_used(fn.__globals__[name], names)
-
-    def _describe_used(self, value: Any, names: Iterable[str]) -> Iterator[str]:
-        """Describe a value and, for a user's module, those of its attributes that are named."""
-        is_new = id(value) not in self._seen
-        yield from self.describe(value)
-        if is_new and isinstance(value, types.ModuleType) and is_users_module(value.__name__):
-            for name in names:
-                if name in vars(value):
-                    yield name
-                    yield from self._describe_used(vars(value)[name], names)
-
-    def _describe_class(self, cls: type) -> Iterator[str]:
-        yield cls.__qualname__
-        for name, member in sorted(vars(cls).items()):
-            described = callable(member) or _find_inner(member) or isinstance(member, CONSTANTS)
-            if described and name not in ("__module__", "__doc__", "__firstlineno__"):
-                yield name
-                yield from self.describe(member)
-        yield from self._describe_all(cls.__bases__)
-
-    def _describe_code(self, code: types.CodeType) -> Iterator[str]:
-        yield f"{code.co_code.hex()} {code.co_exceptiontable.hex()}"
-        yield from (*code.co_names, *code.co_varnames)
-        yield from self._describe_all(code.co_consts)
-
-
-def is_users_module(module_name: str | None) -> bool:
-    """Tell whether a module is the user's own: not Python's, not ours, not an installed one.
+def list_doubts(codes: Mapping[str, Code], remedy: str) -> tuple[str, ...]:
+    """Return a warning for each captured source of random numbers.
 
     Parameters
     ----------
-    module_name : str or None
-        Its full name.
+    codes : mapping
+        Functions.
+    remedy : str
+        What to do, the end of each warning.
     """
-    top, _, _ = (module_name or "").partition(".")
-    if top in sys.stdlib_module_names or top == "scoopsci":
-        return False
-    place = getattr(sys.modules.get(module_name or ""), "__file__", None) or ""
-    return "site-packages" not in place and "dist-packages" not in place
-
-
-def is_compiled(value: object) -> bool:
-    """Tell whether a value is a function that numba compiles."""
-    return type(value).__module__.startswith("numba.") and hasattr(value, "py_func")
-
-
-def _find_inner(value: Any) -> tuple[Any, ...] | None:
-    """Return what a wrapper of functions wraps, or None for any other value."""
-    if isinstance(value, functools.partial):
-        return value.func, value.args, value.keywords
-    if isinstance(value, types.MethodType):
-        return value.__func__, value.__self__
-    if isinstance(value, (types.BuiltinMethodType, types.MethodWrapperType)):
-        is_function = isinstance(value.__self__, (types.ModuleType, type(None)))
-        return None if is_function else (value.__name__, value.__self__)
-    if isinstance(value, (classmethod, staticmethod)):
-        return (value.__func__,)
-    if isinstance(value, property):
-        return value.fget, value.fset, value.fdel
-    if not isinstance(value, types.FunctionType) and hasattr(value, "__wrapped__"):
-        return (value.__wrapped__,)  # of functools.cache, say
-    return None
-
-
-def _names(code: types.CodeType) -> set[str]:
-    inner = (const for const in code.co_consts if isinstance(const, types.CodeType))
-    return set(code.co_names).union(*map(_names, inner))
-
-
-def _contents(cell: types.CellType) -> list[Any]:
-    try:
-        return [cell.cell_contents]
-    except ValueError:  # not assigned yet
-        return []
-
-
-def _reduce(value: Any) -> list[Any]:
-    """Return the parts to which pickle would reduce an object, or its module if it cannot."""
-    try:
-        registered = copyreg.dispatch_table.get(type(value))
-        parts: Any = registered(value) if registered else value.__reduce_ex__(4)
-    except Exception:
-        return [f"{type(value).__module__}"]
-    if isinstance(parts, str):
-        return [parts]
-    return [list(part) if isinstance(part, Iterator) else part for part in parts]
+    return tuple(
+        f"the function has captured {name}, {kind}: numbers drawn from it may repeat, and do not "
+        f"follow from the seed; {remedy}"
+        for code in codes.values()
+        for name, kind in code.doubts.items()
+    )

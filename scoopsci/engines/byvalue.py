@@ -11,7 +11,7 @@ from types import ModuleType
 
 import cloudpickle
 
-from scoopsci.basics.codehash import is_users_module
+from scoopsci.basics.members import is_users_module
 from scoopsci.engines.counted import CountedContext
 
 __all__ = ["users_modules"]

@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from scoopsci.basics.codehash import hash_code, is_compiled
+from scoopsci.basics.codehash import hash_code
+from scoopsci.basics.members import is_compiled
 from scoopsci.estimation.compiled import compile_once, find_numba
 
 __all__ = ["Fused", "FusedIntegrand", "FusedPoints", "FusedSampler", "fuse_points", "fuse_sampler"]

@@ -21,6 +21,7 @@ import cloudpickle
 from scoopsci.basics.moved import load_recorded
 from scoopsci.errors import LedgerError
 from scoopsci.road.blocks import Range
+from scoopsci.road.identity import describe_differences
 
 __all__ = ["Ledger", "open_ledger"]
 
@@ -122,19 +123,13 @@ class Ledger:
                     rows = "INSERT INTO task (content) VALUES (?)"
                     self._database.executemany(rows, ((frame,) for frame in task))
                 return
-        if theirs != ours:
-            names = [n for n in sorted({*ours, *theirs}, key=str) if ours.get(n) != theirs.get(n)]
-            differences = ", ".join(
-                f"{name} is {theirs.get(name, 'not given')} there and "
-                f"{ours.get(name, 'not given')} here"
-                for name in names
-            )
+        if differences := describe_differences(theirs, ours):
             remedy = "repeat that run"
-            if names == ["seed"]:
+            if [*differences] == ["seed"]:
                 remedy = f"repeat that run, with its seed {theirs['seed']}"
             raise LedgerError(
-                f"{self.path} is the ledger of another run: {differences}; {remedy}, or name "
-                "another file"
+                f"{self.path} is the ledger of another run: {', '.join(differences.values())}; "
+                f"{remedy}, or name another file"
             )
 
     def find_ranges(self, n_blocks: int | None = None) -> list[Range]:

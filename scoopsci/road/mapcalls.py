@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import warnings
 from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias, Unpack
 
-from scoopsci.basics.codehash import hash_code
+from scoopsci.basics.codehash import describe_code, identify, list_doubts
+from scoopsci.estimation.estimates import DoubtfulEstimateWarning
 from scoopsci.estimation.streams import STREAM, check_seed
 from scoopsci.reporting.receipts import make_receipt
 from scoopsci.road.blocks import Prefixes, Range
@@ -64,12 +66,27 @@ class MapCall:
         self.each = CallEach(fn, unpack or len(iterables) > 1, seed)
         self.inputs = _side_by_side(iterables)
         self.n_items = _count_items(iterables)
-        self._what = {"workload": workload, "code": hash_code(fn), "stream": STREAM}
+        self._what: dict[str, Any] = {"workload": workload, "stream": STREAM}
         self._choices: dict[str, Any] = {"seed": seed, "unpack": self.each.unpack}
-        if merge is not None:
-            self._choices["merge"] = hash_code(merge)
         identity = {**self._what, **self._choices}
+        is_recorded = options.get("ledger") is not None or seed is not None
+        if is_recorded or receipt is not None:  # nobody else asks
+            identity |= self._identify(fn, merge, warns=is_recorded)
         self._known: dict[str, Any] = {"identity": identity, "n_blocks": self.n_items}
+
+    def _identify(
+        self, fn: Callable[..., Any], merge: Callable[..., Any] | None, *, warns: bool
+    ) -> dict[str, Any]:
+        """Add the hashes of the code, and return the identity's share of it."""
+        codes = {"code": describe_code(fn)}
+        self._what["code"] = codes["code"].hash
+        if merge is not None:
+            codes["merge"] = describe_code(merge)
+            self._choices["merge"] = codes["merge"].hash
+        remedy = "draw from the rng that a call with seed= gives to each item"
+        for doubt in list_doubts(codes, remedy) if warns else ():
+            warnings.warn(doubt, DoubtfulEstimateWarning, stacklevel=4)
+        return {**{name: code.hash for name, code in codes.items()}, **identify(codes)}
 
     def parts(self, on_error: OnError, *, in_order: bool) -> Generator[list[Any], None, None]:
         """Run it, and yield lists of results."""

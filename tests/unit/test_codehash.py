@@ -9,21 +9,30 @@ import enum
 import fractions
 import functools
 import importlib
+import random
+import sqlite3
 import subprocess
 import sys
 import threading
 import types
 import uuid
+import weakref
 from collections import OrderedDict, deque
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import cloudpickle
 import numpy as np
+import numpy.random
 import pytest
+import scipy.stats
+from scipy.stats import norm
 
-from scoopsci.basics.codehash import hash_code, hash_values
+import scoopsci
+from scoopsci.basics.codehash import HASH_VERSION, Code, describe_code, hash_code, hash_values
 
 PROGRAM = """
 from dataclasses import dataclass
@@ -351,3 +360,479 @@ class TestWhatAFunctionCarries:
         assert hash_code(program["f"]) == before
         monkeypatch.setattr(module, "FACTOR", 2)
         assert hash_code(program["f"]) != before
+
+
+def compile_function(source: str, **values: Any) -> Any:
+    """Return the last function or class of a program, with values among its globals."""
+    program: dict[str, Any] = {"__name__": "users_program", **values}
+    exec(compile(source, "<program>", "exec", dont_inherit=True), program)
+    return [value for name, value in program.items() if name not in ("__builtins__", *values)][-1]
+
+
+def compile_call(source: str, **values: Any) -> Any:
+    """Return an instance of a class that a program defines."""
+    return compile_function(source, **values)()
+
+
+class Wrapper:
+    """Has its name from what it wraps."""
+
+    def __init__(self, fn: Callable[..., Any], factor: int) -> None:
+        functools.update_wrapper(self, fn)
+        self.fn, self.factor = fn, factor
+
+    def __call__(self, x: int) -> Any:
+        return self.factor * self.fn(x)
+
+
+class Partial(functools.partial):  # type: ignore[type-arg]
+    state: int
+
+
+def make_partial(state: int) -> Partial:
+    partial = Partial(find_twice, 1.0)
+    partial.state = state
+    return partial
+
+
+def wrap_name(fn: Callable[..., Any], value: int) -> Callable[..., Any]:
+    @functools.wraps(fn)
+    def wrapped(x: Any) -> Any:
+        return value * fn(x)
+
+    return wrapped
+
+
+class Scaled:
+    def __init__(self, scale: int) -> None:
+        self.scale = scale
+
+    def draw(self, x: int) -> int:
+        return self.scale * x
+
+    __call__ = draw
+
+
+FIELDS = """
+from dataclasses import dataclass, field
+@dataclass
+class Model:
+    scale: int = SCALE
+    layers: list = field(default_factory=MAKE)
+    def __call__(self, x):
+        return self.scale * x
+"""
+ATTRIBUTE = "class Model:\n    SHARED = VALUE\n    def __call__(self, x): return self.SHARED"
+READER = "def f(x): return CONFIG['a'] * x"
+
+CONFIGURATIONS: dict[str, tuple[Callable[[int], Any], str]] = {
+    "list of a class": (lambda n: compile_call(ATTRIBUTE, VALUE=[n]), "Model.SHARED"),
+    "dict of a class": (lambda n: compile_call(ATTRIBUTE, VALUE={"a": n}), "Model.SHARED"),
+    "object of a class": (lambda n: compile_call(ATTRIBUTE, VALUE=Point(n)), "Model.SHARED.x"),
+    "callable object": (Scaled, "Scaled.scale"),
+    "method": (lambda n: Scaled(n).draw, "Scaled.scale"),
+    "wrapper": (lambda n: Wrapper(find_twice, n), "find_twice.factor"),
+    "wrapper of a library's": (lambda n: Wrapper(np.sin, n), "sin.factor"),
+    "function named by a library's": (lambda n: wrap_name(np.sin, n), "sin.value"),
+    "subclass of partial": (make_partial, "Partial.state"),
+    "argument of partial": (lambda n: functools.partial(pow, mod=n), "partial.mod"),
+    "dict of a module": (lambda n: compile_function(READER, CONFIG={"a": n}), "CONFIG"),
+    "default of a dataclass": (
+        lambda n: compile_call(FIELDS, SCALE=n, MAKE=list),
+        "Model.scale",
+    ),
+    "factory of a dataclass": (
+        lambda n: compile_call(FIELDS, SCALE=1, MAKE=[list, tuple][n - 1]),
+        "Model.__dataclass_fields__",
+    ),
+    "default": (lambda n: compile_function(f"def f(x, n={n}): return x"), "f.n"),
+    "keyword's default": (lambda n: compile_function(f"def f(x, *, n={n}): return x"), "f.n"),
+    "closure": (lambda n: make([n]), "make.<locals>.<lambda>.value"),
+    "attribute": (lambda n: named("a", n), "named.<locals>.fn.attribute"),
+    "read-only dict": (
+        lambda n: make(types.MappingProxyType({"a": n})),
+        "make.<locals>.<lambda>.value",
+    ),
+}
+
+
+def find_changes(one: Code, other: Code) -> set[str]:
+    return {n for n in one.names | other.names if one.names.get(n) != other.names.get(n)}
+
+
+class TestNames:
+    @pytest.mark.parametrize("kind", CONFIGURATIONS)
+    def test_what_has_changed_is_named(self, kind: str) -> None:
+        configure, name = CONFIGURATIONS[kind]
+        one, again, other = map(describe_code, map(configure, (1, 1, 2)))
+        assert one == again
+        assert one.hash != other.hash
+        assert name in find_changes(one, other)
+        others = find_changes(one, other) - {name}
+        assert {each.partition(".")[0] for each in others} <= {"Model"}, "a dataclass repeats it"
+
+    @pytest.mark.parametrize("kind", CONFIGURATIONS)
+    def test_a_ledger_names_it(self, kind: str, tmp_path: Path) -> None:
+        configure, name = CONFIGURATIONS[kind]
+        options: Any = {"engine": "serial", "ledger": tmp_path / "run.ledger"}
+        list(scoopsci.map(configure(1), [], **options))
+        list(scoopsci.map(configure(1), [], **options))
+        with pytest.raises(scoopsci.LedgerError, match="code is different there: ") as told:
+            scoopsci.map(configure(2), [], **options).__next__()
+        assert f"{name} has changed" in str(told.value)
+
+    def test_names_are_found_on_every_path(self) -> None:
+        program = "def helper(x): return K * x\ndef f(x): return helper(x) + {}"
+        one = describe_code(compile_function(program.format("K"), K=[1]))
+        assert {"f", "helper", "K"} == one.names.keys()
+        assert find_changes(one, describe_code(compile_function(program.format(1), K=[1]))) == {"f"}
+        assert find_changes(one, describe_code(compile_function(program.format("K"), K=[2]))) == {
+            "K"
+        }
+
+    def test_the_hash_is_that_of_hash_code(self) -> None:
+        for configure, _ in CONFIGURATIONS.values():
+            assert describe_code(configure(1)).hash == hash_code(configure(1))
+
+    @pytest.mark.parametrize("engine", ["serial", "processes", "pool"])
+    def test_tasks_find_the_same_hash(self, engine: str) -> None:
+        fns = [configure(1) for configure, _ in CONFIGURATIONS.values()]
+        fns += [find_twice, keep, make({"a", "b", "c"})]
+        options: Any = {} if engine == "serial" else {"n_workers": 1}
+        found = scoopsci.map(hash_code, fns, engine=engine, **options)
+        assert list(found) == list(map(hash_code, fns))
+
+    def test_a_deep_object_has_few_names(self) -> None:
+        point = Point(None)
+        for _ in range(60):
+            point = Point(point)
+        assert len(describe_code(make(point)).names) < 40
+
+
+class TestText:
+    """Docstrings, comments and places are no code."""
+
+    @pytest.mark.parametrize(
+        "source",
+        [
+            "def f(x):{doc}\n    return 'a', None, x + 1.5",
+            "def f(x):{doc}\n    pass",
+            "def f(x):{doc}\n    def g():{inner}\n        return None, 3\n    return g()",
+            "def f(x):{doc}\n    class C:{inner}\n        y = 'doc'\n    return C",
+            "class C:{doc}\n    y = 2\n    def __call__(self):{inner}\n        return 'a'",
+            "async def f(x):{doc}\n    yield [v for v in 'a']",
+        ],
+    )
+    def test_docstrings(self, source: str) -> None:
+        texts = [("", ""), ("one", "two"), ("two", "one"), ("", "one"), ("one", "")]
+        hashes = set()
+        for doc, inner in texts:
+            given = {
+                "doc": f"\n    {doc!r}" * bool(doc),
+                "inner": f"\n        {inner!r}" * bool(inner),
+            }
+            hashes.add(hash_code(compile_function(source.format(**given))))
+        assert len(hashes) == 1
+
+    @pytest.mark.parametrize("kind", [property, functools.cached_property])
+    def test_docstrings_of_properties(self, kind: Any) -> None:
+        source = "class C:\n    @kind\n    def p(self):\n        {!r}\n        return 1"
+        documented = [compile_function(source.format(doc), kind=kind) for doc in ("one", "two")]
+        assert len(set(map(hash_code, documented))) == 1
+
+    def test_lines(self) -> None:
+        source = "def f(x):\n    return x"
+        assert hash_code(compile_function(source)) == hash_code(compile_function("\n\n" + source))
+
+    def test_a_text_that_is_returned_counts(self) -> None:
+        source = "def f(x):\n    return {!r}"
+        hashes = {hash_code(compile_function(source.format(text))) for text in ("a", "b", None)}
+        assert len(hashes) == 3
+
+    def test_how_it_is_called_counts(self) -> None:
+        assert hash_code(eval("lambda *x: x")) != hash_code(eval("lambda x: x"))
+
+    def test_many_constants(self) -> None:
+        source = "def f(x):{}\n    return [" + ", ".join(f"x + {n}.5" for n in range(300)) + ", {}]"
+        hashes = [
+            hash_code(compile_function(source.format(doc, last)))
+            for doc, last in (("", 1.5), ("", 298.5), ("", 900.5))
+        ]
+        assert len(set(hashes)) == 3
+
+
+class Cached:
+    __scoopsci_ignore__ = ("kept", "found")
+    kept: dict[int, int] = {}  # noqa: RUF012
+
+    def __init__(self) -> None:
+        self.found: list[int] = []
+
+    @functools.cached_property
+    def large(self) -> int:
+        return 10
+
+    @functools.lru_cache  # noqa: B019
+    def slow(self, x: int) -> int:
+        return x
+
+    def __call__(self, x: int) -> int:
+        self.kept[x] = x
+        self.found.append(x)
+        return self.slow(x) + self.large
+
+
+CACHED = Cached()
+
+
+@functools.cache
+def square(x: int) -> int:
+    return x * x
+
+
+@functools.singledispatch
+def convert(x: object) -> object:
+    return square(3)
+
+
+KEPT: dict[int, int] = {}
+
+
+def keep(x: int) -> int:
+    return KEPT.setdefault(x, x)
+
+
+keep.__scoopsci_ignore__ = "KEPT"  # type: ignore[attr-defined]
+
+
+class TestCaches:
+    @pytest.mark.parametrize(
+        ("fn", "call"),
+        [
+            (CACHED, CACHED),
+            (square, square),
+            (convert, convert),
+            (keep, keep),
+            (make(square), square),
+            (make(CACHED), CACHED),
+        ],
+    )
+    def test_calls_do_not_change_the_hash(self, fn: Any, call: Callable[[int], Any]) -> None:
+        before = describe_code(fn)
+        call(random.getrandbits(60))
+        assert describe_code(fn) == before
+
+    def test_pickling_an_object_does_not_change_its_hash(self) -> None:
+        scaled = compile_call("class Scaled:\n    def __call__(self): return 1")
+        before = hash_code(scaled)
+        cloudpickle.dumps(scaled)
+        assert hash_code(scaled) == before
+
+    def test_an_object_may_exclude_names_of_its_own(self) -> None:
+        hashes = set()
+        for n in range(2):
+            scaled = Scaled(n)
+            scaled.__scoopsci_ignore__ = ("scale",)  # type: ignore[attr-defined]
+            hashes.add(hash_code(scaled))
+        assert len(hashes) == 1
+
+    def test_weak_references_are_caches(self) -> None:
+        class Node:
+            known: weakref.WeakKeyDictionary[Any, Any] = weakref.WeakKeyDictionary()  # noqa: RUF012
+
+        before = hash_code(Node)
+        node = Scaled(1)
+        Node.known[node] = node
+        assert hash_code(Node) == before
+
+    def test_a_cache_without_the_hook_counts(self) -> None:
+        cache: dict[int, int] = {}
+        fn = make(cache)
+        before = hash_code(fn)
+        cache[1] = 1
+        assert hash_code(fn) != before
+
+
+def draw_given(rng: np.random.Generator, size: int) -> Any:
+    return rng.normal(size=size)
+
+
+class OwnState:
+    def __init__(self, rng: Any) -> None:
+        self.rng = rng
+
+    def __call__(self, rng: Any, size: int) -> Any:
+        return self.rng.random(size)
+
+
+def frozen(**state: Any) -> Any:
+    distribution = norm(0, 1)
+    for name, value in state.items():
+        setattr(distribution, name, value)
+    return distribution
+
+
+RVS = "def draw(rng, size): return dist.rvs({})"
+
+DOUBTS: dict[str, tuple[Any, dict[str, str]]] = {
+    "global": (
+        compile_function("def f(r, n): return RNG.random(n)", RNG=np.random.default_rng(1)),
+        {"RNG": "a Generator"},
+    ),
+    "closure": (make(np.random.RandomState(1)), {"make.<locals>.<lambda>.value": "a RandomState"}),
+    "attribute": (OwnState(random.Random(1)), {"OwnState.rng": "a Random"}),
+    "default": (
+        compile_function("def f(r, n=RNG): return n", RNG=random.Random(1)),
+        {"f.n": "a Random"},
+    ),
+    "in a list": (
+        make([np.random.default_rng(1)]),
+        {"make.<locals>.<lambda>.value": "a Generator"},
+    ),
+    "bits": (make(np.random.PCG64(1)), {"make.<locals>.<lambda>.value": "a PCG64"}),
+    "function of a module": (
+        compile_function("def f(r, n): return normal(size=n)", normal=numpy.random.normal),
+        {"normal": "a method of numpy.random"},
+    ),
+    "gauss": (
+        compile_function("def f(r, n): return gauss(0, 1)", gauss=random.gauss),
+        {"gauss": "a method of random"},
+    ),
+    "frozen": (
+        compile_function(RVS.format("size"), dist=frozen()),
+        {"dist": "a distribution that draws without random_state=rng"},
+    ),
+    "frozen with a state": (
+        compile_function(RVS.format("size"), dist=frozen(random_state=np.random.default_rng(1))),
+        {"dist": "a distribution that draws without random_state=rng"},
+    ),
+    "distribution": (
+        compile_function(RVS.format("size=size"), dist=norm),
+        {"dist": "a distribution that draws without random_state=rng"},
+    ),
+    "method of frozen": (
+        make(frozen().rvs),
+        {"make.<locals>.<lambda>.value": "a distribution that draws without random_state=rng"},
+    ),
+    "given": (draw_given, {}),
+    "modules": (
+        compile_function(
+            "def f(r, n): return random.Random(1), np.random.default_rng(1), stats.norm.rvs(n)",
+            random=random,
+            np=np,
+            stats=scipy.stats,
+        ),
+        {},
+    ),
+    "types": (make((np.random.Generator, random.Random, np.random.default_rng)), {}),
+    "frozen with the given": (
+        compile_function(RVS.format("size, random_state=rng"), dist=frozen(random_state=3)),
+        {},
+    ),
+    "frozen without draws": (
+        compile_function("def f(x): return dist.pdf(x)", dist=frozen(random_state=3)),
+        {},
+    ),
+    "attribute of that name": (
+        compile_function("def f(r, n): return r.RNG", RNG=np.random.default_rng(1)),
+        {},
+    ),
+}
+
+
+class TestDoubts:
+    @pytest.mark.parametrize("kind", DOUBTS)
+    def test_captured_generators_are_named(self, kind: str) -> None:
+        fn, doubts = DOUBTS[kind]
+        assert describe_code(fn).doubts == doubts
+
+    def test_a_shared_generator_does_not_count_by_its_state(self) -> None:
+        fn = DOUBTS["gauss"][0]
+        before = hash_code(fn), hash_code(make(norm))
+        random.random(), np.random.random()
+        assert (hash_code(fn), hash_code(make(norm))) == before
+
+
+class TestWarnings:
+    """Estimates, and calls of the map family with a seed or ledger, warn their caller."""
+
+    DRAW = OwnState(np.random.default_rng(1))
+
+    def test_estimate(self) -> None:
+        with pytest.warns(scoopsci.DoubtfulEstimateWarning, match="OwnState.rng, a Gen") as warned:
+            found = scoopsci.estimate(self.DRAW, 1_000, seed=1, engine="serial")
+        assert found.notes == (str(warned[0].message),)
+        assert found.notes[0].endswith("draw from the rng that fn is given")
+        assert warned[0].filename == __file__
+
+    @pytest.mark.filterwarnings("error")
+    def test_no_false_alarm(self) -> None:
+        assert scoopsci.estimate(draw_given, 1_000, seed=1, engine="serial").notes == ()
+
+    def test_integrate(self) -> None:
+        noise = OwnState(np.random.default_rng(1))
+
+        def f(x: Any) -> Any:
+            return x[:, 0] + 0 * noise.rng.random(len(x))
+
+        with pytest.warns(scoopsci.DoubtfulEstimateWarning, match="f.noise.rng, a .* points alone"):
+            scoopsci.integrate(f, 0, 1, 1_000, seed=1, engine="serial")
+        control = scoopsci.ControlVariates(f, 0.5)
+        methods: Any = {"variance_reduction": [control], "seed": 1, "engine": "serial"}
+        with pytest.warns(scoopsci.DoubtfulEstimateWarning, match="f.noise.rng, a .* points alone"):
+            scoopsci.integrate(lambda x: x[:, 0] ** 2, 0, 1, 1_000, **methods)
+
+    @pytest.mark.parametrize("option", ["seed", "ledger"])
+    def test_maps(self, option: str, tmp_path: Path) -> None:
+        options: Any = {option: 1 if option == "seed" else tmp_path / "run.ledger"}
+        told = "OwnState.rng, a Generator: .* gives to each item"
+        with pytest.warns(scoopsci.DoubtfulEstimateWarning, match=told) as warned:
+            scoopsci.map(self.DRAW, [], engine="serial", **options)
+        assert warned[0].filename == __file__
+        with pytest.warns(scoopsci.DoubtfulEstimateWarning, match=told):
+            scoopsci.map_reduce(lambda *given: 1, self.DRAW, [1], engine="serial", **options)
+
+    @pytest.mark.filterwarnings("error")
+    def test_other_maps_do_not_warn(self) -> None:
+        found: list[Any] = []
+        list(scoopsci.map(self.DRAW, [1], [1], engine="serial"))
+        list(scoopsci.map(self.DRAW, [1], [1], engine="serial", receipt=found.append))
+        assert len(found[0]["code"]) == 64
+
+
+class TestFormerHashes:
+    def test_a_ledger_of_the_former_hash_is_refused_with_the_reason(self, tmp_path: Path) -> None:
+        options: Any = {"engine": "serial", "ledger": tmp_path / "run.ledger", "seed": 1}
+        scoopsci.estimate(draw_given, 1_000, **options)
+        with closing(sqlite3.connect(options["ledger"])) as database:
+            database.execute("DELETE FROM identity WHERE name IN ('names', 'hashed')")
+            database.execute("UPDATE identity SET value = '\"0\"' WHERE name = 'code'")
+            database.commit()
+        told = (
+            "another run: its code was hashed by a former version of scoopsci, and this scoopsci "
+            rf'hashes code differently \("{HASH_VERSION}"\); repeat'
+        )
+        with pytest.raises(scoopsci.LedgerError, match=told):
+            scoopsci.estimate(draw_given, 1_000, **options)
+
+    def test_the_hash_has_a_version_in_the_ledger(self, tmp_path: Path) -> None:
+        options: Any = {"engine": "serial", "ledger": tmp_path / "run.ledger", "seed": 1}
+        found = scoopsci.estimate(draw_given, 1_000, **options)
+        identity = scoopsci.describe_ledger(options["ledger"])["identity"]
+        assert identity["hashed"] == HASH_VERSION
+        assert identity["names"] == {"code": describe_code(draw_given).names}
+        assert identity["code"] == found.receipt["code"] == hash_code(draw_given)
+
+    def test_another_control_is_named(self, tmp_path: Path) -> None:
+        def integrate(power: int) -> None:
+            control = scoopsci.ControlVariates(lambda x: x[:, 0] ** power, 1 / (1 + power))
+            scoopsci.integrate(
+                lambda x: np.exp(x[:, 0]), 0, 1, 1_000, variance_reduction=[control], seed=1,
+                engine="serial", ledger=tmp_path / "run.ledger",
+            )  # fmt: skip
+
+        integrate(1)
+        with pytest.raises(
+            scoopsci.LedgerError, match=r"variance_reduction is .*power has changed"
+        ):
+            integrate(2)

@@ -1201,6 +1201,7 @@ class TestLedger:
         with pytest.raises(LedgerError, match="the inputs of blocks 0 to 0 were different"):
             list(scoopsci.map(repr, [other], ledger=ledger, **SERIAL))
 
+    @pytest.mark.filterwarnings("ignore:the function has captured:scoopsci.DoubtfulEstimateWarning")
     @pytest.mark.parametrize(
         ("one", "other"),
         DIFFERENT,
