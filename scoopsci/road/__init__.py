@@ -2,7 +2,7 @@
 
 `mapcalls` and `sampling` start a map or a Monte Carlo run, and `runs` opens its engine and ledger.
 `dispatch` sends `chunks` of `blocks`; `sizing` chooses their sizes, and `retries` resubmits lost
-ones. `stopping` decides when a run ends. `ledger` stores finished blocks, `identity` says how its run
-differs from another, `recorded` reads them in a later run, `replay` inspects them, and `options`
-defines what users can choose.
+ones. `stopping` decides when a run ends. `ledger` stores finished blocks, `identity` says how its
+run differs from another, `recorded` reads them in a later run, `replay` inspects them, and
+`options` defines what users can choose.
 """

@@ -36,13 +36,20 @@ from scoopsci.basics.codehash import HASH_VERSION, Code, describe_code, hash_cod
 
 PROGRAM = """
 from dataclasses import dataclass
+from random import gauss
+from scipy.stats import norm
 from scoopsci.basics.codehash import hash_code
 @dataclass
 class Point:
     x: float
+class Model:
+    KNOWN, BY_NAME = {"a", "set", "of", "words", "and", None}, {"a": Point(frozenset("abc"))}
+    def __call__(self):
+        "A docstring."
+        return norm.ppf(gauss(0, 1)) in self.KNOWN
 words, point, K = {"a", "set", "of", "words"}, Point(1.5), 3
 def draw(rng, size):
-    return helper(K, words, point)
+    return helper(K, words, point, Model())
 def helper(*values):
     return values
 print(hash_code(draw))
