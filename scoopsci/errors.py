@@ -95,7 +95,15 @@ class WorkerLostError(EngineError, BrokenExecutor):
 
 
 class EngineTimeoutError(EngineError, TimeoutError):
-    """The deadline of a call has passed."""
+    """The deadline of a call has passed.
+
+    Attributes
+    ----------
+    estimate : Estimate or None
+        Of a Monte Carlo run, the estimate from the first blocks, if they had arrived.
+    """
+
+    estimate: Any = None
 
 
 class TaskError(ScoopsciError):

@@ -179,24 +179,28 @@ class Fold(Generic[P]):
         self.n_blocks += blocks.size
         return True
 
+    def leading(self) -> Iterator[tuple[int, P]]:
+        """Yield numbers of first blocks, none of them missing, with their partial.
+
+        One for each range held; they are merged from the left.
+        """
+        n_blocks, whole = 0, None
+        for blocks, partial in self:
+            if blocks.start != n_blocks:
+                return
+            n_blocks, whole = blocks.stop, self._merge(whole, partial) if n_blocks else partial  # type: ignore[arg-type]
+            yield n_blocks, whole
+
     def result(self) -> P:
         """Return the partial of blocks 0 to ``n_blocks`` - 1, the ranges merged from the left.
 
         A ValueError is raised if there is no block, or one is missing.
         """
-        ranges = iter(self)
-        first, whole = next(ranges, (Range(0, 0), None))
-        expected = first.stop if first.start == 0 else 0
-        for blocks, partial in ranges:
-            if blocks.start != expected:
-                break
-            whole = self._merge(whole, partial)  # type: ignore[arg-type]
-            expected = blocks.stop
-        if expected != self.n_blocks or not expected:
-            raise ValueError(
-                f"every block must be counted before the result, {expected} is missing"
-            )
-        return whole  # type: ignore[return-value]
+        n_leading = 0
+        for n_leading, whole in self.leading():
+            if n_leading == self.n_blocks:
+                return whole
+        raise ValueError(f"every block must be counted before the result, {n_leading} is missing")
 
 
 class Prefixes(Generic[P]):
