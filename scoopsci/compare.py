@@ -24,7 +24,7 @@ from scoopsci.errors import EngineError
 from scoopsci.estimation.streams import check_seed
 from scoopsci.harness.children import Child, run_children
 from scoopsci.harness.comparison import BARE, Comparison, Row
-from scoopsci.harness.methods import compare_methods
+from scoopsci.harness.methods import MapComparison, MethodRow, compare_methods
 from scoopsci.harness.rounds import (
     count_processors,
     describe_machine,
@@ -32,7 +32,7 @@ from scoopsci.harness.rounds import (
     interleave,
     median_interval,
 )
-from scoopsci.harness.sorts import measure_sort
+from scoopsci.harness.sorts import SortComparison, measure_sort
 from scoopsci.harness.summary import summarise
 from scoopsci.harness.workloads import Workload, find_workload
 from scoopsci.hosts import Host, read_hostfile, to_plain_scoop
@@ -41,7 +41,10 @@ from scoopsci.reporting.progress import Progress, ProgressCallback, ProgressOpti
 
 __all__ = [
     "Comparison",
+    "MapComparison",
+    "MethodRow",
     "Row",
+    "SortComparison",
     "compare",
     "compare_methods",
     "find_break_even",

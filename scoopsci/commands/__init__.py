@@ -7,8 +7,8 @@ from typing import Any
 from scoopsci.commands.hosts import add_hosts
 from scoopsci.commands.ledger import add_ledger
 from scoopsci.commands.montecarlo import add_integrate, add_pi
+from scoopsci.commands.run import add_run
 from scoopsci.commands.workloads import add_compare, add_mapreduce, add_sort
-from scoopsci.programs.options import add_run
 
 __all__ = ["add_commands"]
 

@@ -54,8 +54,14 @@ class SortComparison:
         Seconds until all workers had started.
     sorted, same_multiset : bool
         Whether both results of `merge_sort` are in order, and hold exactly the items given.
-    engine, n_workers, largest_share, sent_bytes, returned_bytes, in_shared_memory
-        The sort on the engine; see `SortResult`.
+    engine : str
+        Engine that sorted them; what follows describes that sort, as in `SortResult`.
+    n_workers, sent_bytes, returned_bytes : int
+        Its workers, and the bytes that travelled.
+    largest_share : float
+        Size of the largest partition, relative to their mean.
+    in_shared_memory : bool
+        Whether workers found all values in shared memory.
     moving_s : float
         Seconds of it spent on converting, sending, waiting and returning, averaged over workers.
     advice : str

@@ -14,7 +14,7 @@ import pytest
 
 from scoopsci.engines import scoop
 
-__all__ = ["check_leaks", "find_children", "find_descriptors", "find_threads", "no_leaks"]
+__all__ = ["check_leaks", "no_leaks"]
 
 #: They live as long as the process: the first by design of the standard library, the worker that
 #: stands in for the origin and its driver as long as the program that SCOOP runs.
@@ -98,8 +98,10 @@ def check_leaks(within_s: float = 10.0) -> Iterator[None]:
 
     Notes
     -----
-    Whatever a library opens once per process, like the resource tracker of `multiprocessing`, must
-    have been opened before.
+    Numbers are compared, not identities: one that ends hides another that is left. Whatever a
+    library opens once per process, like the resource tracker of `multiprocessing`, must have been
+    opened before. If a `scoopsci.Pool` has fewer workers than before the block, it waits as long
+    for the pool to replace those that died.
 
     Examples
     --------

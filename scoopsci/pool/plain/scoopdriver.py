@@ -25,8 +25,8 @@ import zmq
 from scoop.broker.brokerzmq import STATUS_HERE, STATUS_NONE, STATUS_REQ, TASK
 
 from scoopsci.errors import EngineError, WorkerLostError
-from scoopsci.pool.plain.heirs import Successors, pack_identity
 from scoopsci.pool.plain.links import Links
+from scoopsci.pool.plain.successors import Successors, pack_identity
 from scoopsci.pool.plain.task import Task
 
 __all__ = ["ScoopDriver"]
