@@ -131,5 +131,6 @@ def _start_substitute() -> subprocess.Popen[bytes]:
     variables = {
         "PYTHONPATH": os.pathsep.join(entry or os.getcwd() for entry in sys.path),
         "SCOOPSCI_SCRIPT": os.path.abspath(scoop.MAIN_MODULE),
+        "SCOOPSCI_ORIGIN": str(os.getpid()),
     }
     return subprocess.Popen(command, stdin=subprocess.DEVNULL, env={**os.environ, **variables})
