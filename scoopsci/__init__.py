@@ -108,6 +108,7 @@ _LAZY = {
 
 
 def __getattr__(name: str) -> Any:
+    """Import a public name when it is first used; see `_LAZY`."""
     if name in _LAZY:
         return getattr(import_module(_LAZY[name]), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

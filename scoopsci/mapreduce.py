@@ -30,7 +30,8 @@ K = TypeVar("K")
 class Results(Generic[T]):
     """An iterator over the results of a map; the run starts when the first is requested.
 
-    Items are consumed, and results kept, only within the window of tasks in flight.
+    Items are consumed, and results kept, only within the window of tasks in flight. `close` ends
+    the run early, and so does leaving a ``with`` block.
     """
 
     def __init__(self, parts: Generator[Iterable[T], None, None]) -> None:

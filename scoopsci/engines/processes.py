@@ -118,8 +118,14 @@ def open_processes(
 ) -> Iterator[tuple[Executor, int]]:
     """Yield an executor over processes of this machine, and their number.
 
-    By default there is one for each core that this process may use. An exception in the block ends
-    running tasks, too.
+    An exception in the block ends running tasks, too.
+
+    Parameters
+    ----------
+    n_workers : int, optional
+        By default one for each core that this process may use.
+    hostfile : path-like, optional
+        Must be None.
 
     Raises
     ------

@@ -168,6 +168,7 @@ def _take_apart(fn: Any) -> tuple[FunctionType, dict[str, Any], str]:
 
 
 def _try(fn: Callable[..., Any], rule: str, call: Callable[[], object]) -> None:
+    """Make a call that compiles `fn`; if numba cannot, raise a TypeError that states the rule."""
     try:
         call()
     except find_numba().core.errors.NumbaError as error:

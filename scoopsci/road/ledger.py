@@ -47,8 +47,7 @@ class Ledger:
     """Finished ranges of one run, a row each.
 
     An SQLite file with a write-ahead log, synchronised at every commit: rows survive a crash of
-    the process or the machine. Any method raises a LedgerError if the file belongs to another run,
-    is in use or damaged, or cannot be written.
+    the process or the machine.
 
     Parameters
     ----------
@@ -59,6 +58,12 @@ class Ledger:
         None to inspect an existing one.
     task : sequence of bytes, optional
         Pickled frames of what computes blocks from their indices, for `scoopsci.road.replay`.
+
+    Raises
+    ------
+    LedgerError
+        Also by any method, if the file belongs to another run, is in use or damaged, or cannot be
+        written.
     """
 
     def __init__(
@@ -184,7 +189,7 @@ class Ledger:
             )
 
     def recall(self, blocks: Range) -> tuple[str, Any]:
-        """Return the description of the inputs and the partial of a range of `find_rows`."""
+        """Return the description of the inputs of a range of `find_rows`, and its partial."""
         with self._telling():
             row = self._database.execute(
                 "SELECT inputs FROM ranges WHERE (start, stop) = (?, ?)", blocks
@@ -201,9 +206,14 @@ class Ledger:
             return found.fetchone() is not None
 
     def read(self, blocks: Range, inputs: str) -> tuple[Any, int]:
-        """Return the partial of a range of `find_ranges`, and its size in bytes.
+        """Return the partial of a finished range, and its size in the file in bytes.
 
-        `inputs` is the hash, or description, of its present inputs: others raise a LedgerError.
+        Parameters
+        ----------
+        blocks : Range
+            One of `find_ranges`.
+        inputs : str
+            Hash, or description, of its present inputs: others raise a LedgerError.
         """
         with self._telling():
             recorded, pickled, checksum = self._database.execute(
@@ -230,10 +240,14 @@ class Ledger:
         finished: Iterable[tuple[Range, str, Any]],
         numerics: Mapping[str, str] | None = None,
     ) -> None:
-        """Record ranges, with the hashes of their inputs and their partials: all or none.
+        """Record finished ranges, all or none; they are on disk when the call returns.
 
-        They are on disk when the call returns. `numerics` says how the host that ran them
-        computes; see `find_numerics`.
+        Parameters
+        ----------
+        finished : iterable of tuple of Range, str, object
+            Ranges, the hashes of their inputs, and their partials.
+        numerics : mapping, optional
+            How the host that ran them computes; see `find_numerics`.
         """
         rows = []
         for blocks, inputs, partial in finished:
