@@ -2,10 +2,10 @@
 
 Subclass one for your engine::
 
-from scoopsci.testing.engines import WorkersContract
+    from scoopsci.testing.engines import WorkersContract
 
-class TestMyEngine(WorkersContract):
-    name = "my-engine"
+    class TestMyEngine(WorkersContract):
+        name = "my-engine"
 """
 
 from __future__ import annotations
