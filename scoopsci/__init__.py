@@ -1,4 +1,4 @@
-"""One instrument out of a handful of machines that answer to SSH."""
+"""Monte Carlo, map-reduce and sorting on machines reached by SSH."""
 
 from importlib import import_module
 from importlib.metadata import version

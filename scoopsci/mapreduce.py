@@ -89,7 +89,7 @@ def map(
     TaskError
         On iteration: if `fn` raises; the exception is its cause, and ``block`` the item's index.
     EngineError, LedgerError
-        On iteration: if the engine or the ledger fails, or the time-out passes.
+        On iteration: if the engine or the ledger fails, or the timeout passes.
 
     Examples
     --------

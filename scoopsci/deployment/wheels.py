@@ -65,10 +65,8 @@ def pack_wheel(name: str, folder: Path) -> Path:
 
     Parameters
     ----------
-    name : str
-        The package.
-    folder : Path
-        Where to write the wheel.
+    name, folder : str, Path
+        The package, and where to write the wheel.
     """
     spec = importlib.util.find_spec(name)
     if spec is None or not spec.submodule_search_locations:

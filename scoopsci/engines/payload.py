@@ -1,6 +1,6 @@
 """What driver and worker exchange: a call as frames, and its outcome as frames.
 
-`run_payload` is the only function that engines ship. It returns whatever the task does: failures
+`run_payload` is the only function that engines submit. It returns whatever the task does: failures
 are frames, too, so that no carrier has to pickle a user's exception.
 """
 

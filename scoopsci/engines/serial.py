@@ -1,4 +1,4 @@
-"""The engine `serial`: tasks run in the calling thread, one after the other."""
+"""The engine `serial`: tasks run in the calling thread, one after another."""
 
 from __future__ import annotations
 

@@ -47,7 +47,8 @@ class Ledger:
     """Finished ranges of one run, a row each.
 
     An SQLite file with a write-ahead log, synchronised at every commit: rows survive a crash of
-    the process or the machine.
+    the process or the machine. Any method raises a LedgerError if the file belongs to another run,
+    is in use or damaged, or cannot be written.
 
     Parameters
     ----------
@@ -58,12 +59,6 @@ class Ledger:
         None to inspect an existing one.
     task : sequence of bytes, optional
         Pickled frames of what computes blocks from their indices, for `scoopsci.road.replay`.
-
-    Raises
-    ------
-    LedgerError
-        Also by any method, if the file belongs to another run, is in use or damaged, or cannot be
-        written.
     """
 
     def __init__(
@@ -74,7 +69,7 @@ class Ledger:
     ) -> None:
         self.path = Path(path).absolute()
         if identity is None and not self.path.exists():
-            raise LedgerError(f"there is no ledger {self.path}; name one that a run has made")
+            raise LedgerError(f"there is no ledger {self.path}; name the ledger of a run")
         if self.path.exists() and not self.path.is_file():
             raise LedgerError(f"{self.path} is not a regular file; name a file for the ledger")
         with self._telling():
@@ -106,7 +101,7 @@ class Ledger:
                 f"(version {version}, this one needs {VERSION}); name another file"
             )
         if is_empty and is_looked_into:
-            raise LedgerError(f"{self.path} is empty; name a ledger that a run has made")
+            raise LedgerError(f"{self.path} is empty; name the ledger of a run")
         run("PRAGMA journal_mode = WAL")
         run("PRAGMA synchronous = FULL")
         if is_empty:
@@ -310,7 +305,7 @@ _FAILURES = {
     sqlite3.SQLITE_CANTOPEN: "cannot be opened; name a file in a folder that can be written",
     sqlite3.SQLITE_READONLY: "cannot be written; name a file that can",
     sqlite3.SQLITE_FULL: "does not fit on the disk; make room and run again, nothing is lost",
-    sqlite3.SQLITE_IOERR: "cannot be read or written; look at the disk and run again",
+    sqlite3.SQLITE_IOERR: "cannot be read or written; check the disk and run again",
     sqlite3.SQLITE_CORRUPT: "is damaged; delete it and run again",
     sqlite3.SQLITE_NOTADB: "is not a ledger; name another file",
     sqlite3.SQLITE_TOOBIG: "cannot hold a partial of over 1 GB; return less from a block",

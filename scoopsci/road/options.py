@@ -134,4 +134,6 @@ def refuse_ledger(options: RunOptions) -> None:
     """Check the options of a call that records no partials: a ledger raises a ValueError."""
     _, ledger, _ = split_options(options)
     if ledger is not None:
-        raise ValueError(f"a sort keeps no ledger, nor does a comparison; got ledger={ledger!r}")
+        raise ValueError(
+            f"ledger= is not supported by sorts and comparisons; got ledger={ledger!r}"
+        )

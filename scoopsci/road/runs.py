@@ -33,7 +33,8 @@ P = TypeVar("P")
 class Run(Generic[P]):
     """Blocks, and how they are run.
 
-    An option that is out of range raises a ValueError or TypeError at once.
+    An option that is out of range raises a ValueError or TypeError at once. When the run has
+    ended, `description` says how it was carried out.
 
     Parameters
     ----------
@@ -45,11 +46,6 @@ class Run(Generic[P]):
         What the partials depend on, for the ledger.
     complete : callable, optional
         ``complete(progress)`` adds what the caller knows to the state of the run.
-
-    Attributes
-    ----------
-    description : dict
-        How it was carried out, once it has ended.
     """
 
     def __init__(
