@@ -1,4 +1,4 @@
-"""One instrument out of a handful of machines that answer to SSH."""
+"""Monte Carlo, map-reduce and sorting on machines reached by SSH."""
 
 from importlib import import_module
 from importlib.metadata import version
@@ -110,6 +110,7 @@ _LAZY = {
 
 
 def __getattr__(name: str) -> Any:
+    """Import a public name when it is first used; see `_LAZY`."""
     if name in _LAZY:
         return getattr(import_module(_LAZY[name]), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

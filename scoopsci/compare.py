@@ -203,7 +203,7 @@ def _check_engines(engines: Iterable[str]) -> list[str]:
     names = ["serial", *engines]
     for name in names:
         if name not in known:
-            raise ValueError(f"engines must be of {', '.join(known)}; got {name!r}")
+            raise ValueError(f"each engine must be one of {', '.join(known)}; got {name!r}")
     return list(dict.fromkeys(names))
 
 
@@ -261,7 +261,7 @@ class _Runs:
         return report
 
     def run_bare(self) -> dict[str, Any]:
-        """Share the work among plain processes, for their times alone."""
+        """Share the work among plain processes, only for their times."""
         parts = [("--part", str(i), str(self.n_bare)) for i in range(self.n_bare)]
         reports = self._run(BARE, "serial", parts)
         return {

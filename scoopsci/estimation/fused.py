@@ -160,7 +160,7 @@ def _take_apart(fn: Any) -> tuple[FunctionType, dict[str, Any], str]:
     if not fn._can_compile:
         raise TypeError(
             f"a function compiled with an explicit signature must take many points or samples at "
-            f"once; leave the signature out to have it called on one by one, got {fn!r}"
+            f"once; leave the signature out to have it called point by point, got {fn!r}"
         )
     kept = ("fastmath", "error_model", "boundscheck")
     options = {name: fn.targetoptions[name] for name in kept if name in fn.targetoptions}
@@ -168,6 +168,7 @@ def _take_apart(fn: Any) -> tuple[FunctionType, dict[str, Any], str]:
 
 
 def _try(fn: Callable[..., Any], rule: str, call: Callable[[], object]) -> None:
+    """Make a call that compiles `fn`; if numba cannot, raise a TypeError that states the rule."""
     try:
         call()
     except find_numba().core.errors.NumbaError as error:

@@ -156,7 +156,7 @@ def advise(elapsed_s: float, sorted_s: float, one_core_s: float, n_workers: int)
     Examples
     --------
     >>> advise(5.0, 4.0, 4.5, n_workers=2)
-    'do not distribute: sorted alone is 1.2 times as fast as 2 workers'
+    'do not distribute: `sorted` on one core is 1.2 times as fast as 2 workers'
     """
     workers = "one worker" if n_workers == 1 else f"{n_workers} workers"
     if n_workers > 1 and elapsed_s * LEAST_GAIN < min(sorted_s, one_core_s):
@@ -166,7 +166,8 @@ def advise(elapsed_s: float, sorted_s: float, one_core_s: float, n_workers: int)
         )
     if sorted_s < one_core_s:
         return (
-            f"do not distribute: sorted alone is {_times_as_fast(sorted_s, elapsed_s)} as {workers}"
+            f"do not distribute: `sorted` on one core is {_times_as_fast(sorted_s, elapsed_s)} as "
+            f"{workers}"
         )
     return (
         f"do not distribute: merge_sort on one core, engine='serial', is "
@@ -192,7 +193,7 @@ def measure_sort(
     seed : int, optional
         Seed of the items; by default a fresh one, which the result records.
     **run
-        See `RunOptions`; a sort keeps no ledger.
+        See `RunOptions`; ``ledger=`` is not supported.
 
     Returns
     -------

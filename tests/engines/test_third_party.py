@@ -33,7 +33,7 @@ def open_executor(n_workers):
 @contextmanager
 def open_theirs(n_workers=None, hostfile=None):
     if hostfile is not None:
-        raise ValueError(f"engine 'theirs' uses this machine alone, got hostfile={hostfile!r}")
+        raise ValueError(f"engine 'theirs' uses only this machine, got hostfile={hostfile!r}")
     with open_executor(n_workers or 2) as executor:
         yield executor, n_workers or 2
 """

@@ -181,7 +181,7 @@ class TestDescribe:
 
     def test_an_empty_file_is_no_ledger_and_stays_empty(self, path: Path) -> None:
         path.touch()
-        with pytest.raises(LedgerError, match="is empty; name a ledger that a run has made"):
+        with pytest.raises(LedgerError, match="is empty; name the ledger of a run"):
             describe_ledger(path)
         assert path.read_bytes() == b""
 

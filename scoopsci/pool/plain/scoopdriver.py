@@ -32,7 +32,7 @@ from scoopsci.pool.plain.task import Task
 __all__ = ["ScoopDriver"]
 
 TICK_S = 1.0
-#: A broker that has not answered for so long is dead: it only passes messages on.
+#: A broker only passes messages on: one that does not answer is dead after this many seconds.
 BROKER_SILENCE_S = 15.0
 #: How long a task may take from broker to worker, and the slowest link to allow for.
 DELIVERY_S = 5.0
