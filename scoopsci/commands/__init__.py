@@ -1,7 +1,7 @@
 """The commands: their options, what they call, and what they print.
 
-`montecarlo` has pi and integrate, `workloads` mapreduce, sort and compare, `hosts` and `ledger` the
-commands of these names, and `options` what several of them share.
+`montecarlo` has pi and integrate, `workloads` mapreduce, sort and compare, `run`, `hosts` and
+`ledger` the commands of these names, and `options` what several of them share.
 """
 
 from __future__ import annotations
