@@ -459,7 +459,7 @@ class TestErrors:
         with pytest.raises(TypeError, match="values must be of a dtype that NumPy can sort"):
             merge_sort(np.ones(9).view(scaled), engine=engine)
 
-    def test_time_is_up(self) -> None:
+    def test_timeout_ends_the_sort(self) -> None:
         def doze(item: int) -> int:
             time.sleep(0.05)
             return item
