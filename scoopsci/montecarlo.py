@@ -111,7 +111,7 @@ def estimate(
         If the half-width is not reached within ``max_samples``, or cannot be. It carries the
         estimate so far; with a ledger, a run with a higher maximum resumes from there.
     EngineError
-        If the engine fails, or the time-out passes. An `EngineTimeoutError`, and the
+        If the engine fails, or the timeout passes. An `EngineTimeoutError`, and the
         KeyboardInterrupt of Ctrl-C, have the attribute ``estimate``: the estimate from the first
         blocks, or None.
 

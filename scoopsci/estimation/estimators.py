@@ -33,6 +33,7 @@ P = TypeVar("P")
 class Estimator(Protocol[P]):
     """Computes and merges the partials of a Monte Carlo run; it is sent to the workers.
 
+    A partial is of any type that can be pickled; for k means at once it holds arrays of shape (k,).
     Where a run may stop is described by `scoopsci.montecarlo.next_check`.
     """
 
@@ -45,13 +46,28 @@ class Estimator(Protocol[P]):
         """Number of checks between one power of two and the next."""
 
     def __call__(self, start: int, sizes: Iterator[int]) -> Iterator[P]:
-        """Yield the partial of each block, from its index and its number of samples alone."""
+        """Yield the partial of each block, from its index and its number of samples alone.
+
+        Parameters
+        ----------
+        start : int
+            Index of the first block.
+        sizes : iterator of int
+            Number of samples of each block, in block order.
+        """
 
     def merge(self, left: P, right: P) -> P:
-        """Return the partial of the union of two sets of blocks."""
+        """Return the partial of the union of two sets of blocks; those of `left` come first."""
 
     def summarise(self, whole: P, n_samples: int, confidence: float) -> dict[str, Any]:
-        """Return the fields of `Estimate` that the samples determine."""
+        """Return the fields of `Estimate` that the samples determine; `whole` is of all blocks.
+
+        Returns
+        -------
+        dict
+            ``value``, ``standard_error``, ``half_width`` and ``interval``, as numbers or arrays
+            of shape (k,), and further fields, such as ``notes``.
+        """
 
 
 @dataclass(frozen=True, slots=True)

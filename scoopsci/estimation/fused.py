@@ -160,11 +160,14 @@ def _takes_many(f: Callable[..., Any], lower: Floats, upper: Floats) -> bool:
 
 
 def _fuse(kind: type[F], fn: Any, rule: str, one: Any, none: tuple[Any, ...]) -> F:
-    """Return the loop of a function that takes `one`, compiled by drawing nothing."""
+    """Return the loop of a function of `one`, compiled by calling it with `none`.
+
+    If numba cannot compile it, a TypeError states the rule.
+    """
     if not fn._can_compile:
         raise TypeError(
             f"a function compiled with an explicit signature must take many points or samples at "
-            f"once; leave the signature out to have it called on one by one, got {fn!r}"
+            f"once; leave the signature out to have it called point by point, got {fn!r}"
         )
     kept = ("fastmath", "error_model", "boundscheck")
     options = {name: fn.targetoptions[name] for name in kept if name in fn.targetoptions}

@@ -105,7 +105,7 @@ def _find_sequence(seed: int, scramble: int, dim: int) -> Any:
 
 
 def check_dim(dim: int) -> None:
-    """Raise a `ValueError` if there are no Sobol' points of so many dimensions."""
+    """Raise a `ValueError` if SciPy has no Sobol' points in `dim` dimensions."""
     most = _import_sobol().MAXDIM
     if dim > most:
         raise ValueError(f"dim must be at most {most} for qmc, got {dim}; use method='mc'")

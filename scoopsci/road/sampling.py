@@ -150,7 +150,7 @@ class Sampling(Generic[P]):
 
         Notes
         -----
-        If the time-out passes, or Ctrl-C comes, the results are those of the first blocks, as far
+        If the timeout passes, or Ctrl-C comes, the results are those of the first blocks, as far
         as none is missing; `n_blocks` is 0 if there are none.
         """
         most = self.n_samples if self.goal is None else self.goal.max_samples

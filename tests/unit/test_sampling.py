@@ -400,7 +400,7 @@ def strike_after(n_blocks: int) -> Callable[[Progress], None]:
 
 
 class TestEstimateSoFar:
-    """What a time-out or Ctrl-C leaves is the estimate of a run with as many samples."""
+    """What a timeout or Ctrl-C leaves is the estimate of a run with as many samples."""
 
     def test_of_a_timeout_without_a_half_width(self) -> None:
         def draw(rng: Rng, size: int) -> Any:
