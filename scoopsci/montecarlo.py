@@ -238,7 +238,7 @@ def integrate(
         if variance_reduction:
             estimator = ReducedMean(integrand, seed, compiled)
         else:
-            estimator = SampleMean(integrand.sampler(), seed, compiled, integrand.volume)
+            estimator = SampleMean(integrand.sampler(), seed, compiled, scale=integrand.volume)
     return carry_out(estimator, sampling, Estimate, what, seed, **options)
 
 

@@ -165,9 +165,9 @@ class SampleMean(_FunctionMean):
     fn: Callable[[np.random.Generator, int], ArrayLike]
     seed: int
     compiled: bool = False
-    scale: float = 1.0
     unit: int = 1
     per_doubling: int = 4
+    scale: float = 1.0  # the last one: ledgers of before have the others in this order
 
     def __call__(self, start: int, sizes: Iterator[int]) -> Iterator[Moments]:
         """Yield the moments of each block."""

@@ -220,14 +220,17 @@ class Ledger:
                 f"{self.path} is the ledger of another run: the inputs of {where} were different; "
                 "repeat that run, or name another file"
             )
+        if zlib.crc32(pickled) != checksum:
+            raise LedgerError(
+                f"{self.path} is damaged: {where} cannot be read (its checksum is wrong); delete "
+                "the file and run again"
+            )
         try:
-            if zlib.crc32(pickled) != checksum:
-                raise ValueError("its checksum is wrong")
             return load_recorded(pickled), len(pickled)
         except Exception as error:
             raise LedgerError(
-                f"{self.path} is damaged: {where} cannot be read ({error}); delete the file and "
-                "run again"
+                f"{self.path} cannot be read here: the results of {where} cannot be loaded "
+                f"({error}); run again, with another file"
             ) from error
 
     def add(
