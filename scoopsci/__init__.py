@@ -1,4 +1,4 @@
-"""One instrument out of a handful of machines that answer to SSH."""
+"""Monte Carlo, map-reduce and sorting on machines reached by SSH."""
 
 from importlib import import_module
 from importlib.metadata import version
@@ -40,7 +40,7 @@ from scoopsci.road.replay import Replay, describe_ledger, replay_block, verify_l
 
 if TYPE_CHECKING:
     from scoopsci.dashboard import Dashboard
-    from scoopsci.deployment.doctor import Check, Diagnosis, examine_hosts
+    from scoopsci.deployment.doctor import Check, Diagnoses, Diagnosis, examine_hosts
     from scoopsci.deployment.install import install_hosts
     from scoopsci.engines.pool import Pool
     from scoopsci.pool.broadcast import Broadcast
@@ -53,6 +53,7 @@ __all__ = [
     "Check",
     "ControlVariates",
     "Dashboard",
+    "Diagnoses",
     "Diagnosis",
     "DoubtfulEstimateWarning",
     "Engine",
@@ -100,6 +101,7 @@ _LAZY = {
     "Broadcast": "scoopsci.pool.broadcast",
     "Check": "scoopsci.deployment.doctor",
     "Dashboard": "scoopsci.dashboard",
+    "Diagnoses": "scoopsci.deployment.doctor",
     "Diagnosis": "scoopsci.deployment.doctor",
     "Pool": "scoopsci.engines.pool",
     "examine_hosts": "scoopsci.deployment.doctor",
@@ -108,6 +110,11 @@ _LAZY = {
 
 
 def __getattr__(name: str) -> Any:
+    """Import a public name when it is first used; see `_LAZY`."""
     if name in _LAZY:
         return getattr(import_module(_LAZY[name]), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -24,7 +24,7 @@ from scoopsci.errors import EngineError
 from scoopsci.estimation.streams import check_seed
 from scoopsci.harness.children import Child, run_children
 from scoopsci.harness.comparison import BARE, Comparison, Row
-from scoopsci.harness.methods import compare_methods
+from scoopsci.harness.methods import MapComparison, MethodRow, compare_methods
 from scoopsci.harness.rounds import (
     count_processors,
     describe_machine,
@@ -32,7 +32,7 @@ from scoopsci.harness.rounds import (
     interleave,
     median_interval,
 )
-from scoopsci.harness.sorts import measure_sort
+from scoopsci.harness.sorts import SortComparison, measure_sort
 from scoopsci.harness.summary import summarise
 from scoopsci.harness.workloads import Workload, find_workload
 from scoopsci.hosts import Host, read_hostfile, to_plain_scoop
@@ -41,7 +41,10 @@ from scoopsci.reporting.progress import Progress, ProgressCallback, ProgressOpti
 
 __all__ = [
     "Comparison",
+    "MapComparison",
+    "MethodRow",
     "Row",
+    "SortComparison",
     "compare",
     "compare_methods",
     "find_break_even",
@@ -200,7 +203,7 @@ def _check_engines(engines: Iterable[str]) -> list[str]:
     names = ["serial", *engines]
     for name in names:
         if name not in known:
-            raise ValueError(f"engines must be of {', '.join(known)}; got {name!r}")
+            raise ValueError(f"each engine must be one of {', '.join(known)}; got {name!r}")
     return list(dict.fromkeys(names))
 
 
@@ -258,7 +261,7 @@ class _Runs:
         return report
 
     def run_bare(self) -> dict[str, Any]:
-        """Share the work among plain processes, for their times alone."""
+        """Share the work among plain processes, only for their times."""
         parts = [("--part", str(i), str(self.n_bare)) for i in range(self.n_bare)]
         reports = self._run(BARE, "serial", parts)
         return {

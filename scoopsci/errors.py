@@ -71,7 +71,7 @@ class EngineUnavailableError(EngineError, ImportError):
 
 
 class EngineNotStartedError(EngineError, RuntimeError):
-    """The engine must be started by a command of its own, and the program runs without it."""
+    """The engine must first be started by a command, and was not."""
 
 
 class WorkerLostError(EngineError, BrokenExecutor):
@@ -95,7 +95,15 @@ class WorkerLostError(EngineError, BrokenExecutor):
 
 
 class EngineTimeoutError(EngineError, TimeoutError):
-    """The deadline of a call has passed."""
+    """The deadline of a call has passed.
+
+    Attributes
+    ----------
+    estimate : Estimate or None
+        Of a Monte Carlo run, the estimate from the first blocks, if they had arrived.
+    """
+
+    estimate: Any = None
 
 
 class TaskError(ScoopsciError):
@@ -147,7 +155,7 @@ class PoisonTaskError(TaskError):
 
     @classmethod
     def of_deaths(cls, n_deaths: int, error: WorkerLostError, *, block: int | None = None) -> Self:
-        """Return the error for a block, or a task, that has ended so many workers."""
+        """Return the error for a block, or a task, that has ended its workers repeatedly."""
         what = "the task" if block is None else f"block {block}"
         poison = cls(
             f"{what} ended its worker {n_deaths} times, running alone, and is not submitted again; "

@@ -240,7 +240,7 @@ def _expand_range(body: str) -> Iterator[str]:
 
 
 def check_workers(n_workers: int) -> int:
-    """Return a number of workers, or raise `ValueError` if one host cannot have so many."""
+    """Return a number of workers of one host; raise `ValueError` if the number is out of range."""
     return _to_number(n_workers, "a number of workers")
 
 

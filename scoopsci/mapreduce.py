@@ -30,7 +30,8 @@ K = TypeVar("K")
 class Results(Generic[T]):
     """An iterator over the results of a map; the run starts when the first is requested.
 
-    Items are consumed, and results kept, only within the window of tasks in flight.
+    Items are consumed, and results kept, only within the window of tasks in flight. `close` ends
+    the run early, and so does leaving a ``with`` block.
     """
 
     def __init__(self, parts: Generator[Iterable[T], None, None]) -> None:
@@ -88,7 +89,7 @@ def map(
     TaskError
         On iteration: if `fn` raises; the exception is its cause, and ``block`` the item's index.
     EngineError, LedgerError
-        On iteration: if the engine or the ledger fails, or the time-out passes.
+        On iteration: if the engine or the ledger fails, or the timeout passes.
 
     Examples
     --------

@@ -108,7 +108,7 @@ def merge_sort(
     reverse : bool
         Sort in descending order; equal items keep their order, as in `sorted`.
     **run
-        See `RunOptions`; a sort keeps no ledger.
+        See `RunOptions`; ``ledger=`` is not supported.
 
     Returns
     -------
@@ -124,7 +124,7 @@ def merge_sort(
     TaskError
         If values cannot be compared or pickled, or `key` fails, on a worker.
     EngineError
-        If the engine fails, or the time-out passes.
+        If the engine fails, or the timeout passes.
 
     Notes
     -----

@@ -5,24 +5,15 @@ Run as a script, also under ``python -m scoop``, this file is the command ``scoo
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal, TypeVar, Unpack
+from collections.abc import Callable, Sequence
+from typing import Any, Literal, Unpack
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from scoopsci.basics.arguments import check_count
-from scoopsci.basics.codehash import describe_code, hash_code, hash_values, identify, list_doubts
-from scoopsci.errors import NotConvergedError
-from scoopsci.estimation.estimates import (
-    DoubtfulEstimateWarning,
-    Estimate,
-    PiEstimate,
-    format_with_error,
-    student_interval,
-    wilson_interval,
-)
+from scoopsci.basics.codehash import describe_code, hash_code, hash_values
+from scoopsci.estimation.estimates import DoubtfulEstimateWarning, Estimate, PiEstimate
 from scoopsci.estimation.estimators import (
     CircleCount,
     Estimator,
@@ -32,11 +23,13 @@ from scoopsci.estimation.estimators import (
 )
 from scoopsci.estimation.fused import fuse_sampler
 from scoopsci.estimation.integrand import Integrand
+from scoopsci.estimation.intervals import student_interval, wilson_interval
 from scoopsci.estimation.kernels import CIRCLE_STREAM
+from scoopsci.estimation.moments import MOMENTS
 from scoopsci.estimation.qmc import N_SCRAMBLES, SOBOL_STREAM, check_dim
 from scoopsci.estimation.streams import STREAM, block_generator, check_seed
 from scoopsci.estimation.variance import Antithetic, ControlVariates, ImportanceSampling, Method
-from scoopsci.reporting.receipts import make_receipt
+from scoopsci.road.estimating import carry_out
 from scoopsci.road.sampling import Sampling, SamplingOptions
 from scoopsci.road.stopping import Goal, next_check
 
@@ -62,7 +55,6 @@ __all__ = [
 ]
 
 Floats = NDArray[np.float64]
-E = TypeVar("E", bound=Estimate)
 
 #: Points of π in a block: enough to hide the cost of initialising 4096 generators.
 PI_BLOCK_SIZE = 1 << 22
@@ -87,8 +79,9 @@ def estimate(
     ----------
     fn : callable
         ``fn(rng, size)`` draws `size` samples with the `numpy.random.Generator` it is given, and no
-        other source of randomness. It returns an array of shape ``(size,)`` or ``(size, k)``. Or
-        ``fn(rng)``, compiled by ``numba.njit``, returns one sample, and is called in a fused loop.
+        other source of randomness. It returns an array of shape ``(size,)`` or ``(size, k)``, of
+        bool if the samples are hits and misses. Or ``fn(rng)``, compiled by ``numba.njit``, returns
+        one sample, and is called in a fused loop.
     n_samples : int, optional
         Number of samples.
     half_width : float, optional
@@ -118,12 +111,15 @@ def estimate(
         If the half-width is not reached within ``max_samples``, or cannot be. It carries the
         estimate so far; with a ledger, a run with a higher maximum resumes from there.
     EngineError
-        If the engine fails, or the time-out passes.
+        If the engine fails, or the timeout passes. An `EngineTimeoutError`, and the
+        KeyboardInterrupt of Ctrl-C, have the attribute ``estimate``: the estimate from the first
+        blocks, or None.
 
     Notes
     -----
     The interval is mean ± t·s/√n, with Student's t of n - 1 degrees of freedom and the sample
-    standard deviation s: exact for normal samples, asymptotic for others of finite variance. With a
+    standard deviation s: exact for normal samples, asymptotic for others of finite variance. If all
+    samples are bool it is Wilson's, which holds for rare events, seen or not; see `pi`. With a
     half-width, `scoopsci.montecarlo.Goal` describes when a run stops; the result equals, bit for
     bit, that of a run with the resulting n.
 
@@ -145,7 +141,9 @@ def estimate(
     what = {"workload": "estimate", "code": code.hash, "stream": STREAM}
     estimator = SampleMean(fuse_sampler(fn) or fn, seed, code.reaches_compiled)
     remedy = "draw from the rng that fn is given"
-    return _carry_out(estimator, sampling, Estimate, what, seed, {"code": code}, remedy)
+    return carry_out(
+        estimator, sampling, Estimate, what, seed, {"code": code}, remedy, partials=MOMENTS
+    )
 
 
 def integrate(
@@ -157,7 +155,7 @@ def integrate(
     dim: int | None = None,
     method: Literal["mc", "qmc"] = "mc",
     variance_reduction: Sequence[Method] = (),
-    n_scrambles: int = N_SCRAMBLES,
+    n_scrambles: int | None = None,
     half_width: float | None = None,
     seed: int | None = None,
     block_size: int = BLOCK_SIZE,
@@ -170,8 +168,9 @@ def integrate(
     ----------
     f : callable
         ``f(x)`` of points of shape ``(n, dim)``; returns shape ``(n,)``, or ``(n, k)`` for k
-        integrals over the same box. Or f, compiled by ``numba.njit``, maps one point of shape
-        ``(dim,)`` to a number, and is called in a fused loop.
+        integrals over the same box; bool for the volume of a region, which by ``method="mc"``
+        without variance reduction has Wilson's interval. Or f, compiled by ``numba.njit``, maps one
+        point of shape ``(dim,)`` to a number, and is called in a fused loop.
     lower, upper : float or array_like, shape (dim,)
         Corners of the box.
     n_samples : int, optional
@@ -183,9 +182,10 @@ def integrate(
         integrands.
     variance_reduction : sequence
         Any of `Antithetic`, `ControlVariates` and `ImportanceSampling`, each at most once.
-    n_scrambles : int
-        Independent scrambles of ``method="qmc"``, at least 16: the error is estimated from their
-        differences. The number of points must be this times `block_size` times a power of two.
+    n_scrambles : int, optional
+        Independent scrambles of ``method="qmc"``, 16 by default and at least: the error is
+        estimated from their differences. The number of points must be this times `block_size` times
+        a power of two, and at most this times 2**32.
     half_width, seed, block_size, confidence
         See `estimate`.
     **run
@@ -212,6 +212,8 @@ def integrate(
         raise TypeError(f"f must be callable as f(x), got {f!r}")
     if method not in ("mc", "qmc"):
         raise ValueError(f"method must be 'mc' or 'qmc', got {method!r}")
+    if method == "mc" and n_scrambles is not None:
+        raise ValueError(f"n_scrambles must come with method='qmc', got n_scrambles={n_scrambles}")
     if not isinstance(variance_reduction, list | tuple):
         raise TypeError(
             f"variance_reduction must be a list, such as [Antithetic()], got {variance_reduction!r}"
@@ -222,6 +224,7 @@ def integrate(
     codes = {"code": describe_code(f)}
     what = {"workload": "integrate", "code": codes["code"].hash}
     options: dict[str, Any] = {"lower": integrand.lower, "upper": integrand.upper, "method": method}
+    options["partials"] = MOMENTS
     if variance_reduction:
         methods = sorted(variance_reduction, key=lambda each: each.name)
         codes["variance_reduction"] = describe_code(*methods)
@@ -230,6 +233,7 @@ def integrate(
     estimator: Estimator[Any]
     if method == "qmc":
         what["stream"] = SOBOL_STREAM
+        n_scrambles = N_SCRAMBLES if n_scrambles is None else n_scrambles
         options["n_scrambles"] = check_count("n_scrambles", n_scrambles, least=16)
         check_dim(integrand.dim)
         sampling.check_powers(n_scrambles)
@@ -239,9 +243,9 @@ def integrate(
         if variance_reduction:
             estimator = ReducedMean(integrand, seed, compiled)
         else:
-            estimator = SampleMean(integrand.sampler(), seed, compiled)
+            estimator = SampleMean(integrand.sampler(), seed, compiled, scale=integrand.volume)
     remedy = "an integrand may depend on its points alone: to draw samples, use scoopsci.estimate"
-    return _carry_out(estimator, sampling, Estimate, what, seed, codes, remedy, **options)
+    return carry_out(estimator, sampling, Estimate, what, seed, codes, remedy, **options)
 
 
 def pi(
@@ -295,56 +299,7 @@ def pi(
     n_points = None if n_points is None else check_count("n_points", n_points)
     sampling: Sampling[int] = Sampling(n_points, half_width, block_size, confidence, run)
     what = {"workload": "pi", "code": "scoopsci.pi, version 2", "stream": CIRCLE_STREAM}
-    return _carry_out(CircleCount(seed), sampling, PiEstimate, what, seed, unit="points")
-
-
-def _carry_out(
-    estimator: Estimator[Any],
-    sampling: Sampling[Any],
-    kind: type[E],
-    what: dict[str, Any],
-    seed: int,
-    codes: Mapping[str, Any] = {},
-    remedy: str = "",
-    *,
-    unit: str = "samples",
-    **more: Any,
-) -> E:
-    """Run an estimator, and return its summary as an estimate with a receipt."""
-    options = {"seed": seed, "block_size": sampling.block_size, **more}
-    sampling.run(estimator, {**what, **options, **identify(codes)}, unit=unit)
-    sampling.summary["notes"] = *list_doubts(codes, remedy), *sampling.summary.get("notes", ())
-    counts: dict[str, Any] = {
-        "n_samples": sampling.n_samples,
-        "n_blocks": sampling.n_blocks,
-        "confidence": sampling.confidence,
-    }
-    options |= {name.replace("samples", unit): value for name, value in counts.items()}
-    if sampling.goal is not None:
-        options |= sampling.goal.describe()
-    receipt = make_receipt(**what, options=options, result=sampling.summary, **sampling.done)
-    how = {name: sampling.done[name] for name in ("engine", "n_workers", "elapsed_s")}
-    found = kind(**sampling.summary, **counts, **how, seed=seed, receipt=receipt)
-    for note in found.notes:
-        warnings.warn(note, DoubtfulEstimateWarning, stacklevel=3)
-    if sampling.shortfall is not None:
-        raise _not_converged(found, sampling, *sampling.shortfall)
-    return found
-
-
-def _not_converged(
-    found: Estimate, sampling: Sampling[Any], reason: str, remedy: str
-) -> NotConvergedError:
-    assert sampling.goal is not None
-    reached = f"{found.n_samples:,} samples"
-    if np.ndim(found.value) == 0:
-        reached += f" give {format_with_error(found.value, found.half_width)}"
-    share = " of the estimate" if sampling.goal.relative else ""
-    return NotConvergedError(
-        f"a half-width of {sampling.goal.half_width:g}{share} is not reached: "
-        f"{reason}, and {reached}; {remedy}",
-        estimate=found,
-    )
+    return carry_out(CircleCount(seed), sampling, PiEstimate, what, seed, unit="points")
 
 
 if __name__ == "__main__":

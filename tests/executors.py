@@ -12,13 +12,7 @@ from concurrent.futures import Executor, Future
 from typing import Any
 
 
-class InProcess(Executor):
-    """Declares that its tasks use the modules of this process, and their contents."""
-
-    in_process = True
-
-
-class FirstTwo(InProcess):
+class FirstTwo(Executor):
     """Runs the first two tasks when the third has come, and no others."""
 
     def __init__(self) -> None:
@@ -34,7 +28,7 @@ class FirstTwo(InProcess):
         return self.futures[-1]
 
 
-class OtherHosts(InProcess):
+class OtherHosts(Executor):
     """Runs tasks at once, and reports them as from other hosts, in turn."""
 
     def __init__(self, *reports: dict[str, Any]) -> None:
@@ -47,7 +41,7 @@ class OtherHosts(InProcess):
         return future
 
 
-class AnyOrder(InProcess):
+class AnyOrder(Executor):
     """Runs pending tasks in a random order, on one thread.
 
     Parameters

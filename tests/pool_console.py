@@ -1,6 +1,7 @@
-"""A program that opens a pool and does with it what its standard input says.
+"""A program that opens a pool and runs the requests on its standard input.
 
-It answers each line, the name of a function below and its arguments as JSON, with a line.
+Each line is a JSON list: the name of a method of `Console`, and its arguments. The reply is a line
+of JSON, too.
 """
 
 from __future__ import annotations
@@ -49,7 +50,7 @@ def draw(rng: np.random.Generator, size: int) -> Any:
 
 
 def linger(index: int, pause_s: float) -> float:
-    """Return a number whose sums depend on their order, after a while."""
+    """Sleep, and return a number whose sums depend on the order of addition."""
     time.sleep(pause_s)
     return float(np.exp(20.0 * np.random.default_rng(index).standard_normal()))
 
@@ -79,7 +80,7 @@ def find_initialized(_: int) -> str:
 
 
 def work_with_module(value: int) -> Any:
-    """Use a module that lies beside the program, and nowhere on the hosts."""
+    """Use a module that is next to the program, and on none of the hosts."""
     return beside_console.work(value)  # type: ignore[name-defined] # noqa: F821
 
 
@@ -96,7 +97,7 @@ def find_bits(engine: str | Executor) -> dict[str, Any]:
 
 
 def find_sum(items: Iterable[int], pause_s: float, engine: str | Executor, **more: Any) -> str:
-    """Return the bits of a sum to which every item takes a while."""
+    """Return the bits of a sum whose items each take some time."""
     fn = functools.partial(linger, pause_s=pause_s)
     run: dict[str, Any] = {"engine": engine, "chunk_target_s": 4 * pause_s or 0.01, **more}
     return float(scoopsci.map_reduce(fn, operator.add, items, **run)).hex()
@@ -113,18 +114,18 @@ def find_hash(n_items: int, n_bytes: int, engine: str | Executor) -> str:
 
 
 class Console:
-    """What can be asked of the program."""
+    """The requests that the program answers."""
 
     def __init__(self, pool: Pool, done: Path) -> None:
         self.pool = pool
         self._done = done
 
     def tell_done(self, n_done: int) -> None:
-        """Say how much is done while the answer is on its way."""
+        """Report how much of a request is done before its reply."""
         self._done.write_text(str(n_done))
 
     def look(self, state: Progress) -> None:
-        """Say it of a run."""
+        """Report how much of a run is done."""
         self.tell_done(state.n_done)
 
     def hosts(self) -> Any:
@@ -134,7 +135,7 @@ class Console:
         return self.pool.status()
 
     def dashboard(self) -> Any:
-        """Open the live page, and return its address."""
+        """Open the dashboard, and return its address."""
         return self.pool.dashboard().url
 
     def bits(self) -> Any:
@@ -144,7 +145,7 @@ class Console:
         return find_pi(engine=self.pool, mixed=True).receipt["result"]
 
     def tell_running(self, host: str, pid: int) -> None:
-        """Say that something is done once a worker has a task."""
+        """Report progress as soon as a worker runs a task."""
         while ("running", pid) not in [
             (worker["state"], worker["pid"])
             for found in self.pool.status()["hosts"]
@@ -155,13 +156,13 @@ class Console:
         self.tell_done(1)
 
     def stop(self, half_width: float, host: str, pid: int) -> Any:
-        """Return where a run by half-width stops, and what has befallen it."""
+        """Return the result of a run by half-width, and how many of its tasks were lost."""
         threading.Thread(target=self.tell_running, args=(host, pid), daemon=True).start()
         found = scoopsci.pi(half_width=half_width, seed=3, engine=self.pool)
         return [*stopping_bits(found), found.receipt["run"]["n_lost_tasks"]]
 
     def keep(self, ledger: str) -> Any:
-        """Return where a run of random numbers stops that is kept in a ledger."""
+        """Return the result of a run by half-width that has a ledger."""
         options: Any = {"seed": 3, "block_size": 500, "chunk_target_s": 0.01}
         found = scoopsci.estimate(
             draw, half_width=0.002, ledger=ledger, engine=self.pool, **options
@@ -172,7 +173,7 @@ class Console:
         return find_sum(range(n_items), pause_s, self.pool, progress=self.look)
 
     def sum_until(self, word: str, n_more: int, pause_s: float) -> Any:
-        """Return a number of items and their sum: so many more than there are before a word."""
+        """Return a sum and its number of items, `n_more` of them after the file `word` exists."""
         n_items = 0
 
         def count() -> Iterator[int]:
@@ -186,7 +187,7 @@ class Console:
         return [find_sum(count(), pause_s, self.pool, progress=self.look), n_items]
 
     def map(self, n_items: int, pause_s: float) -> Any:
-        """Return the numbers of plain calls, which the pool itself sends again."""
+        """Return the results of plain calls, which the pool itself resubmits."""
         fn = functools.partial(linger, pause_s=pause_s)
         found = []
         for number in self.pool.map(fn, range(n_items)):
@@ -194,8 +195,21 @@ class Console:
             self.tell_done(len(found))
         return found
 
+    def map_until(self, word: str, n_more: int, pause_s: float) -> Any:
+        """Return the results of plain calls, `n_more` of them after the file `word` exists."""
+        fn = functools.partial(linger, pause_s=pause_s)
+        found: list[str] = []
+        is_last = False
+        while not is_last:
+            is_last = Path(word).exists()
+            n_found = len(found)
+            for number in self.pool.map(fn, range(n_found, n_found + (n_more if is_last else 24))):
+                found.append(number.hex())
+                self.tell_done(len(found))
+        return found
+
     def map_with_one_that_exits(self, n_items: int, number: int) -> Any:
-        """Return numbers, and what is told of the one whose task ends its process."""
+        """Return numbers, and the error of the task that ends its process."""
         fn = functools.partial(linger_or_exit, number=number)
         results = scoopsci.map(fn, range(n_items), engine=self.pool, on_error="return")
         return [x.hex() if isinstance(x, float) else f"{type(x).__name__}: {x}" for x in results]
@@ -210,7 +224,7 @@ class Console:
         self.pool.resize(n_workers)
 
     def broadcast(self, n_items: int, n_tasks: int) -> Any:
-        """Send an array, and return its sums as tasks have seen it; it is kept."""
+        """Broadcast an array and keep it; return its sums as tasks compute them."""
         self.kept = self.pool.broadcast(np.arange(n_items, dtype=np.float64))
         seen = list(self.pool.map(look_at, [self.kept] * n_tasks))
         return {"pids": sorted({pid for pid, _ in seen}), "sums": sorted({s for _, s in seen})}

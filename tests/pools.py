@@ -62,11 +62,11 @@ def write_ssh(lan: Lan, config: str, name: str = "other-ssh") -> Path:
 
 
 class PoolError(RuntimeError):
-    """What the program of a pool has failed with."""
+    """The error of a program that holds a pool."""
 
 
 class OpenPool:
-    """A program on `laptop` that holds a pool open, and does what it is asked."""
+    """A program on `laptop` that holds a pool open and answers requests."""
 
     def __init__(
         self,
@@ -96,11 +96,11 @@ class OpenPool:
 
     @property
     def errors(self) -> str:
-        """What the program has written for people."""
+        """What the program has written to its standard error."""
         return self._errors.read_text(errors="replace")
 
     def hear(self, timeout: float = GENEROUS_S) -> Any:
-        """Return the next answer, or raise what the program has failed with."""
+        """Return the next answer, or raise the error of the program."""
         has_answered = self.has_answered(timeout)
         assert self.process.stdout is not None
         line = self.process.stdout.readline() if has_answered else ""
@@ -111,49 +111,61 @@ class OpenPool:
         return told["answer"]
 
     def has_answered(self, within_s: float) -> bool:
-        """Tell whether an answer is there, or comes in time."""
+        """Return whether an answer arrives in time."""
         assert self.process.stdout is not None
         return bool(select.select([self.process.stdout], [], [], within_s)[0])
 
     def say(self, question: str, *args: Any) -> None:
-        """Ask for something; its answer is to be heard."""
+        """Send a request; `hear` returns its answer."""
         assert self.process.stdin is not None
         self._done.write_text("0")
         self.process.stdin.write(json.dumps([question, *args]) + "\n")
         self.process.stdin.flush()
 
     def ask(self, question: str, *args: Any, timeout: float = GENEROUS_S) -> Any:
-        """Ask for something, and return the answer."""
+        """Send a request, and return its answer."""
         self.say(question, *args)
         return self.hear(timeout)
 
     @property
     def n_done(self) -> int:
-        """How much is done of what was asked for."""
+        """How much of the request is done."""
         return int(self._done.read_text() or 0)
 
-    def begin_sum(self, n_more: int, pause_s: float) -> None:
-        """Begin a sum without end, and return once some of it is done."""
+    def has_done(self, n_items: int) -> bool:
+        """Return whether that many items are done."""
+        return self.n_done >= n_items
+
+    def begin(self, question: str, n_more: int, pause_s: float) -> None:
+        """Begin a run that lasts until `let_end`, and return once some of it is done."""
         self._word.unlink(missing_ok=True)
-        self.say("sum_until", str(self._word), n_more, pause_s)
+        self.say(question, str(self._word), n_more, pause_s)
         assert becomes(lambda: self.n_done > 0)
+
+    def let_end(self) -> None:
+        """Let the run end after as many more items as were given to `begin`."""
+        self._word.touch()
+
+    def begin_sum(self, n_more: int, pause_s: float) -> None:
+        """Begin a sum that lasts until `let_end`, and return once some of it is done."""
+        self.begin("sum_until", n_more, pause_s)
 
     @contextlib.contextmanager
     def in_mid_sum(self, n_more: int, pause_s: float) -> Iterator[None]:
-        """Run a sum that ends so many items after the block; its bits are to be the serial ones."""
+        """Run a sum during the block and for `n_more` items; check its bits against serial."""
         self.begin_sum(n_more, pause_s)
         yield
         assert not self.has_answered(0.0), "the sum is over"
-        self._word.touch()
+        self.let_end()
         bits, n_items = self.hear()
         assert bits == serial_sum(n_items)
 
     def check_bits(self) -> None:
-        """Fail unless runs find what serial ones do."""
+        """Fail unless runs have the results of serial ones."""
         assert self.ask("bits") == serial_bits()
 
     def end(self) -> None:
-        """Let the program end, and see that it does."""
+        """End the program, and check its exit status."""
         with contextlib.suppress(subprocess.TimeoutExpired):
             self.process.communicate("", timeout=GENEROUS_S)
         assert self.process.returncode == 0, self.errors

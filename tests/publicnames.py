@@ -7,8 +7,9 @@ from collections.abc import Iterator
 
 import scoopsci
 
-#: Modules that users import, beside the package itself.
-PUBLIC_MODULES = ("montecarlo", "mapreduce", "mergesort", "compare", "report", "hosts", "errors")
+#: Modules that users import, beside the package itself: those in its root, and those for tests.
+ROOT_MODULES = ("montecarlo", "mapreduce", "mergesort", "compare", "report", "hosts", "errors")
+PUBLIC_MODULES = (*ROOT_MODULES, "testing.engines", "testing.leaks")
 
 
 def public_names() -> Iterator[tuple[str, str]]:

@@ -27,6 +27,7 @@ FORMER["scoopsci.reporting.progress"] = "scoopsci.reporting"
 
 MOVED = {former: name for name, former in FORMER.items()}
 
+FORMER["scoopsci.estimation.intervals"] = "scoopsci.estimates"
 FORMER["scoopsci.engines.opening"] = FORMER["scoopsci.engines.taskfuture"] = "scoopsci.engines.base"
 
 

@@ -1,4 +1,8 @@
-"""The commands: their options, what they call, and what they print."""
+"""The commands: their options, what they call, and what they print.
+
+`montecarlo` has pi and integrate, `workloads` mapreduce, sort and compare, `run`, `hosts` and
+`ledger` the commands of these names, and `options` what several of them share.
+"""
 
 from __future__ import annotations
 
@@ -7,8 +11,8 @@ from typing import Any
 from scoopsci.commands.hosts import add_hosts
 from scoopsci.commands.ledger import add_ledger
 from scoopsci.commands.montecarlo import add_integrate, add_pi
+from scoopsci.commands.run import add_run
 from scoopsci.commands.workloads import add_compare, add_mapreduce, add_sort
-from scoopsci.programs.options import add_run
 
 __all__ = ["add_commands"]
 

@@ -51,7 +51,7 @@ class Feed:
             if run is not None and progress.elapsed_s >= run.progress.elapsed_s:
                 run.note(progress)
                 return
-            if run is not None:  # another run, without a starting time of its own
+            if run is not None:  # a new run that, like the last, has no starting time
                 self._forget(name_run(progress))
             self._runs[name_run(progress)] = RunRecord(progress)
             while len(self._runs) > MOST_RUNS:  # forget the oldest, ended ones first

@@ -53,10 +53,10 @@ COMPLAINTS = (
      "write its address into the hostfile or /etc/hosts, or a HostName into ~/.ssh/config"),
     ("HAS CHANGED", "host key",
      "ask the host's administrator for the new key's fingerprint; if it matches, remove the old "
-     "key (ssh-keygen -R, with the name that ssh gives) and log in once by hand: {ssh}; if it "
+     "key (ssh-keygen -R, with the name that ssh gives) and log in once with {ssh}; if it "
      "does not, the connection is being intercepted"),
     ("Host key verification failed", "host key",
-     "log in once by hand, {ssh}, and compare the fingerprint"),
+     "log in once with {ssh}, and compare the fingerprint"),
     ("Permission denied", "login", "install your key there: ssh-copy-id {destination}"),
     ("Connection refused", "connection", "start sshd there, or give its port in the hostfile"),
     ("No route to host|unreachable|timed out", "connection",

@@ -36,7 +36,7 @@ FIXABLE = {"python", "packages"}
 #: Enough for all wheels over a slow link, and for a slow disk.
 INSTALL_S = 3600.0
 
-#: ssh gives up a connection that is silent for so long, as while wheels fill a slow link.
+#: ssh gives up a connection after this many seconds of silence, as while wheels fill a slow link.
 PATIENCE_S = 60.0
 
 #: Size of the wheels and the environment, in multiples of the wheels; 4.6 was measured.

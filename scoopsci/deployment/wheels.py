@@ -62,6 +62,11 @@ def pack_wheel(name: str, folder: Path) -> Path:
     """Make a wheel of an installed pure-Python package, named like its only module.
 
     An `InstallError` is raised if the package is not installed.
+
+    Parameters
+    ----------
+    name, folder : str, Path
+        The package, and where to write the wheel.
     """
     spec = importlib.util.find_spec(name)
     if spec is None or not spec.submodule_search_locations:

@@ -1,6 +1,6 @@
 """The seam between the road and the executors that carry tasks to workers.
 
-`Engine` wraps an executor: every engine ships `run_payload` alone, and reports failures alike.
+`Engine` wraps an executor: engines submit only `run_payload`, and report failures in the same way.
 """
 
 from __future__ import annotations
@@ -130,7 +130,9 @@ class Engine(Executor):
             If the port is taken.
         """
         if not self._open:
-            raise RuntimeError(f"engine {self.name!r} has been shut down, and has nothing to show")
+            raise RuntimeError(
+                f"engine {self.name!r} has been shut down; there is no status to show"
+            )
         import_extra("tornado.web", "dashboard")
         from scoopsci.dashboard import Dashboard
 

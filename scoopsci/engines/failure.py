@@ -29,11 +29,11 @@ class Failure:
     """An error in a task, in a form that can always be pickled."""
 
     stage: str  # see `TaskError`
-    summary: str
-    traceback: str
-    cause: bytes  # the exception, pickled; empty where it cannot be
+    summary: str  # the exception, as text
+    traceback: str  # as text, without our own frames at its start
+    cause: bytes  # the exception, pickled; empty if it cannot be
     host: str | None  # where it was raised; None in the driver
-    pid: int | None
+    pid: int | None  # process that raised it; None in the driver
 
     @classmethod
     def of(cls, error: BaseException, stage: str = "running") -> Failure:

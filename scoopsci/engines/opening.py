@@ -99,9 +99,14 @@ def open_engine(
 
 @contextlib.contextmanager
 def borrow_engine(engine: str | Executor, **options: Any) -> Iterator[Engine]:
-    """Yield an open `Engine`, which stays open, or open one with `open_engine` for the block.
+    """Yield an engine that is open already, or open one for the block.
 
-    An open engine takes no options: they raise a ValueError unless they are None.
+    Parameters
+    ----------
+    engine : str, Executor or Engine
+        An open `Engine` stays open; anything else is passed to `open_engine`.
+    **options
+        For `open_engine`; for an open engine, any that is not None raises a ValueError.
     """
     if isinstance(engine, Engine) and not _nested():
         if given := [name for name, value in options.items() if value is not None]:

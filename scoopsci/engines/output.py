@@ -138,10 +138,13 @@ _capture, _records = _Capture(), _Records()
 
 @contextlib.contextmanager
 def capture_output(log_level: int | None) -> Iterator[Output]:
-    """Capture what the code inside prints, warns and logs.
+    """Yield an `Output` that captures what the code inside prints, warns and logs.
 
-    `log_level` is that of the driver's root logger. None leaves logging alone: in the driver's own
-    process, records reach the user's handlers directly.
+    Parameters
+    ----------
+    log_level : int or None
+        Level of the driver's root logger. None leaves logging alone: in the driver's own process,
+        records reach the user's handlers directly.
     """
     output = Output()
     token = _output.set(output)
@@ -169,9 +172,14 @@ def _set_log_level(level: int) -> None:
 
 
 def replay_output(text: str, records: list[dict[str, Any]], label: str) -> None:
-    """Write a task's text to stderr, each line labelled, and pass `records` to the loggers here.
+    """Write a task's text to stderr, and pass its log records to the driver's loggers.
 
-    The label names host and worker.
+    Parameters
+    ----------
+    text, label : str
+        What was printed, and what labels each line: the names of host and worker.
+    records : list of dict
+        From `Output.records`.
     """
     if text and sys.stderr is not None:
         lines = "".join(f"[{label}] {line}\n" for line in text.splitlines())

@@ -1,6 +1,6 @@
 """What driver and worker exchange: a call as frames, and its outcome as frames.
 
-`run_payload` is the only function that engines ship. It returns whatever the task does: failures
+`run_payload` is the only function that engines submit. It returns whatever the task does: failures
 are frames, too, so that no carrier has to pickle a user's exception.
 """
 
@@ -56,7 +56,13 @@ def in_task() -> bool:
 
 
 def dump(value: object) -> list[Buffer]:
-    """Pickle a value, and the user's modules by value; see `dump_by`."""
+    """Pickle a value, and the user's modules by value.
+
+    Returns
+    -------
+    list of buffer
+        The pickle, then its large buffers, uncopied; see `dump_by`.
+    """
     users_modules.renew()
     return dump_by(Pickler, value)
 
@@ -102,8 +108,12 @@ def pack(
 ) -> list[Buffer]:
     """Turn a call into frames for `run_payload`; raise a TaskError if it cannot be pickled.
 
-    The function, and what it refers to in a notebook or script, is pickled by value. Large arrays
-    are separate frames, not copied where the engine supports it.
+    Parameters
+    ----------
+    fn : callable
+        The function. It, and what it refers to in a notebook or script, is pickled by value.
+    args, kwargs : sequence, mapping
+        Its arguments. Large arrays are separate frames, not copied where the engine supports it.
     """
     header = {
         "python": sys.version_info[:2],
@@ -174,7 +184,7 @@ def unpack(frames: Sequence[Buffer]) -> tuple[Any, dict[str, Any]]:
     """Return the result of a call from the frames of `run_payload`, and the worker's report.
 
     The report holds `process_facts` and the times ``prepare_s``, ``load_s``, ``elapsed_s`` and
-    ``dump_s``. What the task printed and logged is written out, labelled.
+    ``dump_s``, in seconds. What the task printed and logged is written out, labelled.
 
     Raises
     ------

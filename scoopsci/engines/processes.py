@@ -52,7 +52,7 @@ class _RenewedExecutor(Executor):
                 if n_left and isinstance(error, BrokenExecutor):  # a worker was ended
                     continue
                 raise EngineError(
-                    f"the workers of engine 'processes' do not start: {error}; look at their "
+                    f"the workers of engine 'processes' do not start: {error}; check their "
                     "messages above, or use engine 'serial'"
                 ) from error
         return executor
@@ -118,8 +118,14 @@ def open_processes(
 ) -> Iterator[tuple[Executor, int]]:
     """Yield an executor over processes of this machine, and their number.
 
-    By default there is one for each core that this process may use. An exception in the block ends
-    running tasks, too.
+    An exception in the block ends running tasks, too.
+
+    Parameters
+    ----------
+    n_workers : int, optional
+        By default one for each core that this process may use.
+    hostfile : path-like, optional
+        Must be None.
 
     Raises
     ------
@@ -130,7 +136,7 @@ def open_processes(
     """
     if hostfile is not None:
         raise ValueError(
-            f"engine 'processes' uses this machine alone, got hostfile={os.fspath(hostfile)!r}"
+            f"engine 'processes' uses only this machine, got hostfile={os.fspath(hostfile)!r}"
         )
     n_workers = check_workers(n_workers or loky.cpu_count())
     try:

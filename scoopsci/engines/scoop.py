@@ -54,12 +54,19 @@ def open_scoop(
     SCOOP's and lives as long as the program. So do the driver and the worker that replaces the
     origin, which start when the engine is first opened.
 
+    Parameters
+    ----------
+    n_workers : int, optional
+        Must be None, or the ``-n`` of ``python -m scoop``.
+    hostfile : path-like, optional
+        Must be None: ``python -m scoop`` has read its own.
+
     Raises
     ------
     EngineNotStartedError
         Outside of ``python -m scoop``.
     ValueError
-        If a hostfile is given, or an `n_workers` other than the ``-n`` of ``python -m scoop``.
+        If an argument is anything else.
     """
     import scoop
 
@@ -131,5 +138,6 @@ def _start_substitute() -> subprocess.Popen[bytes]:
     variables = {
         "PYTHONPATH": os.pathsep.join(entry or os.getcwd() for entry in sys.path),
         "SCOOPSCI_SCRIPT": os.path.abspath(scoop.MAIN_MODULE),
+        "SCOOPSCI_ORIGIN": str(os.getpid()),
     }
     return subprocess.Popen(command, stdin=subprocess.DEVNULL, env={**os.environ, **variables})

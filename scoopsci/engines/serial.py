@@ -1,4 +1,4 @@
-"""The engine `serial`: tasks run in the calling thread, one after the other."""
+"""The engine `serial`: tasks run in the calling thread, one after another."""
 
 from __future__ import annotations
 
@@ -32,10 +32,17 @@ def open_serial(
 ) -> Iterator[tuple[Executor, int]]:
     """Yield an executor that runs tasks in the calling thread, and 1.
 
+    Parameters
+    ----------
+    n_workers : int, optional
+        Must be None or 1.
+    hostfile : path-like, optional
+        Must be None.
+
     Raises
     ------
     ValueError
-        If `n_workers` is neither None nor 1, or a hostfile is given.
+        If an argument is anything else.
     """
     if n_workers not in (None, 1):
         raise ValueError(f"engine 'serial' has exactly 1 worker, got n_workers={n_workers}")

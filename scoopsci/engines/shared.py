@@ -29,7 +29,10 @@ class SharedMissingError(LookupError):
 class Shared:
     """A value among the arguments of many tasks.
 
-    It is pickled at once: tasks do not see later changes. A TaskError is raised if it cannot be.
+    Parameters
+    ----------
+    value : object
+        Pickled at once: tasks do not see later changes. A TaskError is raised if it cannot be.
 
     Attributes
     ----------

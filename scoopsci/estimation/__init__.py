@@ -1,7 +1,7 @@
 """The mathematics of Monte Carlo: how blocks are sampled, merged, and summarised as an estimate.
 
 `streams` gives each block its random numbers, `estimators` computes and merges blocks, `samples`
-checks what a user's function returns, `moments` and `comoments` are the partials, and `estimates`
-the results. `integrand` and `variance` hold integrands and variance reduction, `qmc` scrambled
-points; `kernels`, `fused` and `compiled` the inner loops.
+checks what a user's function returns, `moments` and `comoments` are the partials, `intervals` their
+confidence intervals, and `estimates` the results. `integrand` and `variance` hold integrands and
+variance reduction, `qmc` scrambled points; `kernels`, `fused` and `compiled` the inner loops.
 """

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field
-from functools import cache
-from statistics import NormalDist
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
-from scoopsci.basics.interrupts import uninterrupted
 from scoopsci.basics.wording import format_with_error, plural
 from scoopsci.estimation.moments import Moments
 from scoopsci.reporting.markup import as_facts, as_notes, as_table
@@ -24,12 +21,13 @@ __all__ = [
     "PiEstimate",
     "find_doubts",
     "format_with_error",
-    "student_interval",
-    "wilson_interval",
 ]
 
 #: A single sample with more than this share of the sum of squares makes the error bar doubtful.
 HEAVY_SHARE = 0.1
+
+#: Most columns that a note names.
+MOST_NAMED = 10
 
 #: Most rows in the table of a vector.
 MOST_ROWS = 20
@@ -50,10 +48,10 @@ class Estimate:
     standard_error : float or ndarray
         Its standard error; NaN for a single sample.
     half_width : float or ndarray
-        Half the width of the interval.
+        Larger distance from the value to an end of the interval; half its width for Student's.
     interval : tuple of two float or ndarray
-        Confidence interval: Student's t for means, Wilson's for counts. The intervals of a vector
-        are simultaneous.
+        Confidence interval: Student's t for means, Wilson's for counts and samples that are bool.
+        The intervals of a vector are simultaneous.
     confidence : float
         Probability that the interval covers the true value, or that all intervals cover theirs.
     n_samples, n_blocks : int
@@ -183,90 +181,15 @@ class PiEstimate(Estimate):
     n_inside: int
 
 
-@cache
-def _import_special() -> Any:
-    with uninterrupted():
-        from scipy import special
-    return special
-
-
-def student_interval(mean: Any, error: Any, n_degrees: int, confidence: float) -> dict[str, Any]:
-    """Return a mean with Student's interval.
-
-    Parameters
-    ----------
-    mean, error : float or ndarray, shape (k,)
-        The mean and its standard error.
-    n_degrees : int
-        Degrees of freedom of the error.
-    confidence : float
-        Within (0, 1). The k intervals of a vector cover simultaneously with this probability, by
-        Bonferroni's inequality.
-
-    Returns
-    -------
-    dict
-        ``value``, ``standard_error``, ``half_width`` and ``interval``, as numbers or as arrays
-        of shape (k,). With no degrees of freedom the half-width is infinite.
-    """
-    mean, error = np.asarray(mean), np.asarray(error)
-    if n_degrees > 0:
-        share = (1.0 - confidence) / (2.0 * mean.size)
-        half_width = -_import_special().stdtrit(n_degrees, share) * error
-    else:
-        half_width = np.full_like(mean, np.inf)
-    with np.errstate(invalid="ignore"):
-        values: list[Any] = [mean, error, half_width, mean - half_width, mean + half_width]
-    if mean.ndim == 0:
-        values = [float(value) for value in values]
-    names = ("value", "standard_error", "half_width")
-    return {**dict(zip(names, values, strict=False)), "interval": (values[3], values[4])}
-
-
-def wilson_interval(
-    n_hits: int, n_trials: int, confidence: float, *, scale: float = 1.0
-) -> dict[str, Any]:
-    """Return the proportion of hits with Wilson's score interval, times a scale.
-
-    Parameters
-    ----------
-    n_hits, n_trials : int
-        Counts.
-    confidence : float
-        Within (0, 1).
-    scale : float
-        Factor applied to every number returned.
-
-    Returns
-    -------
-    dict
-        ``value``, ``standard_error``, ``half_width`` and ``interval``. The interval's centre is
-        shifted towards 1/2: (p + z²/2n) / (1 + z²/n).
-    """
-    share = n_hits / n_trials
-    z = -NormalDist().inv_cdf((1.0 - confidence) / 2.0)
-    shrink = 1.0 + z * z / n_trials
-    centre = (share + z * z / (2 * n_trials)) / shrink
-    variance = share * (1.0 - share) / n_trials
-    half_width = z * math.sqrt(variance + z * z / (4 * n_trials * n_trials)) / shrink
-    return {
-        "value": scale * share,
-        "standard_error": scale * math.sqrt(variance),
-        "half_width": scale * half_width,
-        "interval": (
-            scale * (max(0.0, centre - half_width) if n_hits else 0.0),
-            scale * (min(1.0, centre + half_width) if n_hits < n_trials else 1.0),
-        ),
-    }
-
-
-def find_doubts(moments: Moments) -> tuple[str, ...]:
+def find_doubts(moments: Moments, error: Any) -> tuple[str, ...]:
     """List the reasons to doubt a mean or its error.
 
     Parameters
     ----------
     moments : Moments
         Moments of the samples.
+    error : float or ndarray
+        The standard error, which methods of variance reduction may make zero.
 
     Returns
     -------
@@ -278,6 +201,8 @@ def find_doubts(moments: Moments) -> tuple[str, ...]:
             f"{moments.n_nonfinite:,} of {moments.count:,} samples are infinite or NaN, and so is "
             "the estimate; fix the function, or let it leave such samples out.",
         )
+    if moments.n_hits is not None:
+        return ()  # Wilson's interval holds for any number of hits
     if moments.count == 1:
         return ("A single sample has no error bar; draw at least two.",)
     if not (np.isfinite(moments.mean).all() and np.isfinite(moments.m2).all()):
@@ -287,19 +212,36 @@ def find_doubts(moments: Moments) -> tuple[str, ...]:
         differ = (moments.m2 > 0) & (moments.maximum > moments.minimum)
         share = np.max(np.where(differ, np.square(extreme) / moments.m2, 0.0))
     notes = []
-    if np.any(moments.maximum == moments.minimum):
+    are_equal = moments.maximum == moments.minimum
+    if are_equal.any():
         notes.append(
-            f"All {moments.count:,} samples are equal: the variance is zero, which says nothing "
-            "about events too rare to be sampled."
+            f"All {moments.count:,} samples{_name_columns(are_equal)} are equal: the variance is "
+            "zero, which says nothing about events too rare to be sampled."
         )
-    elif np.any(moments.m2 == 0):
+    if (underflow := ~are_equal & (moments.m2 == 0)).any():
         notes.append(
-            "The samples differ, but their squares underflow to a variance of zero; scale them up."
+            f"The samples{_name_columns(underflow)} differ, but their squares underflow to a "
+            "variance of zero; scale them up."
+        )
+    if (vanishes := ~are_equal & (moments.m2 > 0) & np.equal(error, 0)).any():
+        notes.append(
+            f"The error{_name_columns(vanishes)} is zero although the samples differ: unless the "
+            "method is exact for this function, that is chance, and no error bar."
         )
     # With few samples, each has a large share anyway.
     if share > max(HEAVY_SHARE, 50.0 / moments.count):
         notes.append(
             f"One of {moments.count:,} samples makes up {100 * share:.0f} % of the variance: the "
-            "tail is heavy, and the error bar is too short if the variance is infinite."
+            "tail is heavy or the event rare, and the error bar may be far too short."
         )
     return tuple(notes)
+
+
+def _name_columns(which: NDArray[np.bool_]) -> str:
+    """Name the columns of a vector for which something holds, by their indices."""
+    if which.size == 1:
+        return ""
+    found = np.flatnonzero(which).tolist()
+    more = f" and {len(found) - MOST_NAMED:,} more" if len(found) > MOST_NAMED else ""
+    names = ", ".join(map(str, found[:MOST_NAMED]))
+    return f" of column{'s' * (len(found) > 1)} {names}{more}"

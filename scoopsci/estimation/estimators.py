@@ -16,8 +16,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from scoopsci.estimation.comoments import CoMoments
 from scoopsci.estimation.compiled import battery_of_numba
-from scoopsci.estimation.estimates import find_doubts, student_interval, wilson_interval
+from scoopsci.estimation.estimates import find_doubts
 from scoopsci.estimation.integrand import Integrand
+from scoopsci.estimation.intervals import student_interval, wilson_interval
 from scoopsci.estimation.kernels import count_inside, derive_key
 from scoopsci.estimation.moments import Moments
 from scoopsci.estimation.qmc import fingerprint, scrambled_points
@@ -32,6 +33,7 @@ P = TypeVar("P")
 class Estimator(Protocol[P]):
     """Computes and merges the partials of a Monte Carlo run; it is sent to the workers.
 
+    A partial is of any type that can be pickled; for k means at once it holds arrays of shape (k,).
     Where a run may stop is described by `scoopsci.montecarlo.next_check`.
     """
 
@@ -44,13 +46,28 @@ class Estimator(Protocol[P]):
         """Number of checks between one power of two and the next."""
 
     def __call__(self, start: int, sizes: Iterator[int]) -> Iterator[P]:
-        """Yield the partial of each block, from its index and its number of samples alone."""
+        """Yield the partial of each block, from its index and its number of samples alone.
+
+        Parameters
+        ----------
+        start : int
+            Index of the first block.
+        sizes : iterator of int
+            Number of samples of each block, in block order.
+        """
 
     def merge(self, left: P, right: P) -> P:
-        """Return the partial of the union of two sets of blocks."""
+        """Return the partial of the union of two sets of blocks; those of `left` come first."""
 
     def summarise(self, whole: P, n_samples: int, confidence: float) -> dict[str, Any]:
-        """Return the fields of `Estimate` that the samples determine."""
+        """Return the fields of `Estimate` that the samples determine; `whole` is of all blocks.
+
+        Returns
+        -------
+        dict
+            ``value``, ``standard_error``, ``half_width`` and ``interval``, as numbers or arrays
+            of shape (k,), and further fields, such as ``notes``.
+        """
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +158,8 @@ class SampleMean(_FunctionMean):
         Entropy of the run.
     compiled : bool
         Whether numba compiles the function, or what it calls.
+    scale : float
+        Factor of all samples.
     """
 
     fn: Callable[[np.random.Generator, int], ArrayLike]
@@ -148,19 +167,26 @@ class SampleMean(_FunctionMean):
     compiled: bool = False
     unit: int = 1
     per_doubling: int = 4
+    scale: float = 1.0  # the last one: ledgers of before have the others in this order
 
     def __call__(self, start: int, sizes: Iterator[int]) -> Iterator[Moments]:
         """Yield the moments of each block."""
         for block, size in enumerate(sizes, start):
-            yield Moments.of(as_samples(self.fn(block_generator(self.seed, block), size), size))
+            samples = as_samples(self.fn(block_generator(self.seed, block), size), size)
+            moments = Moments.of(np.multiply(samples, self.scale, dtype=np.float64))
+            if samples.dtype == np.bool_:
+                n_hits = np.asarray(np.count_nonzero(samples, axis=0))
+                moments = replace(moments, n_hits=n_hits)
+            yield moments
 
     def summarise(self, whole: Moments, n_samples: int, confidence: float) -> dict[str, Any]:
-        """Return the mean with Student's interval."""
-        mean, error = whole.mean, whole.standard_error
-        return {
-            "notes": find_doubts(whole),
-            **student_interval(mean, error, whole.count - 1, confidence),
-        }
+        """Return the mean with Student's interval, or Wilson's if all samples are bool."""
+        if whole.n_hits is not None:
+            found = wilson_interval(whole.n_hits, whole.count, confidence, scale=self.scale)
+        else:
+            mean, error = whole.mean, whole.standard_error
+            found = student_interval(mean, error, whole.count - 1, confidence)
+        return {"notes": find_doubts(whole, found["standard_error"]), **found}
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,7 +226,7 @@ class ReducedMean(_FunctionMean):
             error = np.sqrt(integrand.residual_variance(whole) * share)
             factors = _factors(integrand, whole)
         return {
-            "notes": find_doubts(_take(whole.moments, values)),
+            "notes": find_doubts(_take(whole.moments, values), error),
             "variance_reduction": factors,
             **student_interval(*_plain(value, error), integrand.n_degrees(whole), confidence),
         }
@@ -259,7 +285,7 @@ class ScrambledMean(_FunctionMean):
             n_evaluations = integrand.n_evaluations * n_samples
             factors["scrambled Sobol' points"] = _ratio(variance, n_evaluations * error**2)
         return {
-            "notes": find_doubts(_take(points.moments, columns)),
+            "notes": find_doubts(_take(points.moments, columns), error),
             "variance_reduction": factors,
             **student_interval(*_plain(values.mean, error), self.unit - 1, confidence),
         }

@@ -10,7 +10,7 @@ import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 from types import FunctionType
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,20 +36,26 @@ class Fused:
         Options of ``numba.njit``.
     code : str
         Hash of both, see `scoopsci.montecarlo.hash_code`.
+    dtype : type
+        bool if the function returns that, float for any other number.
     """
 
     fn: FunctionType
     options: dict[str, Any]
     code: str
+    dtype: type[bool] | type[float]
+
+
+F = TypeVar("F", bound=Fused)
 
 
 @dataclass(frozen=True, slots=True)
 class FusedSampler(Fused):
     """Draws samples one by one: ``fn(rng)`` returns a number."""
 
-    def __call__(self, rng: np.random.Generator, size: int) -> Floats:
+    def __call__(self, rng: np.random.Generator, size: int) -> NDArray[Any]:
         """Draw samples."""
-        samples = np.empty(size)
+        samples = np.empty(size, self.dtype)
         _compile(_draw_samples, self, rng, samples)(rng, samples)
         return samples
 
@@ -58,9 +64,9 @@ class FusedSampler(Fused):
 class FusedPoints(Fused):
     """Evaluates a function point by point: ``fn(x)`` of shape ``(dim,)`` returns a number."""
 
-    def __call__(self, x: Floats) -> Floats:
+    def __call__(self, x: Floats) -> NDArray[Any]:
         """Return the values at points of shape ``(n, dim)``."""
-        x, values = np.ascontiguousarray(x), np.empty(len(x))
+        x, values = np.ascontiguousarray(x), np.empty(len(x), self.dtype)
         _compile(_evaluate, self, x, values)(x, values)
         return values
 
@@ -75,20 +81,17 @@ class FusedIntegrand:
         The integrand.
     lower, width : ndarray, shape (dim,)
         Lower corner of the box, and its extent.
-    volume : float
-        Its volume.
     """
 
     points: FusedPoints
     lower: Floats
     width: Floats
-    volume: float
 
-    def __call__(self, rng: np.random.Generator, size: int) -> Floats:
-        """Draw samples whose mean is the integral."""
-        arrays = self.lower, self.width, np.empty(size)
+    def __call__(self, rng: np.random.Generator, size: int) -> NDArray[Any]:
+        """Draw samples whose mean, times the volume, is the integral."""
+        arrays = self.lower, self.width, np.empty(size, self.points.dtype)
         _compile(_draw_values, self.points, rng, *arrays)(rng, *arrays)
-        return arrays[-1] * self.volume
+        return arrays[-1]
 
 
 def fuse_sampler(fn: Callable[..., Any]) -> FusedSampler | None:
@@ -111,10 +114,9 @@ def fuse_sampler(fn: Callable[..., Any]) -> FusedSampler | None:
     """
     if not is_compiled(fn) or len(inspect.signature(fn.py_func).parameters) != 1:  # type: ignore[attr-defined]
         return None
-    fused = FusedSampler(*_take_apart(fn))
-    _try(fn, "fn(rng) and return one number, or fn(rng, size) and return an array",
-         lambda: fused(np.random.default_rng(0), 0))  # fmt: skip
-    return fused
+    rng = np.random.default_rng(0)
+    rule = "fn(rng) and return one number, or fn(rng, size) and return an array"
+    return _fuse(FusedSampler, fn, rule, rng, (rng, 0))
 
 
 def fuse_points(f: Callable[..., Any], lower: Floats, upper: Floats) -> FusedPoints | None:
@@ -139,10 +141,11 @@ def fuse_points(f: Callable[..., Any], lower: Floats, upper: Floats) -> FusedPoi
     """
     if not is_compiled(f) or _takes_many(f, lower, upper):
         return None
-    fused = FusedPoints(*_take_apart(f))
-    _try(f, "f(x) of one point x of shape (dim,) and return a number, or of points of shape "
-         "(n, dim) and return an array", lambda: fused(np.empty((0, len(lower)))))  # fmt: skip
-    return fused
+    rule = (
+        "f(x) of one point x of shape (dim,) and return a number, or of points of shape (n, dim) "
+        "and return an array"
+    )
+    return _fuse(FusedPoints, f, rule, np.empty(len(lower)), (np.empty((0, len(lower))),))
 
 
 def _takes_many(f: Callable[..., Any], lower: Floats, upper: Floats) -> bool:
@@ -157,25 +160,32 @@ def _takes_many(f: Callable[..., Any], lower: Floats, upper: Floats) -> bool:
     return np.ndim(values) > 0 and len(values) == len(shares)
 
 
-def _take_apart(fn: Any) -> tuple[FunctionType, dict[str, Any], str]:
+def _fuse(kind: type[F], fn: Any, rule: str, one: Any, none: tuple[Any, ...]) -> F:
+    """Return the loop of a function of `one`, compiled by calling it with `none`.
+
+    If numba cannot compile it, a TypeError states the rule.
+    """
     if not fn._can_compile:
         raise TypeError(
             f"a function compiled with an explicit signature must take many points or samples at "
-            f"once; leave the signature out to have it called on one by one, got {fn!r}"
+            f"once; leave the signature out to have it called point by point, got {fn!r}"
         )
     kept = ("fastmath", "error_model", "boundscheck")
     options = {name: fn.targetoptions[name] for name in kept if name in fn.targetoptions}
-    return fn.py_func, {**options, "locals": dict(fn.locals)}, hash_code(fn)
-
-
-def _try(fn: Callable[..., Any], rule: str, call: Callable[[], object]) -> None:
+    numba = find_numba()
+    signature = (numba.typeof(one),)
     try:
-        call()
-    except find_numba().core.errors.NumbaError as error:
+        fn.compile(signature)
+        is_bool = fn.overloads[signature].signature.return_type == numba.types.boolean
+        options["locals"] = dict(fn.locals)
+        fused: Any = kind(fn.py_func, options, hash_code(fn), bool if is_bool else float)
+        fused(*none)
+    except numba.core.errors.NumbaError as error:
         reason = next((line for line in str(error).splitlines() if line.strip()), "no message")
         raise TypeError(
             f"a function compiled by numba must be {rule}; got {fn!r}: {reason}"
         ) from error
+    return cast(F, fused)
 
 
 def _compile(loop: Any, fused: Fused, *arguments: Any) -> Callable[..., None]:

@@ -74,12 +74,8 @@ class Integrand:
         return cls(fuse_points(f, *box) or f, *box, **chosen)
 
     def __call__(self, rng: np.random.Generator, size: int) -> ArrayLike:
-        """Draw samples whose mean is the integral, by plain Monte Carlo."""
-        x = self.lower + (self.upper - self.lower) * rng.random((size, self.dim))
-        values = np.asarray(self.f(x))
-        if values.dtype.kind not in "buif":
-            return values  # refused by the block, with its dtype
-        return values.astype(np.float64) * self.volume
+        """Draw samples whose mean, times the volume, is the integral, by plain Monte Carlo."""
+        return self.f(self.lower + (self.upper - self.lower) * rng.random((size, self.dim)))
 
     @property
     def dim(self) -> int:
@@ -101,7 +97,7 @@ class Integrand:
         """Return a function that draws samples by plain Monte Carlo; a fused loop if possible."""
         if not isinstance(self.f, FusedPoints):
             return self
-        return FusedIntegrand(self.f, self.lower, self.upper - self.lower, self.volume)
+        return FusedIntegrand(self.f, self.lower, self.upper - self.lower)
 
     def evaluate(self, u: Floats) -> Floats:
         """Return the columns for uniform points.

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Moments"]
+__all__ = ["MOMENTS", "Moments"]
 
 Floats = NDArray[np.float64]
+
+#: Layout of the moments; part of the identity of a run, so that a ledger never mixes two.
+MOMENTS = "moments, version 2"
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +32,8 @@ class Moments:
         The extremes.
     n_nonfinite : int
         Number of samples that contain an infinity or a NaN.
+    n_hits : ndarray of int64 or None
+        Number of samples that are true, if all samples are bool; None otherwise.
 
     Notes
     -----
@@ -57,6 +63,14 @@ class Moments:
     minimum: Floats
     maximum: Floats
     n_nonfinite: int
+    n_hits: NDArray[np.int64] | None = None
+
+    def __setstate__(self, state: list[Any]) -> None:
+        names = [field.name for field in fields(self)]
+        if len(state) != len(names):
+            raise ValueError(f"it is of another version of scoopsci, this one needs {MOMENTS}")
+        for name, value in zip(names, state, strict=True):
+            object.__setattr__(self, name, value)
 
     @classmethod
     def of(cls, samples: Floats) -> Moments:
@@ -115,6 +129,9 @@ class Moments:
                 f"and {other.mean.shape}"
             )
         count = self.count + other.count
+        n_hits = None
+        if self.n_hits is not None and other.n_hits is not None:
+            n_hits = np.asarray(self.n_hits + other.n_hits)
         with np.errstate(all="ignore"):
             delta = other.mean - self.mean
             mean = self.mean + delta * (other.count / count)
@@ -126,6 +143,7 @@ class Moments:
             minimum=np.asarray(np.minimum(self.minimum, other.minimum)),
             maximum=np.asarray(np.maximum(self.maximum, other.maximum)),
             n_nonfinite=self.n_nonfinite + other.n_nonfinite,
+            n_hits=n_hits,
         )
 
     @property

@@ -12,7 +12,14 @@ from numpy.typing import NDArray
 
 from scoopsci.basics.interrupts import uninterrupted
 
-__all__ = ["N_SCRAMBLES", "SOBOL_STREAM", "check_dim", "fingerprint", "scrambled_points"]
+__all__ = [
+    "MOST_POINTS",
+    "N_SCRAMBLES",
+    "SOBOL_STREAM",
+    "check_dim",
+    "fingerprint",
+    "scrambled_points",
+]
 
 #: Identity of the points; part of every receipt.
 SOBOL_STREAM = (
@@ -24,6 +31,9 @@ N_SCRAMBLES = 16
 
 #: Bits of a coordinate: with more, SciPy 1.17 cannot skip points.
 N_BITS = 32
+
+#: Points of a scramble.
+MOST_POINTS = 1 << N_BITS
 
 
 def scrambled_points(
@@ -95,7 +105,7 @@ def _find_sequence(seed: int, scramble: int, dim: int) -> Any:
 
 
 def check_dim(dim: int) -> None:
-    """Raise a `ValueError` if there are no Sobol' points of so many dimensions."""
+    """Raise a `ValueError` if SciPy has no Sobol' points in `dim` dimensions."""
     most = _import_sobol().MAXDIM
     if dim > most:
         raise ValueError(f"dim must be at most {most} for qmc, got {dim}; use method='mc'")

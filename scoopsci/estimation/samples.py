@@ -12,8 +12,8 @@ __all__ = ["as_columns", "as_samples"]
 Floats = NDArray[np.float64]
 
 
-def as_samples(drawn: ArrayLike, size: int) -> Floats:
-    """Return samples as floating-point numbers.
+def as_samples(drawn: ArrayLike, size: int) -> Floats | NDArray[np.bool_]:
+    """Return samples as floating-point numbers, or as they are if they are bool.
 
     Parameters
     ----------
@@ -24,7 +24,7 @@ def as_samples(drawn: ArrayLike, size: int) -> Floats:
 
     Returns
     -------
-    ndarray of float64, shape (size,) or (size, k)
+    ndarray of float64 or bool, shape (size,) or (size, k)
         The samples.
 
     Raises
@@ -38,7 +38,7 @@ def as_samples(drawn: ArrayLike, size: int) -> Floats:
             f"samples must be of shape (size,) or (size, k) with size = {size}, "
             f"got shape {samples.shape}; return as many as are asked for by size"
         )
-    return samples.astype(np.float64, copy=False)
+    return samples if samples.dtype == np.bool_ else samples.astype(np.float64, copy=False)
 
 
 def as_columns(name: str, values: ArrayLike, n: int) -> Floats:

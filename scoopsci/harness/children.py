@@ -73,7 +73,7 @@ class Child:
 def run_children(commands: Sequence[Sequence[str]], *, timeout: float) -> Iterator[list[Child]]:
     r"""Run commands concurrently until all have ended.
 
-    Each session ends with its command, at the time-out, on an error and with this process, whatever
+    Each session ends with its command, at the timeout, on an error and with this process, whatever
     signal ends it: nothing that a command starts is left behind.
 
     Parameters
@@ -91,7 +91,7 @@ def run_children(commands: Sequence[Sequence[str]], *, timeout: float) -> Iterat
     Raises
     ------
     EngineTimeoutError
-        If the time-out passes.
+        If the timeout passes.
     OSError
         If a program cannot be started.
 

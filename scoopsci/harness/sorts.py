@@ -54,8 +54,14 @@ class SortComparison:
         Seconds until all workers had started.
     sorted, same_multiset : bool
         Whether both results of `merge_sort` are in order, and hold exactly the items given.
-    engine, n_workers, largest_share, sent_bytes, returned_bytes, in_shared_memory
-        The sort on the engine; see `SortResult`.
+    engine : str
+        Engine that sorted them; what follows describes that sort, as in `SortResult`.
+    n_workers, sent_bytes, returned_bytes : int
+        Its workers, and the bytes that travelled.
+    largest_share : float
+        Size of the largest partition, relative to their mean.
+    in_shared_memory : bool
+        Whether workers found all values in shared memory.
     moving_s : float
         Seconds of it spent on converting, sending, waiting and returning, averaged over workers.
     advice : str
@@ -150,7 +156,7 @@ def advise(elapsed_s: float, sorted_s: float, one_core_s: float, n_workers: int)
     Examples
     --------
     >>> advise(5.0, 4.0, 4.5, n_workers=2)
-    'do not distribute: sorted alone is 1.2 times as fast as 2 workers'
+    'do not distribute: `sorted` on one core is 1.2 times as fast as 2 workers'
     """
     workers = "one worker" if n_workers == 1 else f"{n_workers} workers"
     if n_workers > 1 and elapsed_s * LEAST_GAIN < min(sorted_s, one_core_s):
@@ -160,7 +166,8 @@ def advise(elapsed_s: float, sorted_s: float, one_core_s: float, n_workers: int)
         )
     if sorted_s < one_core_s:
         return (
-            f"do not distribute: sorted alone is {_times_as_fast(sorted_s, elapsed_s)} as {workers}"
+            f"do not distribute: `sorted` on one core is {_times_as_fast(sorted_s, elapsed_s)} as "
+            f"{workers}"
         )
     return (
         f"do not distribute: merge_sort on one core, engine='serial', is "
@@ -186,7 +193,7 @@ def measure_sort(
     seed : int, optional
         Seed of the items; by default a fresh one, which the result records.
     **run
-        See `RunOptions`; a sort keeps no ledger.
+        See `RunOptions`; ``ledger=`` is not supported.
 
     Returns
     -------

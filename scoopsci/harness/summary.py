@@ -130,7 +130,7 @@ def _advise(rows: Sequence[Row], *, task_s: float, unit: str, n_bare: int, n_rou
     warning = f"do not use {', '.join(wrong)}: the results differ from serial's; " if wrong else ""
     best = max((row for row in others if row.equal), key=lambda row: row.speedup, default=None)
     if best is None:
-        return f"{warning}run it serially: there is no other engine with the same results"
+        return f"{warning}run it serially: no other engine gives the same results"
     low, high = best.speedup_interval
     span = f"95 % {low:.2f} to {high:.2f}" if n_rounds >= 6 else f"{low:.2f} to {high:.2f}"
     rounds = plural(n_rounds, "round")

@@ -28,7 +28,7 @@ __all__ = ["PoolDriver"]
 
 TICK_S = 1.0
 
-#: A broker that has not answered for so long is considered dead.
+#: A broker that does not answer is considered dead after this many seconds.
 BROKER_SILENCE_S = 15.0
 
 #: Tasks at the broker per worker: one that runs, and one to follow without delay.

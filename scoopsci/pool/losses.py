@@ -32,7 +32,7 @@ class Losses:
     Parameters
     ----------
     poison_after : int
-        It is not resubmitted once it has ended so many workers.
+        It is not resubmitted once it has ended this many workers.
     """
 
     def __init__(self, poison_after: int = POISON_AFTER) -> None:

@@ -41,7 +41,7 @@ HERE = ("localhost", "127.0.0.1", "::1")
 #: ssh gives up a connection after this many unanswered keep-alive messages.
 N_KEEP_ALIVES = 3
 
-#: Time-out of commands on a connection that is already open.
+#: Timeout of commands on a connection that is already open.
 CHECK_S = 5.0
 
 
@@ -105,7 +105,7 @@ class Place:
         ssh : path-like
             The ssh program.
         patience_s : float
-            A connection is given up after so long a silence.
+            Seconds of silence after which a connection is given up.
         own_control : str, optional
             See the attribute.
         """

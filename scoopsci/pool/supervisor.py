@@ -34,7 +34,7 @@ __all__ = ["Supervisor"]
 #: The time before another attempt to reach a lost host doubles, up to this.
 LAST_RETRY_S = 10.0
 
-#: A host fails if so many workers end before they accept a task.
+#: A host fails if this many workers exit before they accept a task.
 N_STARTS = 3
 
 #: Why a surplus worker is ended; not a loss.

@@ -1,7 +1,7 @@
 """The module that a program imports as `scoop.futures`.
 
 Names and behaviour are SCOOP's; see its documentation. Errors that SCOOP ignores are raised here:
-an expired time-out, a task that cannot be pickled, nothing to reduce.
+an expired timeout, a task that cannot be pickled, nothing to reduce.
 """
 
 from __future__ import annotations
@@ -181,7 +181,7 @@ def as_completed(fs: Iterable[Future], timeout: float | None = None) -> Iterator
 
 
 def wait(fs: Iterable[Future], timeout: float = -1, return_when: str = ALL_COMPLETED) -> Any:
-    """Wait for futures; a negative time-out means none."""
+    """Wait for futures; a negative timeout means none."""
     futures = list(fs)
     deadline_s = None if timeout is None or timeout < 0 else time.monotonic() + timeout
     arrivals = Arrivals(futures)

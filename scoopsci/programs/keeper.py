@@ -13,7 +13,7 @@ import sys
 import tempfile
 import time
 
-#: Removal of the copy is retried for so long, as processes may still be writing to it.
+#: Removal of the copy is retried for this many seconds, as processes may still be writing to it.
 REMOVAL_S = 10.0
 
 

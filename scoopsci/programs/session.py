@@ -42,7 +42,7 @@ class Arrivals(Generic[F]):
 
     def __init__(self, futures: Iterable[F]) -> None:
         self.ended: deque[F] = deque()
-        #: Called when a future ends; set by whoever waits.
+        #: Called when a future ends; set by the waiting thread.
         self.wake: Callable[[], None] = do_nothing
         self._futures = list(futures)
         for future in self._futures:

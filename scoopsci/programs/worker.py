@@ -42,7 +42,7 @@ def work(name: str, socket: str) -> None:
     Hub(name.encode(), socket).run()
 
 
-#: In effect, no time-out.
+#: In effect, no timeout.
 LONG_MS = 1e9
 
 

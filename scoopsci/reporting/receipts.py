@@ -167,7 +167,20 @@ def as_plain(value: Any) -> Any:
 
 
 def write_receipt(receipt: Mapping[str, Any], path: str | os.PathLike[str]) -> None:
-    """Write a receipt of plain values as JSON; see `write_whole`."""
+    """Write a receipt as JSON, atomically.
+
+    Parameters
+    ----------
+    receipt : mapping
+        Plain values, as `make_receipt` returns them.
+    path : path-like
+        The file; an existing one is replaced.
+
+    Raises
+    ------
+    OSError, ValueError
+        If it cannot be written, or the receipt holds an infinity or a NaN.
+    """
     write_whole(json.dumps(receipt, indent=2, ensure_ascii=False, allow_nan=False) + "\n", path)
 
 

@@ -17,7 +17,13 @@ P = TypeVar("P")
 
 
 class Range(NamedTuple):
-    """The blocks from `start` to before `stop`: the size is a power of two and divides `start`."""
+    """An aligned range of blocks: its size is a power of two and divides its start.
+
+    Attributes
+    ----------
+    start, stop : int
+        Index of the first block, and of the one after the last.
+    """
 
     start: int
     stop: int
@@ -45,9 +51,14 @@ class Range(NamedTuple):
 
 
 def split_into_ranges(start: int, stop: int) -> Iterator[Range]:
-    """Split the blocks from `start` to before `stop` into the fewest aligned ranges.
+    """Split consecutive blocks into the fewest aligned ranges.
 
     They ascend; there are at most 2·log2(stop - start) + 1.
+
+    Parameters
+    ----------
+    start, stop : int
+        Index of the first block, and of the one after the last.
 
     Examples
     --------
@@ -74,12 +85,24 @@ class MergeError(Exception):
 def merge_consecutive(
     merge: Callable[[P, P], P], start: int, partials: Iterable[P]
 ) -> Iterator[tuple[Range, P]]:
-    """Merge the partials of consecutive blocks from `start` on into those of maximal ranges.
+    """Yield the partials of maximal ranges, in block order, with the same bits as `Fold`.
 
-    Yields them in block order, with the same bits as `Fold`. If `partials` raises, the blocks
-    before the error come first. If a merge raises, a MergeError does so at once, since the merge
-    may have modified its arguments. Ranges merge as a binary counter carries: log2(n) partials are
-    held, and each block takes about 0.1 µs.
+    Ranges merge as in a binary counter: log2(n) partials are held, and each block takes about
+    0.1 µs.
+
+    Parameters
+    ----------
+    merge : callable
+        ``merge(left, right)`` of two partials.
+    start : int
+        Index of the first block.
+    partials : iterable
+        One for each block. If it raises, the blocks before the error are yielded first.
+
+    Raises
+    ------
+    MergeError
+        At once, if a merge raises: it may have modified its arguments.
 
     Examples
     --------
@@ -152,9 +175,12 @@ class Fold(Generic[P]):
         return position >= 0 and self._held[self._starts[position]][0].stop >= blocks.stop
 
     def add(self, blocks: Range, partial: P) -> bool:
-        """Count a range and return True, or False if all of it has been counted before.
+        """Count a range with its partial, unless all of it has been counted before.
 
-        A range that is not aligned raises a ValueError.
+        Returns
+        -------
+        bool
+            Whether it was counted now. A range that is not aligned raises a ValueError.
         """
         blocks.check()
         if self.covers(blocks):
@@ -179,24 +205,31 @@ class Fold(Generic[P]):
         self.n_blocks += blocks.size
         return True
 
+    def leading(self) -> Iterator[tuple[int, P]]:
+        """Yield numbers of first blocks, none of them missing, with their partial.
+
+        One for each range held; they are merged from the left.
+        """
+        n_blocks, whole = 0, None
+        for blocks, partial in self:
+            if blocks.start != n_blocks:
+                return
+            n_blocks, whole = blocks.stop, self._merge(whole, partial) if n_blocks else partial  # type: ignore[arg-type]
+            yield n_blocks, whole
+
     def result(self) -> P:
         """Return the partial of blocks 0 to ``n_blocks`` - 1, the ranges merged from the left.
 
-        A ValueError is raised if there is no block, or one is missing.
+        Raises
+        ------
+        ValueError
+            If there is no block, or one is missing.
         """
-        ranges = iter(self)
-        first, whole = next(ranges, (Range(0, 0), None))
-        expected = first.stop if first.start == 0 else 0
-        for blocks, partial in ranges:
-            if blocks.start != expected:
-                break
-            whole = self._merge(whole, partial)  # type: ignore[arg-type]
-            expected = blocks.stop
-        if expected != self.n_blocks or not expected:
-            raise ValueError(
-                f"every block must be counted before the result, {expected} is missing"
-            )
-        return whole  # type: ignore[return-value]
+        n_leading = 0
+        for n_leading, whole in self.leading():
+            if n_leading == self.n_blocks:
+                return whole
+        raise ValueError(f"every block must be counted before the result, {n_leading} is missing")
 
 
 class Prefixes(Generic[P]):

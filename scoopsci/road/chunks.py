@@ -100,7 +100,13 @@ class FoldBlocks(Generic[P]):
 
 @dataclass(frozen=True, slots=True)
 class ListBlocks:
-    """Runs blocks one by one by ``run_all(start, inputs)``, and lists their results."""
+    """Runs blocks one by one, and lists their results.
+
+    Attributes
+    ----------
+    run_all : callable
+        ``run_all(start, inputs)`` yields a result for each input.
+    """
 
     run_all: Callable[[int, Iterator[Any]], Iterable[Any]]
 
@@ -117,11 +123,25 @@ class ListBlocks:
 def run_chunk(
     run_blocks: RunBlocks[P], start: int, inputs: Sequence[Any], go_on: bool
 ) -> tuple[list[tuple[Range, P]], list[tuple[int, Failure]], str]:
-    """Run consecutive blocks from index `start` on a worker, with an input for each.
+    """Run consecutive blocks on a worker.
 
-    Returns the partials of those that succeed, the indices and failures of the others, and how the
-    host computes in compiled code, which its battery does not show. Blocks that follow a failure
-    run only if `go_on` is true.
+    Parameters
+    ----------
+    run_blocks : callable
+        How to run them; see `RunBlocks`.
+    start, inputs : int, sequence
+        Index of the first block, and an input for each.
+    go_on : bool
+        Whether to run the blocks that follow a failure, too.
+
+    Returns
+    -------
+    partials : list of tuple of Range, object
+        Those of the blocks that succeeded.
+    failures : list of tuple of int, Failure
+        Indices of the blocks that failed, and why.
+    numerics : str
+        How the host computes in compiled code, which its battery does not show.
     """
     rest, stop = iter(inputs), start + len(inputs)
     partials: list[tuple[Range, P]] = []
@@ -232,9 +252,14 @@ class Inputs:
         self.error: Exception | None = None
 
     def take(self, size: int, patience_s: float) -> tuple[int, Sequence[Any]]:
-        """Take at most `size` inputs; return the index of the first, and none at the end.
+        """Take the next inputs; return the index of the first, and the inputs: none at the end.
 
-        A slow iterator gives fewer: it is not asked for more after about `patience_s`.
+        Parameters
+        ----------
+        size : int
+            Their largest number.
+        patience_s : float
+            Seconds after which a slow iterator is not asked for more.
         """
         start = self.n_taken
         taken: Sequence[Any]

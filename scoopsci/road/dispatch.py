@@ -219,6 +219,7 @@ class Dispatch(Generic[P]):
         return self._n_held * self._sizes.bytes_per_block > HELD_BYTES
 
     def _recall(self) -> Iterator[tuple[Range, P]]:
+        """Yield the next range of the ledger, or queue it to be run if its inputs differ."""
         found = self._recorded.recall(self._chunk_s())
         if isinstance(found, Chunk):
             self.retries.waiting.append(found)

@@ -70,7 +70,7 @@ class Ledger:
     ) -> None:
         self.path = Path(path).absolute()
         if identity is None and not self.path.exists():
-            raise LedgerError(f"there is no ledger {self.path}; name one that a run has made")
+            raise LedgerError(f"there is no ledger {self.path}; name the ledger of a run")
         if self.path.exists() and not self.path.is_file():
             raise LedgerError(f"{self.path} is not a regular file; name a file for the ledger")
         with self._telling():
@@ -102,7 +102,7 @@ class Ledger:
                 f"(version {version}, this one needs {VERSION}); name another file"
             )
         if is_empty and is_looked_into:
-            raise LedgerError(f"{self.path} is empty; name a ledger that a run has made")
+            raise LedgerError(f"{self.path} is empty; name the ledger of a run")
         run("PRAGMA journal_mode = WAL")
         run("PRAGMA synchronous = FULL")
         if is_empty:
@@ -179,7 +179,7 @@ class Ledger:
             )
 
     def recall(self, blocks: Range) -> tuple[str, Any]:
-        """Return the description of the inputs and the partial of a range of `find_rows`."""
+        """Return the description of the inputs of a range of `find_rows`, and its partial."""
         with self._telling():
             row = self._database.execute(
                 "SELECT inputs FROM ranges WHERE (start, stop) = (?, ?)", blocks
@@ -196,9 +196,14 @@ class Ledger:
             return found.fetchone() is not None
 
     def read(self, blocks: Range, inputs: str) -> tuple[Any, int]:
-        """Return the partial of a range of `find_ranges`, and its size in bytes.
+        """Return the partial of a finished range, and its size in the file in bytes.
 
-        `inputs` is the hash, or description, of its present inputs: others raise a LedgerError.
+        Parameters
+        ----------
+        blocks : Range
+            One of `find_ranges`.
+        inputs : str
+            Hash, or description, of its present inputs: others raise a LedgerError.
         """
         with self._telling():
             recorded, pickled, checksum = self._database.execute(
@@ -210,14 +215,17 @@ class Ledger:
                 f"{self.path} is the ledger of another run: the inputs of {where} were different; "
                 "repeat that run, or name another file"
             )
+        if zlib.crc32(pickled) != checksum:
+            raise LedgerError(
+                f"{self.path} is damaged: {where} cannot be read (its checksum is wrong); delete "
+                "the file and run again"
+            )
         try:
-            if zlib.crc32(pickled) != checksum:
-                raise ValueError("its checksum is wrong")
             return load_recorded(pickled), len(pickled)
         except Exception as error:
             raise LedgerError(
-                f"{self.path} is damaged: {where} cannot be read ({error}); delete the file and "
-                "run again"
+                f"{self.path} cannot be read here: the results of {where} cannot be loaded "
+                f"({error}); run again, with another file"
             ) from error
 
     def add(
@@ -225,10 +233,14 @@ class Ledger:
         finished: Iterable[tuple[Range, str, Any]],
         numerics: Mapping[str, str] | None = None,
     ) -> None:
-        """Record ranges, with the hashes of their inputs and their partials: all or none.
+        """Record finished ranges, all or none; they are on disk when the call returns.
 
-        They are on disk when the call returns. `numerics` says how the host that ran them
-        computes; see `find_numerics`.
+        Parameters
+        ----------
+        finished : iterable of tuple of Range, str, object
+            Ranges, the hashes of their inputs, and their partials.
+        numerics : mapping, optional
+            How the host that ran them computes; see `find_numerics`.
         """
         rows = []
         for blocks, inputs, partial in finished:
@@ -291,7 +303,7 @@ _FAILURES = {
     sqlite3.SQLITE_CANTOPEN: "cannot be opened; name a file in a folder that can be written",
     sqlite3.SQLITE_READONLY: "cannot be written; name a file that can",
     sqlite3.SQLITE_FULL: "does not fit on the disk; make room and run again, nothing is lost",
-    sqlite3.SQLITE_IOERR: "cannot be read or written; look at the disk and run again",
+    sqlite3.SQLITE_IOERR: "cannot be read or written; check the disk and run again",
     sqlite3.SQLITE_CORRUPT: "is damaged; delete it and run again",
     sqlite3.SQLITE_NOTADB: "is not a ledger; name another file",
     sqlite3.SQLITE_TOOBIG: "cannot hold a partial of over 1 GB; return less from a block",

@@ -106,9 +106,18 @@ class DispatchOptions:
 def split_options(
     options: RunOptions,
 ) -> tuple[dict[str, Any], str | os.PathLike[str] | None, DispatchOptions]:
-    """Check options; return those for `borrow_engine`, the path of the ledger, and the rest.
+    """Check the options of a run, and split them by use.
 
     An option that is unknown or out of range raises a TypeError or ValueError.
+
+    Returns
+    -------
+    where : dict
+        Those for `scoopsci.engines.opening.borrow_engine`.
+    ledger : path-like or None
+        Path of the ledger.
+    how : DispatchOptions
+        The rest.
     """
     how: dict[str, Any] = dict(options)
     if unknown := sorted(set(how) - set(RunOptions.__annotations__)):
@@ -125,4 +134,6 @@ def refuse_ledger(options: RunOptions) -> None:
     """Check the options of a call that records no partials: a ledger raises a ValueError."""
     _, ledger, _ = split_options(options)
     if ledger is not None:
-        raise ValueError(f"a sort keeps no ledger, nor does a comparison; got ledger={ledger!r}")
+        raise ValueError(
+            f"ledger= is not supported by sorts and comparisons; got ledger={ledger!r}"
+        )

@@ -161,10 +161,23 @@ def fold_run(
     n_blocks: int | None = None,
     empty: P | None = None,
 ) -> tuple[P, dict[str, Any]]:
-    """Run blocks and merge their partials along the fixed tree; see `Run`.
+    """Run blocks and merge their partials along the fixed tree.
 
-    Returns the partial of all blocks, and how the run was carried out, for the receipt. Without
-    blocks the partial is `empty`, or a ValueError is raised if that is None.
+    Parameters
+    ----------
+    each, merge : CallEach, callable
+        What to call on each input for its partial, and ``merge(left, right)`` of two partials.
+    inputs, options, identity, n_blocks
+        See `Run`.
+    empty : object, optional
+        The partial of no blocks; without it, no blocks raise a ValueError.
+
+    Returns
+    -------
+    whole : object
+        The partial of all blocks.
+    description : dict
+        How the run was carried out, for the receipt.
     """
     run = Run(FoldBlocks(each, merge), inputs, options, identity=identity, n_blocks=n_blocks)
     fold: Fold[P] = Fold(merge)
@@ -187,7 +200,15 @@ def run_list(
     *,
     identity: Mapping[str, Any],
 ) -> tuple[list[Any], dict[str, Any]]:
-    """Call a function on each item; return the results in order, and how the run was done."""
+    """Call a function on each item of a list; options and identity are those of `Run`.
+
+    Returns
+    -------
+    results : list
+        In the order of the items.
+    description : dict
+        How the run was carried out.
+    """
     run = Run(ListBlocks(CallEach(fn)), inputs, options, identity=identity, n_blocks=len(inputs))
     results: list[Any] = []
     with contextlib.closing(run.partials(in_order=True)) as partials:

@@ -7,7 +7,7 @@ indices, so that the number of samples depends on the samples alone.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -27,7 +27,7 @@ __all__ = [
 #: Samples before the first check, unless a minimum is given: error bars from fewer are rough.
 MIN_SAMPLES = 1000
 
-#: Equal samples show no error at all: they are believed from this many times the minimum on.
+#: An error of zero ends a run at this many times the minimum: as exact, or as no information.
 EQUAL_FACTOR = 64
 
 #: Python's sequences cannot be much longer.
@@ -48,6 +48,8 @@ class Goal:
         Samples before the first check.
     max_samples : int or None
         Samples after which the run ends without reaching the goal; None for no limit.
+    exact_ok : bool
+        Whether an error of zero reaches the goal, after `n_equal` samples.
 
     Raises
     ------
@@ -74,11 +76,13 @@ class Goal:
     relative: bool = False
     min_samples: int = MIN_SAMPLES
     max_samples: int | None = None
+    exact_ok: bool = False
 
     def __post_init__(self) -> None:
         check_positive("half_width", self.half_width)
-        if not isinstance(self.relative, bool):
-            raise TypeError(f"relative must be True or False, got {self.relative!r}")
+        for name in ("relative", "exact_ok"):
+            if not isinstance(getattr(self, name), bool):
+                raise TypeError(f"{name} must be True or False, got {getattr(self, name)!r}")
         check_count("min_samples", self.min_samples, least=2)
         if self.max_samples is not None:
             check_count("max_samples", self.max_samples)
@@ -90,8 +94,12 @@ class Goal:
 
     def describe(self) -> dict[str, Any]:
         """Return it as plain values, for receipts."""
-        names = ("half_width", "relative", "min_samples", "max_samples")
-        return {f"goal_{name}": getattr(self, name) for name in names}
+        return {f"goal_{name}": value for name, value in asdict(self).items()}
+
+    @property
+    def n_equal(self) -> int:
+        """Number of samples after which a run without any error so far ends."""
+        return EQUAL_FACTOR * self.min_samples
 
     def excess(self, n_samples: int, value: Any, half_width: Any) -> float:
         """Return how many times too wide an interval is; at most 1 if it reaches the goal.
@@ -106,16 +114,29 @@ class Goal:
         Returns
         -------
         float
-            Infinite if all samples are equal, and too few to be believed.
+            Infinite if a half-width is zero, which is no information, unless it may be exact; and
+            for a relative goal if an estimate is zero.
         """
+        half_width = np.asarray(half_width)
         allowed = self.half_width * (np.abs(value) if self.relative else np.ones_like(value))
-        if np.any(np.asarray(half_width) == 0) and n_samples < EQUAL_FACTOR * self.min_samples:
-            return np.inf
         with np.errstate(all="ignore"):
-            ratio = np.where(np.asarray(half_width) == 0, 0.0, half_width / allowed)
+            ratio = half_width / allowed
         overflown = np.isinf(ratio) & np.isfinite(half_width) & (allowed > 0)
         ratio = np.where(overflown, np.finfo(float).max, ratio)
-        return float(np.max(ratio))
+        is_exact = self.exact_ok and n_samples >= self.n_equal
+        ratio = np.where(half_width == 0, 0.0 if is_exact else np.inf, ratio)
+        return float(np.max(np.where(allowed == 0, np.inf, ratio)))
+
+    def explain_zero(self, value: Any) -> tuple[str, str]:
+        """Return why an error of zero does not reach the goal, and a remedy."""
+        if self.relative and np.any(np.asarray(value) == 0):
+            remedy = "give an absolute half-width, or raise min_samples= for a rare event"
+            return "the estimate is zero, to which no half-width is relative", remedy
+        return (
+            "the samples show no error, which is no information",
+            "return bool if they are hits and misses, raise min_samples= for a rare event, or pass "
+            "exact_ok=True if the estimate is exact",
+        )
 
 
 def next_check(n_blocks: int, *, unit: int = 1, per_doubling: int = 4) -> int:
@@ -212,6 +233,8 @@ class Supply:
 
     Attributes
     ----------
+    block_size : int
+        Samples in a block.
     n_blocks : int or None
         Maximum number of blocks; None for no limit.
     n_wanted : int
@@ -226,6 +249,7 @@ class Supply:
                 f"a run has fewer than 2**62 blocks, got {n_samples} samples in blocks of "
                 f"{block_size}; draw fewer, or take larger blocks"
             )
+        self.block_size = block_size
         self._sizes = block_size, n_samples
         self._checks = {"unit": unit, "per_doubling": per_doubling}
         self.n_blocks = None if n_samples is None else -(-n_samples // block_size)

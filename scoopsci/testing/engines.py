@@ -2,10 +2,10 @@
 
 Subclass one for your engine::
 
-from scoopsci.testing.engines import WorkersContract
+    from scoopsci.testing.engines import WorkersContract
 
-class TestMyEngine(WorkersContract):
-    name = "my-engine"
+    class TestMyEngine(WorkersContract):
+        name = "my-engine"
 """
 
 from __future__ import annotations
@@ -17,8 +17,9 @@ from scoopsci.testing.contract.maps import MapContract
 from scoopsci.testing.contract.samebits import SameBitsContract
 from scoopsci.testing.contract.travel import TravelContract
 from scoopsci.testing.contract.workers import ProcessesContract
+from scoopsci.testing.opening import EngineUnderTest
 
-__all__ = ["EngineContract", "WorkersContract"]
+__all__ = ["EngineContract", "EngineUnderTest", "WorkersContract"]
 
 
 class EngineContract(
@@ -26,18 +27,12 @@ class EngineContract(
 ):
     """What holds for every engine, including those whose tasks run in the caller or in threads.
 
-    Attributes
-    ----------
-    name, n_workers, in_caller, workers_can_die, patience_s
-        Set by the subclass; see `scoopsci.testing.opening.EngineUnderTest`.
+    Its attributes, which a subclass sets, are those of `EngineUnderTest`.
     """
 
 
 class WorkersContract(DeathsContract, ProcessesContract, EngineContract):
     """What holds for engines whose workers are processes.
 
-    Attributes
-    ----------
-    name, n_workers, in_caller, workers_can_die, patience_s
-        Set by the subclass; see `scoopsci.testing.opening.EngineUnderTest`.
+    Its attributes, which a subclass sets, are those of `EngineUnderTest`.
     """

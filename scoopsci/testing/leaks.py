@@ -14,10 +14,10 @@ import pytest
 
 from scoopsci.engines import scoop
 
-__all__ = ["check_leaks", "find_children", "find_descriptors", "find_threads", "no_leaks"]
+__all__ = ["check_leaks", "no_leaks"]
 
 #: They live as long as the process: the first by design of the standard library, the worker that
-#: stands in for the origin and its driver as long as the program that SCOOP runs.
+#: replaces the origin and its driver as long as the program that SCOOP runs.
 KEPT_PROCESSES = ("resource_tracker", "pool/plain/substitute.py")
 KEPT_THREADS = ("scoop-driver",)
 
@@ -70,7 +70,7 @@ def find_descriptors() -> set[str]:
             opened.add(f"{link.name} {link.readlink()}")
         except OSError:
             continue
-    # Two for each connection in the name of a dead worker of SCOOP's, which stays, too.
+    # Two for each connection in the name of a dead worker of SCOOP's, which also stays open.
     n_kept = 2 * len(getattr(scoop._driver, "_successors", ()))
     return set(sorted(opened)[n_kept:])
 
@@ -98,8 +98,10 @@ def check_leaks(within_s: float = 10.0) -> Iterator[None]:
 
     Notes
     -----
-    Whatever a library opens once per process, like the resource tracker of `multiprocessing`, must
-    have been opened before.
+    Numbers are compared, not identities: one that ends hides another that is left. Whatever a
+    library opens once per process, like the resource tracker of `multiprocessing`, must have been
+    opened before. If a `scoopsci.Pool` has fewer workers than before the block, it waits as long
+    for the pool to replace those that died.
 
     Examples
     --------
@@ -114,7 +116,8 @@ def check_leaks(within_s: float = 10.0) -> Iterator[None]:
     deadline = time.monotonic() + within_s
     while True:
         now = [look() for look in LOOKS]
-        # By number: an engine that outlives the block may have replaced what a dead worker broke.
+        # Only numbers are compared: an engine that outlives the block may have replaced what a dead
+        # worker broke.
         left = [n - b for n, b in zip(now, before, strict=True) if len(n) > len(b)]
         # A pool of several tests starts its dead workers again: the next test is to find them.
         recovers = _count_of_pools(now[2]) < _count_of_pools(before[2])

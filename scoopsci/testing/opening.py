@@ -24,7 +24,7 @@ class EngineUnderTest:
     name : str
         Its name among the entry points of the group ``scoopsci.engines``.
     n_workers : int, optional
-        Number of workers to open it with; by default the engine's own choice.
+        Number of workers to open it with; by default the engine's own choice, which it must report.
     in_caller : bool
         Whether tasks run in the process that submits them, as in threads: its handlers then get
         their warnings and log records unlabelled.

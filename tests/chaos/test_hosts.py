@@ -197,23 +197,34 @@ def is_replaced(lan: Lan, name: str, pid: int) -> bool:
     return len(agents(lan, name) - {pid}) == 3
 
 
+def kill_in_turn(lan: Lan, hosts: list[dict[str, Any]]) -> None:
+    for name, pid in processes(lan, hosts):
+        signal_on(lan, name, pid, signal.SIGKILL)
+        assert becomes(partial(is_replaced, lan, name, pid))
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("n_items", "pause_s"), [(3_000, 0.1), (2, 45.0)], ids=["busy", "most of them idle"]
-)
-def test_workers_are_killed_in_turn_at_5_s_and_at_40_s(
-    lan: Lan, n_items: int, pause_s: float
-) -> None:
+def test_busy_workers_are_killed_in_turn_twice(lan: Lan) -> None:
     with OpenPool(lan) as pool:
         hosts = pool.hear()
-        pool.say("sum", n_items, pause_s)
+        with pool.in_mid_sum(N_ITEMS, PAUSE_S):
+            for n_items in (300, 2_400):
+                assert becomes(partial(pool.has_done, n_items), 200.0)
+                kill_in_turn(lan, hosts)
+        assert [host["agent"] for host in pool.ask("hosts")] == [host["agent"] for host in hosts]
+        pool.check_bits()
+
+
+@pytest.mark.slow
+def test_workers_most_of_them_idle_are_killed_in_turn_at_5_s_and_at_40_s(lan: Lan) -> None:
+    with OpenPool(lan) as pool:
+        hosts = pool.hear()
+        pool.say("sum", 2, 45.0)
         start_s = time.monotonic()
         for at_s in (5.0, 40.0):
             time.sleep(max(0.0, start_s + at_s - time.monotonic()))
-            for name, pid in processes(lan, hosts):
-                signal_on(lan, name, pid, signal.SIGKILL)
-                assert becomes(partial(is_replaced, lan, name, pid))
-        assert pool.hear(200.0) == serial_sum(n_items)
+            kill_in_turn(lan, hosts)
+        assert pool.hear(200.0) == serial_sum(2)
         assert [host["agent"] for host in pool.ask("hosts")] == [host["agent"] for host in hosts]
         pool.check_bits()
 
@@ -225,12 +236,16 @@ def test_workers_with_a_mean_life_of_4_s(lan: Lan) -> None:
         hosts = pool.hear()
         end_s = time.monotonic() + 60.0
         while time.monotonic() < end_s or n_kills < 40:
-            pool.say("sum", N_ITEMS, PAUSE_S)
+            pool.begin_sum(N_ITEMS, PAUSE_S)
+            n_before_the_end = n_kills + 5
             while not pool.has_answered(rng.expovariate(6 / 4.0)):
                 if found := processes(lan, hosts):
                     signal_on(lan, *rng.choice(found), signal.SIGKILL, check=False)
                     n_kills += 1
-            assert pool.hear() == serial_sum(N_ITEMS)
+                if n_kills >= n_before_the_end:
+                    pool.let_end()
+            bits, n_items = pool.hear()
+            assert bits == serial_sum(n_items)
         assert n_kills >= 40
         pool.check_bits()
 
@@ -260,14 +275,15 @@ def test_a_worker_that_is_stopped(lan: Lan) -> None:
 def test_a_worker_that_is_stopped_for_30_s(lan: Lan) -> None:
     with OpenPool(lan, host_timeout=HOST_TIMEOUT_S) as pool:
         worker = named(pool.hear(), "node2")["workers"][0]
-        pool.say("map", 120, 0.2)
-        assert becomes(lambda: pool.n_done > 0)
+        pool.begin("map_until", 120, 0.2)
         signal_on(lan, "node2", worker, signal.SIGSTOP)
-        expected = [pool_console.linger(i, 0.0).hex() for i in range(120)]
-        assert pool.hear() == expected
+        pool.let_end()
+        found = pool.hear()
+        expected = [pool_console.linger(i, 0.0).hex() for i in range(len(found))]
+        assert found == expected
         time.sleep(30.0)
         signal_on(lan, "node2", worker, signal.SIGCONT)
-        assert pool.ask("map", 120, 0.02) == expected
+        assert pool.ask("map", 120, 0.02) == expected[:120]
         assert pool.ask("sum", N_ITEMS, PAUSE_S) == serial_sum(N_ITEMS)
         assert worker in named(pool.ask("hosts"), "node2")["workers"]
 

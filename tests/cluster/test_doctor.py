@@ -26,7 +26,7 @@ OTHER_CLOCKS = sorted(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"))
 PROBLEMS = {
     "wrong-key": ("login", "Permission denied", "ssh-copy-id wrong-key"),
     "changed-key": ("host key", "HAS CHANGED", "fingerprint"),
-    "unknown-key": ("host key", "Host key verification failed", "log in once by hand"),
+    "unknown-key": ("host key", "Host key verification failed", "log in once with"),
     "no-forwarding": ("forwarding", "forwarding", "AllowStreamLocalForwarding yes"),
     "other-python": ("python", "3.9.", "and name it by --python"),
     "no-package": ("packages", "cloudpickle is missing", "pip install cloudpickle=="),

@@ -20,7 +20,9 @@ from tests.programs.examples import EXAMPLES, LONG, fetch_examples, normalize
 pytestmark = pytest.mark.cluster
 
 PROGRAMS = Path(__file__).parents[1] / "programs"
-WORDS = "one two\n"
+
+#: A file on a host, for which tasks wait there.
+GO = "/tmp/go"
 
 
 @pytest.fixture(autouse=True)
@@ -196,18 +198,29 @@ def test_end_of_a_staged_run_leaves_nothing(
 @pytest.mark.slow
 def test_staged_host_is_used_again(lan: Lan, project: Path) -> None:
     """It is unplugged until its copy has been given up, and gets a new one."""
-    staged = command(lan, "--stage", "--data", lan.folder / "data", project / "program", "60", "3")
+    staged = command(
+        lan, "--stage", "--data", lan.folder / "data", project / "program", "60", "0.5", GO,
+    )  # fmt: skip
+    go = {name: lan.root(name) / GO[1:] for name in NODES}
+    waits = go["node3"].with_name(f"{go['node3'].name}.awaited")
     with lan.popen(staged) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "begins\n"
-        assert becomes(partial(files_on, lan, "words.txt", "node3"))
+        assert becomes(waits.exists)
         lan.unplug("node3")
         try:
             assert becomes(lambda: not files_on(lan, "words.txt", "node3"), 60)
+            waits.unlink()
         finally:
             lan.mend("node3")
         assert becomes(partial(files_on, lan, "words.txt", "node3"), 60)
+        assert becomes(waits.exists, 60)
+        for path in go.values():
+            path.touch()
         out, err = process.communicate(timeout=300)
+    for path in go.values():
+        path.unlink()
+        path.with_name(f"{path.name}.awaited").unlink()
     assert (process.returncode, err) == (0, "")
     lines = [line for line in out.splitlines() if line]
     assert len([line for line in lines if "one two three" in line]) == 60

@@ -144,15 +144,28 @@ def test_ctrl_c_under_scoop_is_one_line(endless_run: subprocess.Popen[str]) -> N
     wait_for_end(endless_run.pid)
 
 
-def test_a_killed_origin_leaves_no_process(endless_run: subprocess.Popen[str]) -> None:
+def kill_origin(run: subprocess.Popen[str]) -> None:
     origin = next(
         process
-        for process in member_with(endless_run.pid, "--origin")
+        for process in member_with(run.pid, "--origin")
         if "scoop.bootstrap.__main__" in process.cmdline()
     )
     origin.kill()
-    endless_run.communicate(timeout=30)
-    wait_for_end(endless_run.pid)
+    run.communicate(timeout=30)
+    wait_for_end(run.pid)
+
+
+def test_a_killed_origin_leaves_no_process(endless_run: subprocess.Popen[str]) -> None:
+    kill_origin(endless_run)
+
+
+def test_an_origin_killed_while_its_substitute_starts_leaves_no_process() -> None:
+    process = start_scoop(*HOSTFILE, "-q", SCRIPT, "--points", str(10**15), "--seed", "1", n=3)
+    try:
+        assert becomes(lambda: member_with(process.pid, "plain/substitute.py"), 90.0)
+        kill_origin(process)
+    finally:
+        end_session(process)
 
 
 def test_a_killed_worker_changes_no_bit(run_scoop: RunScoop) -> None:

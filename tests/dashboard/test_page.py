@@ -202,7 +202,7 @@ time.sleep(600)
 """
 
 
-def test_a_killed_program_is_told_of() -> None:
+def test_a_killed_program_is_reported() -> None:
     command = [sys.executable, "-c", PROGRAM]
     with subprocess.Popen(command, cwd=REPOSITORY, stdout=subprocess.PIPE, text=True) as program:
         assert program.stdout is not None

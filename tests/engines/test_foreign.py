@@ -58,7 +58,7 @@ def standard_pool() -> Iterator[ProcessPoolExecutor]:
 
 
 class TestStandardProcesses:
-    """Their queues know no buffers beside a pickle."""
+    """Their queues do not support out-of-band buffers."""
 
     @pytest.mark.parametrize("writable", [True, False])
     def test_large_arrays_travel_both_ways(

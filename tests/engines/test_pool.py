@@ -1,4 +1,4 @@
-"""The contract, for a pool on this machine, and what it tells of itself."""
+"""The contract, for a pool on this machine, and its status."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class TestStatus:
         with Pool(2) as pool:
             yield pool
 
-    def test_tells_of_the_host_and_its_workers(self, pool: Pool) -> None:
+    def test_describes_the_host_and_its_workers(self, pool: Pool) -> None:
         assert becomes(lambda: all(worker["memory_bytes"] for worker in workers_of(pool)))
         (host,) = pool.status()["hosts"]
         assert (host["label"], host["connected"], host["n_wanted"]) == ("localhost", True, 2)
@@ -72,7 +72,7 @@ class TestStatus:
         assert tasks == {"waiting": 0, "running": 0, "done": 9, "lost": 0, "repeated": 0}
         assert sum(worker["n_done"] for worker in workers_of(pool)) == 9
 
-    def test_remembers_who_was_lost(self, pool: Pool, tmp_path: Path) -> None:
+    def test_lists_lost_workers(self, pool: Pool, tmp_path: Path) -> None:
         future = pool.submit(wait_for, tmp_path / "go")
         assert becomes(lambda: pool.status()["tasks"]["running"] == 1)
         (pid,) = [w["pid"] for w in workers_of(pool) if w["state"] == "running"]
@@ -86,7 +86,7 @@ class TestStatus:
         assert (tasks["lost"], tasks["repeated"], tasks["done"]) == (1, 1, 1)
         assert becomes(lambda: sum(w["state"] == "idle" for w in workers_of(pool)) == 2)
 
-    def test_names_who_is_stopped_and_who_is_not_wanted(self, pool: Pool) -> None:
+    def test_shows_stopped_workers_and_drops_unwanted_ones(self, pool: Pool) -> None:
         first, second = [worker["pid"] for worker in workers_of(pool)]
         os.kill(first, signal.SIGSTOP)
         try:
@@ -139,7 +139,7 @@ class TestStatus:
         with pytest.raises(RuntimeError, match="has been shut down"):
             pool.status()
 
-    def test_is_told_by_engines_of_a_run_too(self) -> None:
+    def test_is_available_from_engines_too(self) -> None:
         with open_engine("pool", n_workers=1) as engine:
             found = engine.status()
             assert found is not None

@@ -133,7 +133,7 @@ class TestStored:
                 assert output.output_type != "error"
                 assert output.get("name") != "stderr", output.text
 
-    def test_is_small_and_tells_nothing_of_a_machine(self, name: str) -> None:
+    def test_is_small_and_holds_nothing_private(self, name: str) -> None:
         stored = read_stored(name)
         assert stored.metadata.kernelspec.name == "python3"
         assert find_private(stored) == []
@@ -149,7 +149,7 @@ class TestStored:
         for cell in filter(is_deterministic, shows):
             assert {output.output_type for output in cell.outputs} == {"stream"}
 
-    def test_begins_with_what_and_ends_with_a_finding(self, name: str) -> None:
+    def test_begins_with_a_title_and_ends_with_findings(self, name: str) -> None:
         cells = read_stored(name).cells
         assert cells[0].source.startswith("# ")
         assert "minute" in cells[0].source

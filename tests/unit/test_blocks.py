@@ -106,6 +106,14 @@ def test_result_names_the_first_missing_block(held: list[int], missing: int) -> 
         fold.result()
 
 
+def test_leading_blocks_end_at_the_first_gap() -> None:
+    fold = Fold(lambda left, right: f"({left}{right})")
+    assert list(fold.leading()) == []
+    for block in (0, 1, 2, 4, 5):
+        fold.add(Range(block, block + 1), str(block))
+    assert list(fold.leading()) == [(2, "(01)"), (3, "((01)2)")]
+
+
 def test_whole_replaces_its_parts() -> None:
     fold = Fold(bracket)
     assert fold.add(Range(1, 2), "1")

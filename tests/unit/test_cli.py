@@ -243,7 +243,7 @@ WRONG_USE = [
     (["pi", "--engine", "warp"], "engine must be one of auto, "),
     (["pi", "--engine", "scoop"], "scoopsci run --hostfile"),
     (["pi", "--engine", "serial", "--workers", "3"], "exactly 1 worker, got --workers=3"),
-    (["pi", "--engine", "processes", "--hostfile", "hostfile"], "this machine alone"),
+    (["pi", "--engine", "processes", "--hostfile", "hostfile"], "only this machine"),
     (["pi", "--hostfile", "missing"], "missing: "),
     (["pi", "--hostfile", "bad"], "bad, line 2: "),
     (["pi", "--output", "missing/receipt.json"], "folder that exists"),

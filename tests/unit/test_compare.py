@@ -126,7 +126,7 @@ WRONG: list[tuple[tuple[Any, ...], dict[str, Any], type[Exception], str]] = [
     (("warp",), {}, ValueError, "workload must be one of pi, mapreduce, sort"),
     (("math:no_such",), {}, ValueError, "cannot be imported"),
     (("pi", "serial"), {}, TypeError, "engines must be a sequence of names, got 'serial'"),
-    (("pi", ["warp"]), {}, ValueError, "engines must be of .*processes.*; got 'warp'"),
+    (("pi", ["warp"]), {}, ValueError, "each engine must be one of .*processes.*; got 'warp'"),
     (("pi", ["auto"]), {}, ValueError, "got 'auto'"),
     (("pi",), {"n_points": 0}, ValueError, "n_points must be at least 1, got 0"),
     (("pi",), {"n_points": 1e6}, TypeError, "n_points must be an integer, got 1000000.0"),

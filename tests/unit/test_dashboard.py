@@ -406,12 +406,15 @@ class TestItsLife:
     @pytest.mark.filterwarnings("ignore:.*multi-threaded.*:DeprecationWarning")
     def test_a_child_does_not_hold_the_port(self, engine: StatedEngine) -> None:
         board = Dashboard(engine)
+        begun, begins = os.pipe()
         pid = os.fork()
         if not pid:
             board.close()
+            os.write(begins, b"!")
             time.sleep(600)
             os._exit(0)
         try:
+            assert os.read(begun, 1) == b"!", "until then, it holds the port with its parent"
             assert ask(board).status == 200
             board.close()
             with pytest.raises(ConnectionRefusedError):
@@ -419,6 +422,8 @@ class TestItsLife:
         finally:
             os.kill(pid, 9)
             os.waitpid(pid, 0)
+            os.close(begun)
+            os.close(begins)
 
     def test_a_port_can_be_chosen_unless_it_is_in_use(self, engine: StatedEngine) -> None:
         with Dashboard(engine) as board:

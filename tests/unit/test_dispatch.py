@@ -29,7 +29,7 @@ from scoopsci.road.dispatch import Dispatch
 from scoopsci.road.options import DispatchOptions
 from scoopsci.road.sizing import CHUNK_BYTES, CHUNK_GROWTH
 from scoopsci.testing.tasks import CallBlocks
-from tests.executors import AnyOrder, FirstTwo, InProcess, OtherHosts
+from tests.executors import AnyOrder, FirstTwo, OtherHosts
 from tests.merging import bracket
 
 ONE_BY_ONE = 1e-9  # a chunk target so short that every chunk is one block
@@ -76,7 +76,21 @@ def find_script(number: int) -> Script:
     return SCRIPTS[number]
 
 
-class ScriptedExecutor(AnyOrder):
+class InProcess(Executor):
+    """Declares that its tasks use the modules of this process, and their contents."""
+
+    in_process = True
+
+
+class FirstTwoInProcess(InProcess, FirstTwo):
+    """See `FirstTwo`."""
+
+
+class OtherHostsInProcess(InProcess, OtherHosts):
+    """See `OtherHosts`."""
+
+
+class ScriptedExecutor(InProcess, AnyOrder):
     """Loses the tasks that the script says.
 
     Parameters
@@ -341,7 +355,7 @@ def await_deadline(told: Generator[Any]) -> None:
 
 @pytest.mark.parametrize("leave", [Generator.close, interrupt, await_deadline])
 def test_early_exit_cancels_what_has_not_started(leave: Callable[[Any], None]) -> None:
-    executor = FirstTwo()
+    executor = FirstTwoInProcess()
     engine = open_engine(executor)
     options = DispatchOptions(window=4, timeout=1.0)  # enough for the first two blocks
     told = iter(Dispatch(engine, bracketed(name_block), itertools.count(), options))
@@ -518,7 +532,7 @@ class TestInOrder:
         assert [blocks.start for blocks, _ in parts] == ends[:-1]
 
     def test_early_close_cancels_what_has_not_started(self) -> None:
-        executor = FirstTwo()
+        executor = FirstTwoInProcess()
         work, options = bracketed(name_block), DispatchOptions(window=4)
         told = Dispatch(open_engine(executor), work, itertools.count(), options).in_order()
         next(told)
@@ -761,12 +775,12 @@ unlike = pytest.mark.parametrize("other", OTHER_HOSTS.values(), ids=list(OTHER_H
 def test_hosts_that_differ_stop_the_run(other: dict[str, Any]) -> None:
     message = rf"(?s)node1.*{other['host']}.*OPENBLAS_CORETYPE.*mixed=True"
     with pytest.raises(EngineError, match=message):
-        walk(OtherHosts(ONE_HOST, other), name_block, range(10))
+        walk(OtherHostsInProcess(ONE_HOST, other), name_block, range(10))
 
 
 @unlike
-def test_mixed_goes_on_and_reports_it(other: dict[str, Any]) -> None:
-    result, dispatch = walk(OtherHosts(ONE_HOST, other), name_block, range(10), mixed=True)
+def test_mixed_continues_and_reports_it(other: dict[str, Any]) -> None:
+    result, dispatch = walk(OtherHostsInProcess(ONE_HOST, other), name_block, range(10), mixed=True)
     assert result == fold_in_order(range(10))
     assert dispatch.describe()["mixed"] is True
 
@@ -774,7 +788,7 @@ def test_mixed_goes_on_and_reports_it(other: dict[str, Any]) -> None:
 @pytest.mark.parametrize("mixed", [False, True])
 def test_equal_hosts_are_not_mixed(mixed: bool) -> None:
     hosts = [ONE_HOST, {**ONE_HOST, "host": "node2"}]
-    _, dispatch = walk(OtherHosts(*hosts), name_block, range(10), mixed=mixed)
+    _, dispatch = walk(OtherHostsInProcess(*hosts), name_block, range(10), mixed=mixed)
     done = dispatch.describe()
     assert done["mixed"] is False
     assert [worker["host"] for worker in done["workers"]] == ["node1", "node2"]

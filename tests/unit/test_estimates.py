@@ -3,6 +3,7 @@
 import math
 import pickle
 import re
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,9 +13,8 @@ from scoopsci.estimation.estimates import (
     Estimate,
     find_doubts,
     format_with_error,
-    student_interval,
-    wilson_interval,
 )
+from scoopsci.estimation.intervals import student_interval, wilson_interval
 from scoopsci.estimation.moments import Moments
 
 FIELDS: dict[str, Any] = {
@@ -45,6 +45,17 @@ def test_wilson_intervals_match_the_textbook(n_hits: int, interval: tuple[float,
     assert found["interval"] == pytest.approx(interval, abs=1e-7)
     assert found["value"] == n_hits / 10
     assert found["standard_error"] == pytest.approx(math.sqrt(n_hits * (10 - n_hits) / 1000))
+    reach = max(found["value"] - interval[0], interval[1] - found["value"])
+    assert found["half_width"] == pytest.approx(reach, abs=1e-7)
+
+
+def test_wilson_intervals_of_a_vector_are_simultaneous() -> None:
+    found = wilson_interval(np.array([0, 3, 10]), 10, 0.95, scale=2.0)
+    for k, n_hits in enumerate((0, 3, 10)):
+        alone = wilson_interval(n_hits, 10, 1 - 0.05 / 3, scale=2.0)
+        for name in ("value", "standard_error", "half_width"):
+            assert found[name][k] == pytest.approx(alone[name], rel=1e-12)
+        assert [end[k] for end in found["interval"]] == pytest.approx(alone["interval"], rel=1e-12)
 
 
 @pytest.mark.parametrize("confidence", [1e-300, 1e-17, 1 - 1e-12, 1 - 1e-15, 1 - 2.0**-53])
@@ -98,10 +109,15 @@ DOUBTS = {
 }
 
 
+def doubt(samples: Any) -> tuple[str, ...]:
+    moments = Moments.of(np.array(samples))
+    return find_doubts(moments, moments.standard_error)
+
+
 @pytest.mark.parametrize("name", DOUBTS)
 def test_doubts(name: str) -> None:
     samples, told = DOUBTS[name]
-    found = find_doubts(Moments.of(np.array(samples)))
+    found = doubt(samples)
     assert len(found) == 1, found
     assert re.search(told, found[0])
 
@@ -110,7 +126,58 @@ def test_doubts(name: str) -> None:
 @pytest.mark.parametrize("draw", ["random", "normal"])
 def test_no_doubt_without_reason(n_samples: int, draw: str) -> None:
     samples = getattr(np.random.default_rng(3), draw)(size=n_samples)
-    assert find_doubts(Moments.of(samples)) == ()
+    assert doubt(samples) == ()
+
+
+def test_doubts_name_the_columns() -> None:
+    samples = np.random.default_rng(3).random((100, 14))
+    samples[:, [0, 3]] = 1.0
+    assert doubt(samples)[0].startswith("All 100 samples of columns 0, 3 are equal")
+    samples[:, 3] = samples[:, 2] * 1e-200
+    (equal, underflow) = doubt(samples)
+    assert equal.startswith("All 100 samples of column 0 are equal")
+    assert underflow.startswith("The samples of column 3 differ")
+    samples[:, :13] = 1.0
+    assert " of columns 0, 1, 2, 3, 4, 5, 6, 7, 8, 9 and 3 more are" in doubt(samples)[0]
+
+
+def test_an_error_of_zero_of_samples_that_differ_is_doubtful() -> None:
+    moments = Moments.of(np.random.default_rng(3).random((100, 2)))
+    (told,) = find_doubts(moments, np.array([0.1, 0.0]))
+    assert told.startswith("The error of column 1 is zero although the samples differ")
+
+
+def test_hits_are_not_doubted() -> None:
+    moments = replace(Moments.of(np.zeros(100)), n_hits=np.asarray(0))
+    assert find_doubts(moments, 0.0) == ()
+
+
+@pytest.mark.parametrize("count", [10**5, 10**7])
+@pytest.mark.parametrize("weigh", ["constant", "uniform", "exponential", "lognormal"])
+@pytest.mark.parametrize("expected", [1, 2, 3, 5, 8, 12, 16, 20])
+def test_few_hits_of_a_weighted_payoff_are_covered_or_doubted(
+    expected: int, weigh: str, count: int
+) -> None:
+    """An interval that misses without a doubt is at most one of ten, however few the hits."""
+    rng = np.random.default_rng(expected)
+    n_runs = n_silent = 1_000
+    weights: dict[str, tuple[Any, float]] = {
+        "constant": (np.ones, 1.0),
+        "uniform": (rng.random, 0.5),
+        "exponential": (lambda n: rng.exponential(size=n), 1.0),
+        "lognormal": (lambda n: rng.lognormal(size=n), math.exp(0.5)),
+    }
+    draw, mean = weights[weigh]
+    zero = np.asarray(0.0)
+    for _ in range(n_runs):
+        hits = draw(rng.poisson(expected))
+        misses = Moments(count - len(hits), zero, zero, zero, zero, 0)
+        moments = misses.merge(Moments.of(hits)) if len(hits) else misses
+        error = float(moments.standard_error)
+        low, high = student_interval(moments.mean, error, count - 1, 0.95)["interval"]
+        covers = low <= expected * mean / count <= high
+        n_silent -= covers or find_doubts(moments, error) != ()
+    assert n_silent <= 0.1 * n_runs, f"{n_silent} of {n_runs} miss in silence"
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,7 @@
 """The rooms of the package, as CONTRIBUTING shows them, are those of the contract."""
 
+import ast
+import pkgutil
 import re
 from pathlib import Path
 
@@ -21,6 +23,15 @@ def test_every_room_has_its_floor_and_its_line() -> None:
     table = re.findall(r"^\| (`.*`) \| ", read_contributing(), re.MULTILINE)
     told = [name for row in table for name in re.findall(r"`(\w+)(?:\.py|/)`", row)]
     assert sorted(told) == sorted(rooms)
+
+
+def test_every_room_describes_its_modules() -> None:
+    (package,) = map(Path, scoopsci.__path__)
+    for room in package.rglob("*/__init__.py"):
+        described = ast.get_docstring(ast.parse(room.read_text("utf-8"))) or ""
+        named = set(re.findall(r"(?<!`)`([a-z_]+)`(?!`)", described))
+        modules = {module.name for module in pkgutil.iter_modules([str(room.parent)])}
+        assert named == modules, room
 
 
 def read_contributing() -> str:

@@ -180,6 +180,32 @@ class TestIntegrand:
         assert found[0].code != found[1].code
 
 
+@numba.njit
+def is_inside(x: Any) -> Any:
+    return x[0] < 0.001
+
+
+@numba.njit
+def is_hit(rng: Any) -> Any:
+    return rng.random() < 0.001
+
+
+class TestHits:
+    """Functions that return bool have Wilson's interval, as if they were not compiled."""
+
+    def test_of_points(self) -> None:
+        fused, plain = integrate(is_inside), integrate(lambda x: x[:, 0] < 0.001)
+        assert (fused.value, fused.interval) == (plain.value, plain.interval)
+
+    @pytest.mark.parametrize("engine", ["serial", "processes"])
+    def test_of_samples(self, engine: str) -> None:
+        fused, plain = (
+            scoopsci.estimate(fn, 20_000, seed=1, engine=engine)
+            for fn in (is_hit, lambda rng, size: rng.random(size) < 0.001)
+        )
+        assert (fused.value, fused.interval) == (plain.value, plain.interval)
+
+
 class TestSampler:
     def test_samples_are_drawn_one_by_one(self) -> None:
         found = scoopsci.estimate(draw_one, 20_000, seed=1, engine="serial", block_size=1_000)

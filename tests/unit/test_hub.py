@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -26,12 +25,9 @@ def wait_for_another() -> int:
     return result
 
 
-def be_busy(go: Path) -> None:
-    """Wait for a file, and until what was sent before has surely come."""
-    print("begins")
-    while not go.exists():
-        time.sleep(0.01)
-    time.sleep(0.5)
+def be_busy() -> bool:
+    """Wait for the answer to a cancellation, during which no other task continues."""
+    return futures.submit(abs, -1).cancel()
 
 
 class FakeBroker:
@@ -63,24 +59,25 @@ def broker(tmp_path: Path) -> Iterator[FakeBroker]:
             process.kill()
 
 
-def test_a_worker_with_tasks_to_continue_requests_no_other(
-    broker: FakeBroker, tmp_path: Path
-) -> None:
+def test_a_worker_with_tasks_to_continue_requests_no_other(broker: FakeBroker) -> None:
     """It would lie there, however long they take, while other workers idle."""
     assert broker.hear()[0].startswith(kind.REQUEST)
     broker.tell(kind.INITIALIZE, *make_task(stand_in_for_scoop, (), SETUP))
     assert broker.hear()[0] == kind.INITIALIZED
-    first, second, third = (bytes([i]) * kind.KEY_BYTES for i in range(3))
+    first, second, third, fourth = (bytes([i]) * kind.KEY_BYTES for i in range(4))
     numbers = []
     for key in (first, second):
         broker.tell(kind.TASK + key, *make_task(wait_for_another, (), {}))
         numbers.append(broker.hear()[0].removeprefix(kind.TASK))
         assert broker.hear() == [kind.REQUEST + b"0"]
-    broker.tell(kind.TASK + third, *make_task(be_busy, (tmp_path / "go",), {}))
-    assert broker.hear() == [kind.OUTPUT + b"1", b"begins\n"]
+    broker.tell(kind.TASK + third, *make_task(abs, (-1,), {}))
+    assert broker.hear()[0] == kind.REPLY + third + b"0", "the others wait"
+    broker.tell(kind.TASK + fourth, *make_task(be_busy, (), {}))
+    cancelled = broker.hear()[0].removeprefix(kind.TASK)
+    assert broker.hear() == [kind.CANCEL + cancelled + b"0"]
     for number in numbers:  # while it is busy
         broker.tell(kind.REPLY + number, RESULT, *dump(1))
-    (tmp_path / "go").touch()
-    assert broker.hear()[0] == kind.REPLY + third + b"0"
+    broker.tell(kind.CANCELLED + cancelled + b"1")  # it comes after the replies
+    assert broker.hear()[0] == kind.REPLY + fourth + kind.BUSY
     assert broker.hear()[0] == kind.REPLY + first + kind.BUSY
-    assert broker.hear()[0] == kind.REPLY + second + b"2"
+    assert broker.hear()[0] == kind.REPLY + second + b"3"

@@ -434,8 +434,13 @@ class TestErrors:
             (np.ma.array([1, 2], mask=[False, True]), {}, TypeError, "must not be masked"),
             ([1, 2], {"key": 3}, TypeError, "key must be callable or None, got 3"),
             ([1, 2], {"reverse": 1}, TypeError, "reverse must be True or False, got 1"),
-            ([1, 2], {"ledger": "file.db"}, ValueError, "a sort keeps no ledger, .*file.db"),
-            ([], {"ledger": "file.db"}, ValueError, "a sort keeps no ledger"),
+            (
+                [1, 2],
+                {"ledger": "file.db"},
+                ValueError,
+                "ledger= is not supported by sorts and comparisons; .*file.db",
+            ),
+            ([], {"ledger": "file.db"}, ValueError, "ledger= is not supported by sorts"),
             ([1, 2], {"engin": "serial"}, TypeError, "an option of a run must be one of"),
             ([], {"timeout": -1}, ValueError, "timeout must be a positive number"),
             ([1, 2], {"n_workers": 0}, ValueError, "n_workers must be at least 1"),
@@ -454,7 +459,7 @@ class TestErrors:
         with pytest.raises(TypeError, match="values must be of a dtype that NumPy can sort"):
             merge_sort(np.ones(9).view(scaled), engine=engine)
 
-    def test_time_is_up(self) -> None:
+    def test_timeout_ends_the_sort(self) -> None:
         def doze(item: int) -> int:
             time.sleep(0.05)
             return item
@@ -638,7 +643,7 @@ class TestMeasureSort:
         [
             (0, {}, "n_items must be at least 1, got 0"),
             (10, {"seed": -1}, "seed must"),
-            (10, {"ledger": "file.db"}, "a sort keeps no ledger"),
+            (10, {"ledger": "file.db"}, "ledger= is not supported by sorts"),
         ],
     )
     def test_wrong_arguments(self, n_items: int, options: dict[str, Any], message: str) -> None:

@@ -1,7 +1,8 @@
 """Moments by example; their merge as a law is in tests/property."""
 
-from dataclasses import FrozenInstanceError
+from dataclasses import FrozenInstanceError, replace
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 import pytest
@@ -27,6 +28,26 @@ def test_columns() -> None:
     assert moments.m2.tolist() == [20.0, 16.0]
     assert moments.minimum.tolist() == [1.0, -1.0]
     assert moments.maximum.tolist() == [7.0, 3.0]
+
+
+def test_hits_are_counted_only_if_both_sides_count_them() -> None:
+    moments = Moments.of(np.array([[1.0, 0.0], [1.0, 1.0]]))
+    counted = replace(moments, n_hits=np.array([2, 1]))
+    both = counted.merge(counted).n_hits
+    assert both is not None
+    assert both.tolist() == [4, 2]
+    assert counted.merge(moments).n_hits is moments.merge(counted).n_hits is None
+
+
+def test_moments_of_the_former_layout_are_refused() -> None:
+    moments = Moments.of(np.array([1.0, 2.0]))
+    reduced: Any = moments.__reduce_ex__(4)
+    make, arguments, state = reduced[:3]
+    again = make(*arguments)
+    again.__setstate__(state)
+    assert again == moments
+    with pytest.raises(ValueError, match="another version of scoopsci, this one needs moments, ve"):
+        make(*arguments).__setstate__(state[:-1])
 
 
 def test_single_sample_has_no_error() -> None:

@@ -4,9 +4,11 @@ import json
 import math
 import re
 import socket
+import sqlite3
 import warnings
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ from numpy.typing import NDArray
 
 import scoopsci
 from scoopsci import DoubtfulEstimateWarning, Estimate, LedgerError, TaskError
+from scoopsci.estimation.intervals import wilson_interval
 from scoopsci.estimation.kernels import CIRCLE_STREAM
 from scoopsci.estimation.streams import STREAM, block_generator
 from scoopsci.reporting.progress import Progress
@@ -99,7 +102,10 @@ class TestPi:
     def test_confidence_widens_the_interval(self) -> None:
         widths = [find_pi(confidence=level).half_width for level in (0.5, 0.9, 0.95, 0.999)]
         assert widths == sorted(widths)
-        assert widths[2] == pytest.approx(1.96 * find_pi().standard_error, rel=0.01)
+        found = find_pi()
+        low, high = found.interval
+        assert widths[2] == max(found.value - low, high - found.value)
+        assert (high - low) / 2 == pytest.approx(1.96 * found.standard_error, rel=0.01)
 
 
 class TestSameBits:
@@ -320,6 +326,22 @@ class TestArguments:
         with pytest.raises(error, match=f"{name} {told}"):
             run(**{name: value})
 
+    def test_scrambles_come_with_qmc(self) -> None:
+        with pytest.raises(ValueError, match="come with method='qmc', got n_scrambles=16"):
+            integrate(n_scrambles=16)
+
+    @pytest.mark.parametrize(
+        ("arguments", "told"),
+        [
+            ({"n_samples": 1 << 37}, "n_samples must be at most 68,719,476,736 for qmc, got 137"),
+            ({"n_samples": None, "half_width": 0.1, "max_samples": 1 << 37}, "max_samples must be"),
+            ({"n_samples": None, "half_width": 0.1, "block_size": 1 << 33}, "block_size must be"),
+        ],
+    )
+    def test_scrambles_have_an_end(self, arguments: dict[str, Any], told: str) -> None:
+        with pytest.raises(ValueError, match=f"{told}.*"):
+            integrate(method="qmc", **arguments)
+
     @pytest.mark.parametrize("fn", [None, 3, "numpy:exp"])
     def test_function_must_be_callable(self, fn: Any) -> None:
         with pytest.raises(TypeError, match=rf"fn must be callable as fn\(rng, size\), got {fn!r}"):
@@ -340,6 +362,7 @@ SAMPLES: dict[str, tuple[Callable[[int], Any], type[Exception], str]] = {
     "objects": (lambda n: np.array([object()] * n), TypeError, "real numbers.*object"),
     "text": (lambda n: ["a"] * n, TypeError, "real numbers, got an array of <U1"),
     "times": (lambda n: np.zeros(n, "m8[s]"), TypeError, "real numbers.*timedelta64|m8"),
+    "masked": (lambda n: np.ma.masked_equal(np.arange(n), 3), TypeError, "must not be masked"),
     "ragged": (lambda n: [[1.0]] * (n - 1) + [[1.0, 2.0]], ValueError, "inhomogeneous"),
 }
 
@@ -385,6 +408,74 @@ def test_blocks_of_different_shapes_do_not_merge(first: Any, last: Any) -> None:
 def test_valid_samples_are_accepted(make: Callable[[int], Any]) -> None:
     found = estimate(lambda rng, size: make(size), 100)
     assert np.asarray(found.value).dtype == np.float64
+
+
+class TestHits:
+    """Samples that are bool have Wilson's interval."""
+
+    @pytest.mark.parametrize("share", [0.0, 1e-3, 0.3, 1.0])
+    def test_of_a_mean(self, share: float) -> None:
+        found = estimate(lambda rng, size: rng.random(size) < share, 10_000, confidence=0.9)
+        n_hits = round(found.value * 10_000)
+        assert_equal(found, wilson_interval(n_hits, 10_000, 0.9))
+        assert found.notes == ()
+
+    def test_of_each_column(self) -> None:
+        found = estimate(lambda rng, size: rng.random((size, 2)) < (0.0, 0.5), 10_000)
+        assert_equal(
+            found, wilson_interval(np.array([0, round(found.value[1] * 1e4)]), 10_000, 0.95)
+        )
+
+    def test_of_an_integral_are_times_the_volume(self) -> None:
+        found = integrate(lambda x: x[:, 0] > 2.9, 0.0, 3.0, 10_000, dim=2)
+        n_hits = round(found.value / 9.0 * 10_000)
+        assert_equal(found, wilson_interval(n_hits, 10_000, 0.95, scale=9.0))
+        assert abs(found.value - 0.3) < found.half_width
+
+    def test_by_other_methods_are_numbers(self) -> None:
+        def is_inside(x: Floats) -> Any:
+            return x[:, 0] > 0.3
+
+        for methods in ({"variance_reduction": [scoopsci.Antithetic()]}, {"method": "qmc"}):
+            found = integrate(is_inside, 0.0, 1.0, 1 << 16, **methods)
+            low, high = found.interval
+            assert found.half_width == pytest.approx((high - low) / 2)
+            assert abs(found.value - 0.7) <= found.half_width
+
+    @pytest.mark.parametrize("first", [True, False])
+    def test_and_numbers_in_other_blocks_are_a_mean(self, first: bool) -> None:
+        def draw(rng: Rng, size: int) -> Any:
+            hits = rng.random(size) < 0.5
+            return hits if (size == 100) is first else hits.astype(float)
+
+        def integrand(x: Floats) -> Any:
+            return 2.0 * draw(np.random.default_rng(1), len(x)) if len(x) == 50 else x[:, 0] < 3.0
+
+        found = estimate(draw, 150, block_size=100)
+        numbers = estimate(lambda rng, n: (rng.random(n) < 0.5).astype(float), 150, block_size=100)
+        assert to_bits(found) == to_bits(numbers)
+        volumes = integrate(integrand, 0.0, 5.0, 150, dim=1, block_size=100)
+        assert volumes.half_width == pytest.approx(
+            (volumes.interval[1] - volumes.interval[0]) / 2, rel=1e-12
+        )
+        assert 2.0 < volumes.value < 5.0
+
+    def test_a_ledger_of_the_former_partials_is_refused(self, tmp_path: Path) -> None:
+        path = tmp_path / "run.ledger"
+        for run in (estimate, integrate):
+            path.unlink(missing_ok=True)
+            run(ledger=path)
+            with closing(sqlite3.connect(path)) as database:
+                database.execute("DELETE FROM identity WHERE name = 'partials'")
+                database.commit()
+            told = 'partials is not given there and "moments, version 2" here'
+            with pytest.raises(LedgerError, match=told):
+                run(ledger=path)
+
+
+def assert_equal(found: Estimate, expected: dict[str, Any]) -> None:
+    for name, value in expected.items():
+        assert np.array_equal(getattr(found, name), value), name
 
 
 class TestVectors:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import importlib
 import json
@@ -128,21 +129,44 @@ class TestReplay:
 
 
 class TestFormerLayout:
-    """A ledger that was written when the modules were in the root of the package."""
+    """Ledgers that were written when the modules were in the root of the package."""
 
     @pytest.fixture
-    def ledger(self, tmp_path: Path) -> Path:
-        return Path(shutil.copy(Path(__file__).with_name("before_rooms.ledger"), tmp_path))
+    def fetch(self, tmp_path: Path) -> Callable[[str], Path]:
+        """Return a function that copies a ledger of a given name."""
+        return lambda name: Path(shutil.copy(Path(__file__).with_name(name), tmp_path))
 
-    def test_its_run_is_resumed(self, ledger: Path) -> None:
+    def test_its_run_is_resumed(self, fetch: Callable[[str], Path]) -> None:
+        ledger = fetch("before_rooms.ledger")
         found = scoopsci.pi(1_000, seed=5, ledger=ledger)
         assert isinstance(found, PiEstimate)
         assert (found.n_inside, found.receipt["run"]["n_recalled_blocks"]) == (805, 1)
 
-    def test_its_blocks_are_replayed(self, ledger: Path) -> None:
+    def test_its_blocks_are_replayed(self, fetch: Callable[[str], Path]) -> None:
+        ledger = fetch("before_rooms.ledger")
         assert replay_block(ledger, 0).equal
         assert verify_ledger(ledger) == 1
         assert describe_ledger(ledger)["estimate"] == 3.22
+
+    def test_an_estimate_is_refused_with_the_reason(self, fetch: Callable[[str], Path]) -> None:
+        """Its moments have another layout; its function is a wrapper, and so has no bytecode."""
+        ledger = fetch("estimate_before_rooms.ledger")
+        for look in (verify_ledger, describe_ledger, lambda path: replay_block(path, 0)):
+            with pytest.raises(LedgerError, match="of another version of scoopsci"):
+                look(ledger)
+        draw_uniform = functools.partial(np.random.Generator.random)
+        told = 'partials is not given there and "moments, version 2" here; repeat that run'
+        with pytest.raises(LedgerError, match=told):
+            scoopsci.estimate(draw_uniform, 1_000, seed=5, block_size=250, ledger=ledger)
+
+    def test_a_map(self, fetch: Callable[[str], Path]) -> None:
+        ledger, receipts = fetch("map_before_rooms.ledger"), list[dict[str, Any]]()
+        assert verify_ledger(ledger) == 4
+        assert describe_ledger(ledger)["n_blocks"] == 8
+        power_of_two = functools.partial(pow, 2)
+        found = scoopsci.map(power_of_two, range(9), ledger=ledger, receipt=receipts.append)
+        assert list(found) == [1, 2, 4, 8, 16, 32, 64, 128, 256]
+        assert receipts[0]["run"]["n_recalled_blocks"] == 8
 
     def test_hashes_keep_the_former_names(self) -> None:
         hashed = hashlib.sha256(b"type\0scoopsci.estimates Estimate\0").hexdigest()
@@ -181,7 +205,7 @@ class TestDescribe:
 
     def test_an_empty_file_is_no_ledger_and_stays_empty(self, path: Path) -> None:
         path.touch()
-        with pytest.raises(LedgerError, match="is empty; name a ledger that a run has made"):
+        with pytest.raises(LedgerError, match="is empty; name the ledger of a run"):
             describe_ledger(path)
         assert path.read_bytes() == b""
 

@@ -142,6 +142,7 @@ class TestWatchers:
         assert all(abs(s.estimate - 1.0) < 6 * s.half_width for s in told)
         assert told[-1].half_width < 0.2 * told[0].half_width
 
+    @pytest.mark.filterwarnings("ignore:The error is zero:scoopsci.DoubtfulEstimateWarning")
     def test_estimate_by_scrambles_covers_complete_ones(self) -> None:
         told: list[Progress] = []
         found = scoopsci.integrate(

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+import pickle
 import random
 import secrets
+import signal
 import sqlite3
 import sys
 import threading
@@ -35,6 +37,10 @@ def draw_wide(rng: Rng, size: int) -> Any:
     return np.exp(rng.standard_normal(size))
 
 
+def draw_hits(rng: Rng, size: int) -> Any:
+    return rng.random((size, 3)) < (0.5, 0.01, 0.001)
+
+
 def draw_five(rng: Rng, size: int) -> Any:
     return rng.exponential(size=(size, 5)) * np.arange(1.0, 6.0)
 
@@ -55,6 +61,10 @@ def find_vector(**run: Any) -> Estimate:
     return scoopsci.estimate(draw_five, half_width=0.1, seed=3, block_size=300, **run)
 
 
+def find_hits(**run: Any) -> Estimate:
+    return scoopsci.estimate(draw_hits, half_width=0.02, seed=3, block_size=300, **run)
+
+
 def find_integral(**run: Any) -> Estimate:
     return scoopsci.integrate(
         gauss, 0.0, 1.0, dim=3, half_width=0.002, seed=3, block_size=300, **run
@@ -72,7 +82,7 @@ def find_scrambled(**run: Any) -> Estimate:
 
 
 RUNS: list[Callable[..., Estimate]] = [
-    find_pi, find_mean, find_vector, find_integral, find_reduced, find_scrambled,
+    find_pi, find_mean, find_vector, find_hits, find_integral, find_reduced, find_scrambled,
 ]  # fmt: skip
 every_run = pytest.mark.parametrize("run", RUNS, ids=lambda run: run.__name__)
 
@@ -123,8 +133,8 @@ class TestSameBits:
             again: Estimate = scoopsci.pi(
                 found.n_samples, seed=3, block_size=1_000, engine="serial"
             )
-        elif run in (find_mean, find_vector):
-            fn = draw_wide if run is find_mean else draw_five
+        elif run in (find_mean, find_vector, find_hits):
+            fn = {find_mean: draw_wide, find_vector: draw_five, find_hits: draw_hits}[run]
             again = scoopsci.estimate(fn, found.n_samples, seed=3, block_size=300, engine="serial")
         else:
             return
@@ -265,25 +275,71 @@ class TestGoal:
     def test_equal_samples_are_not_accepted_at_once(self) -> None:
         """An event of probability 1e-4 does not occur among the first thousand."""
         found = scoopsci.estimate(
-            lambda rng, size: rng.random(size) < 1e-4,
+            lambda rng, size: (rng.random(size) < 1e-4).astype(float),
             half_width=1e-3, seed=5, block_size=1_000, engine="serial",
         )  # fmt: skip
         assert 0.0 < found.value < 1e-3
         assert found.half_width > 0.0
 
     @pytest.mark.filterwarnings("ignore::scoopsci.DoubtfulEstimateWarning")
-    def test_a_constant_is_accepted_in_the_end(self) -> None:
+    def test_a_constant_is_accepted_in_the_end_if_it_may_be_exact(self) -> None:
         found = scoopsci.estimate(
-            lambda rng, size: np.ones(size), half_width=1e-3, seed=5, engine="serial"
+            lambda rng, size: np.ones(size), half_width=1e-3, seed=5, exact_ok=True, engine="serial"
         )
         assert (found.value, found.half_width) == (1.0, 0.0)
         assert found.n_samples >= 64_000
+        assert found.receipt["options"]["goal_exact_ok"] is True
+
+    @pytest.mark.filterwarnings("ignore::scoopsci.DoubtfulEstimateWarning")
+    @pytest.mark.parametrize(("more", "n_samples"), [({}, 65_536), ({"max_samples": 5_000}, 5_000)])
+    def test_equal_samples_end_in_an_error_with_the_remedy(
+        self, more: dict[str, Any], n_samples: int
+    ) -> None:
+        told = r"no error, which is no information, .*; return bool .* pass exact_ok=True"
+        with pytest.raises(NotConvergedError, match=told) as caught:
+            scoopsci.estimate(
+                lambda rng, size: np.stack([rng.random(size), np.ones(size)], axis=1),
+                half_width=0.1, seed=5, engine="serial", **more,
+            )  # fmt: skip
+        found = caught.value.estimate
+        assert found.n_samples == n_samples
+        assert found.notes[0].startswith(f"All {n_samples:,} samples of column 1 are equal")
+
+    @pytest.mark.parametrize(("more", "n_samples"), [({}, 65_536), ({"max_samples": 5_000}, 5_000)])
+    def test_no_hit_is_no_relative_error(self, more: dict[str, Any], n_samples: int) -> None:
+        told = "the estimate is zero, to which no half-width is relative.*give an absolute"
+        with pytest.raises(NotConvergedError, match=told) as caught:
+            scoopsci.estimate(
+                lambda rng, size: rng.random(size) < 0.0,
+                half_width=0.5, relative=True, seed=5, engine="serial", **more,
+            )  # fmt: skip
+        found = caught.value.estimate
+        assert (found.value, found.n_samples) == (0.0, n_samples)
+        assert found.half_width == pytest.approx(3.8415 / n_samples, rel=1e-3)
+
+    def test_equal_scrambles_reach_a_half_width_only_if_they_may_be_exact(self) -> None:
+        def step(x: Any) -> Any:
+            return x[:, 0] < 0.25
+
+        options: dict[str, Any] = {"half_width": 1e-3, "method": "qmc", "seed": 1}
+        options |= {"block_size": 64, "engine": "serial"}
+        with pytest.warns(scoopsci.DoubtfulEstimateWarning, match="error is zero although"):
+            found = scoopsci.integrate(step, 0.0, 1.0, exact_ok=True, **options)
+        assert (found.value, found.half_width) == (0.25, 0.0)
+        with (
+            pytest.warns(scoopsci.DoubtfulEstimateWarning, match="error is zero although"),
+            pytest.raises(NotConvergedError, match="no information"),
+        ):
+            scoopsci.integrate(step, 0.0, 1.0, **options)
 
     @pytest.mark.parametrize(
         ("arguments", "error", "told"),
         [
             ({}, ValueError, "either a number of samples or half_width must be given, got neither"),
             ({"n_points": 5, "half_width": 0.1}, ValueError, "must be given, got both"),
+            ({"half_width": 0.1, "max_samples": 0}, ValueError, "max_samples must be .*, got 0"),
+            ({"half_width": 0.1, "relative": 0}, TypeError, "relative must be True .*, got 0"),
+            ({"n_points": 5, "exact_ok": True}, ValueError, "exact_ok must come with half_width"),
             ({"half_width": -0.1}, ValueError, "half_width must be a positive number, got -0.1"),
             ({"n_points": 5, "relative": True}, ValueError, "relative must come with half_width"),
             (
@@ -304,6 +360,10 @@ class TestGoal:
     ) -> None:
         with pytest.raises(error, match=told):
             scoopsci.pi(seed=1, engine="serial", **arguments)
+
+    def test_no_samples_and_a_half_width_are_both_given(self) -> None:
+        with pytest.raises(ValueError, match="must be given, got both"):
+            scoopsci.estimate(draw_wide, 0, half_width=0.1, engine="serial")
 
 
 class TestProgress:
@@ -328,7 +388,65 @@ class TestProgress:
         with pytest.raises(EngineTimeoutError) as caught:
             scoopsci.pi(half_width=1e-9, seed=3, block_size=1_000, timeout=0.5, engine="serial")
         (note,) = caught.value.__notes__
-        assert "estimate at the last check was 3.1" in note
+        assert "estimate so far, in its attribute estimate: 3.1" in note
+
+
+def strike_after(n_blocks: int) -> Callable[[Progress], None]:
+    def strike(state: Progress) -> None:
+        if state.n_done >= n_blocks and not state.ended:
+            signal.raise_signal(signal.SIGINT)
+
+    return strike
+
+
+class TestEstimateSoFar:
+    """What a timeout or Ctrl-C leaves is the estimate of a run with as many samples."""
+
+    def test_of_a_timeout_without_a_half_width(self) -> None:
+        def draw(rng: Rng, size: int) -> Any:
+            time.sleep(0.02)
+            return rng.random(size)
+
+        options: dict[str, Any] = {"seed": 3, "block_size": 100, "engine": "serial"}
+        with pytest.raises(EngineTimeoutError) as caught:
+            scoopsci.estimate(draw, 10**6, timeout=0.5, **options)
+        found = pickle.loads(pickle.dumps(caught.value)).estimate
+        again = scoopsci.estimate(draw, found.n_samples, **options)
+        assert to_bits(found) == to_bits(again)
+        assert found.receipt["result"]["value"] == found.value
+        assert found.receipt["run"]["engine"] == "serial"
+
+    @every_run
+    def test_of_ctrl_c(self, run: Callable[..., Estimate]) -> None:
+        expected = run(engine="serial")
+        least = 16 if run is find_scrambled else 3
+        with pytest.raises(KeyboardInterrupt) as caught:
+            run(engine="serial", progress=strike_after(least), chunk_target_s=1e-9)
+        found: Estimate = caught.value.estimate  # type: ignore[attr-defined]
+        assert least <= found.n_blocks <= expected.n_blocks
+        assert found.convergence["n_samples"][-1] == found.n_samples
+        assert np.all(np.abs(found.value - expected.value) <= 3 * found.half_width)
+
+    @pytest.mark.parametrize("seed", [1, 2])
+    def test_only_the_first_blocks_count(self, seed: int) -> None:
+        with Shuffled(seed) as executor, pytest.raises(KeyboardInterrupt) as caught:
+            scoopsci.estimate(
+                draw_wide, 10**6, seed=3, block_size=300, engine=executor, n_workers=4,
+                progress=strike_after(100), chunk_target_s=1e-9,
+            )  # fmt: skip
+        found: Estimate = caught.value.estimate  # type: ignore[attr-defined]
+        again = scoopsci.estimate(
+            draw_wide, found.n_samples, seed=3, block_size=300, engine="serial"
+        )
+        assert to_bits(found) == to_bits(again)
+
+    def test_without_a_block_there_is_none(self) -> None:
+        def draw(rng: Rng, size: int) -> Any:
+            raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt) as caught:
+            scoopsci.estimate(draw, 1_000, seed=3, engine="serial")
+        assert caught.value.estimate is None  # type: ignore[attr-defined]
 
 
 def mark_and_draw(marks: Path, rng: Rng, size: int) -> Any:

@@ -68,8 +68,14 @@ def test_failures_are_loud() -> None:
             "do not distribute: merge_sort on one core, engine='serial', is as fast as "
             "one worker, and as fast as Python's sorted",
         ),
-        (3.0, 1.0, 2.0, 3, "do not distribute: sorted alone is 3.0 times as fast as 3 workers"),
-        (1.0, 1.0, 2.0, 3, "do not distribute: sorted alone is as fast as 3 workers"),
+        (
+            3.0,
+            1.0,
+            2.0,
+            3,
+            "do not distribute: `sorted` on one core is 3.0 times as fast as 3 workers",
+        ),
+        (1.0, 1.0, 2.0, 3, "do not distribute: `sorted` on one core is as fast as 3 workers"),
     ],
 )
 def test_advice(

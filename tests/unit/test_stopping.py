@@ -58,6 +58,7 @@ class TestGoal:
             ({"half_width": "1e-3"}, TypeError, "must be a real number, got '1e-3'"),
             ({"half_width": True}, TypeError, "must be a real number, got True"),
             ({"relative": 1}, TypeError, "relative must be True or False, got 1"),
+            ({"exact_ok": 0}, TypeError, "exact_ok must be True or False, got 0"),
             ({"min_samples": 1}, ValueError, "min_samples must be at least 2, got 1"),
             ({"min_samples": 1e3}, TypeError, "min_samples must be an integer, got 1000.0"),
             (
@@ -82,11 +83,23 @@ class TestGoal:
         relative = Goal(half_width=0.1, relative=True)
         assert relative.excess(5_000, values, widths) == pytest.approx(0.5)
 
-    def test_equal_samples_are_accepted_late(self) -> None:
-        goal = Goal(half_width=0.1, min_samples=1_000)
+    def test_an_error_of_zero_reaches_nothing(self) -> None:
+        assert Goal(half_width=0.1).excess(10**9, 1.0, 0.0) == math.inf
+        widths = np.array([0.05, 0.0])
+        assert Goal(half_width=0.1).excess(10**9, np.ones(2), widths) == math.inf
+
+    def test_one_that_may_be_exact_is_accepted_late(self) -> None:
+        goal = Goal(half_width=0.1, min_samples=1_000, exact_ok=True)
         assert goal.excess(EQUAL_FACTOR * 1_000 - 1, 1.0, 0.0) == math.inf
         assert goal.excess(EQUAL_FACTOR * 1_000, 1.0, 0.0) == 0.0
-        assert Goal(half_width=0.1, relative=True).excess(10**9, 0.0, 0.0) == 0.0
+        assert goal.excess(EQUAL_FACTOR * 1_000, np.ones(2), np.array([0.05, 0.0])) == 0.5
+
+    @pytest.mark.parametrize("exact_ok", [False, True])
+    @pytest.mark.parametrize("half_width", [0.0, 1e-9])
+    def test_nothing_is_relative_to_zero(self, exact_ok: bool, half_width: float) -> None:
+        goal = Goal(half_width=0.1, relative=True, exact_ok=exact_ok)
+        assert goal.excess(10**9, 0.0, half_width) == math.inf
+        assert "raise min_samples= for a rare event" in goal.explain_zero(0.0)[1]
 
     def test_infinite_intervals_have_an_infinite_excess(self) -> None:
         assert math.isnan(Goal(half_width=0.1).excess(5_000, math.nan, math.nan))

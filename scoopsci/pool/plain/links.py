@@ -9,8 +9,8 @@ from zmq.utils.monitor import recv_monitor_message
 
 __all__ = ["Links"]
 
-#: A worker is given up after so long a silence of its link. On the worker's side, ZeroMQ's own
-#: thread answers, even while the worker spends minutes in one C call.
+#: A worker is given up when its link has been silent for the timeout. On the worker's side,
+#: ZeroMQ's own thread answers, even while the worker spends minutes in one C call.
 HEARTBEAT_INTERVAL_MS, HEARTBEAT_TIMEOUT_MS = 2_000, 15_000
 
 EVENTS = zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_DISCONNECTED | zmq.EVENT_CLOSED

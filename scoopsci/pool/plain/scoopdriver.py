@@ -25,14 +25,14 @@ import zmq
 from scoop.broker.brokerzmq import STATUS_HERE, STATUS_NONE, STATUS_REQ, TASK
 
 from scoopsci.errors import EngineError, WorkerLostError
-from scoopsci.pool.plain.heirs import Successors, pack_identity
 from scoopsci.pool.plain.links import Links
+from scoopsci.pool.plain.successors import Successors, pack_identity
 from scoopsci.pool.plain.task import Task
 
 __all__ = ["ScoopDriver"]
 
 TICK_S = 1.0
-#: A broker that has not answered for so long is dead: it only passes messages on.
+#: A broker only passes messages on: one that does not answer is dead after this many seconds.
 BROKER_SILENCE_S = 15.0
 #: How long a task may take from broker to worker, and the slowest link to allow for.
 DELIVERY_S = 5.0

@@ -78,7 +78,7 @@ class DeathsContract(EngineUnderTest):
         assert caught.value.block == 5
         assert mortal_engine.submit(pow, 2, 5).result(self.patience_s) == 32
 
-    def test_poison_in_its_place(self, mortal_engine: Engine) -> None:
+    def test_poison_is_returned_in_place(self, mortal_engine: Engine) -> None:
         found: list[Any] = list(
             scoopsci.map(die_at_four, range(12), on_error="return", **self.options(mortal_engine))
         )

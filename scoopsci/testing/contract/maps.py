@@ -62,7 +62,7 @@ class MapContract(EngineUnderTest):
         second.close()
         first.close()
 
-    def test_errors_in_the_places_of_results(self, engine: Engine) -> None:
+    def test_errors_are_returned_in_place(self, engine: Engine) -> None:
         found: list[Any] = list(
             scoopsci.map(fail_at_seven, range(30), on_error="return", **self.options(engine))
         )
@@ -77,7 +77,7 @@ class MapContract(EngineUnderTest):
             list(scoopsci.map(fail_at_seven, range(17), **self.options(engine)))
         assert caught.value.block == 7
 
-    def test_what_cannot_be_pickled_in_its_place(self, engine: Engine) -> None:
+    def test_what_cannot_be_pickled_is_returned_in_place(self, engine: Engine) -> None:
         items: list[Any] = [*range(20)]
         items[3] = Unpicklable()
         found: list[Any] = list(
@@ -134,7 +134,7 @@ class MapContract(EngineUnderTest):
         with pytest.raises(LedgerError, match="seed is"):
             list(scoopsci.map(visit, range(100), seed=1, engine=engine, **options))
 
-    def test_time_is_up_for_a_map(self, engine: Engine) -> None:
+    def test_timeout_ends_a_map(self, engine: Engine) -> None:
         results = scoopsci.map(
             sleep_and_return, itertools.repeat(0.02), itertools.count(), timeout=0.3, engine=engine
         )

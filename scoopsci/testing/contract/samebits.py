@@ -49,7 +49,7 @@ class SameBitsContract(EngineUnderTest):
             assert engine.submit(nested, name).result(self.patience_s) == ("serial", expected)
 
     def test_a_map_within_a_task_is_serial(self, engine: Engine) -> None:
-        name = self.name  # the class of the tests need not travel
+        name = self.name  # the class of the tests need not be pickled
 
         def nest(item: int) -> tuple[str, int]:
             receipts: list[dict[str, Any]] = []

@@ -74,7 +74,7 @@ class ProcessesContract(EngineUnderTest):
     def test_a_module_of_the_user_s_is_as_the_driver_has_it(
         self, engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """Also where the workers could import the file, and have it as it was."""
+        """Even if workers could import an older version of the file."""
         with users_module(tmp_path, f"users_{self.name}", SCALES) as module:
             monkeypatch.setattr(module, "FACTOR", 32)
             assert engine.submit(module.scale, 2).result(self.patience_s) == 64

@@ -68,7 +68,7 @@ def add_run(commands: Any) -> None:
 
 class _Refuse(argparse.Action):
     def __call__(self, parser: argparse.ArgumentParser, *_: object) -> NoReturn:
-        parser.error(f"there is no {self.option_strings[0]}: {self.const}")
+        parser.error(f"{self.option_strings[0]} is not supported: {self.const}")
 
 
 def _workers(text: str) -> int:
