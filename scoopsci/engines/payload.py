@@ -1,4 +1,4 @@
-"""What driver and worker exchange: a call as frames, and its outcome as frames.
+"""A call as frames, and how a worker runs it; its outcome is frames, too.
 
 `run_payload` is the only function that engines submit. It returns whatever the task does: failures
 are frames, too, so that no carrier has to pickle a user's exception.
@@ -15,16 +15,14 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar
-from dataclasses import replace
 from typing import Any, TypeAlias
 
 from scoopsci.basics.interrupts import Terminated
 from scoopsci.engines.byvalue import users_modules
 from scoopsci.engines.failure import Failure, not_pickled
-from scoopsci.engines.output import capture_output, replay_output
+from scoopsci.engines.output import capture_output
 from scoopsci.engines.pickler import Pickler
 from scoopsci.engines.threads import limit_libraries_to_come, one_thread
-from scoopsci.errors import EngineError
 from scoopsci.reporting.receipts import process_facts
 
 __all__ = [
@@ -38,7 +36,6 @@ __all__ = [
     "pack",
     "run_payload",
     "run_plain_payload",
-    "unpack",
 ]
 
 Buffer: TypeAlias = bytes | bytearray | memoryview | pickle.PickleBuffer
@@ -127,7 +124,7 @@ def pack(
 
 
 def run_payload(frames: Sequence[Buffer]) -> list[Buffer]:
-    """Run a call from `pack` on a worker; return a report and the result, for `unpack`."""
+    """Run a call from `pack` on a worker; return a report and the result, as frames."""
     watch = _Stopwatch()
     header = pickle.loads(frames[0])
     report = process_facts()
@@ -178,35 +175,3 @@ def _run(
     finally:
         _in_task.reset(token)
     return body, outcome
-
-
-def unpack(frames: Sequence[Buffer]) -> tuple[Any, dict[str, Any]]:
-    """Return the result of a call from the frames of `run_payload`, and the worker's report.
-
-    The report holds `process_facts` and the times ``prepare_s``, ``load_s``, ``elapsed_s`` and
-    ``dump_s``, in seconds. What the task printed and logged is written out, labelled.
-
-    Raises
-    ------
-    TaskError
-        If the task failed; the user's exception is its cause.
-    EngineError
-        If the worker has another minor version of Python.
-    """
-    report = pickle.loads(frames[0])
-    if "other_python" in report:
-        ours = ".".join(map(str, report["other_python"]))
-        raise EngineError(
-            f"all hosts need the same minor version of Python: {report['host']} has "
-            f"{report['python']}, the driver {ours}; install {ours} there"
-        )
-    text, records = report.pop("text"), report.pop("records")
-    replay_output(text, records, f"{report['host']} {report['pid']}")
-    failure: Failure | None = report.pop("failure")
-    if failure is not None:
-        raise failure.as_error()
-    try:
-        return load(frames[1:]), report
-    except (Exception, SystemExit) as error:
-        lost = Failure.of(error, "unpickling the result")
-        raise replace(lost, host=report["host"], pid=report["pid"]).as_error() from error

@@ -14,8 +14,8 @@ import numpy.typing as npt
 
 from scoopsci.basics.arguments import check_count, check_seconds
 from scoopsci.engines.base import Engine
-from scoopsci.engines.payload import pack, unpack
-from scoopsci.engines.taskfuture import TaskFuture
+from scoopsci.engines.payload import pack
+from scoopsci.engines.taskfuture import TaskFuture, unpack
 from scoopsci.engines.threads import VARIABLES
 from scoopsci.errors import EngineError, TaskError
 from scoopsci.hosts import MAX_WORKERS, Host, read_hostfile

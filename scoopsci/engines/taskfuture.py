@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import pickle
 import time
+from collections.abc import Sequence
 from concurrent.futures import BrokenExecutor, Future
+from dataclasses import replace
 from typing import Any
 
-from scoopsci.engines.payload import Buffer, count_bytes, unpack
+from scoopsci.engines.failure import Failure
+from scoopsci.engines.output import replay_output
+from scoopsci.engines.payload import Buffer, count_bytes, load
 from scoopsci.errors import EngineError, ScoopsciError, WorkerLostError
 
-__all__ = ["TaskFuture"]
+__all__ = ["TaskFuture", "unpack"]
 
 
 class TaskFuture(Future[Any]):
@@ -90,3 +95,35 @@ def _as_engine_error(error: BaseException) -> BaseException:
         failure = EngineError(f"the engine could not carry the task: {error!r}")
     failure.__cause__ = error
     return failure
+
+
+def unpack(frames: Sequence[Buffer]) -> tuple[Any, dict[str, Any]]:
+    """Return the result of a call from the frames that a worker returned, and its report.
+
+    The report holds `process_facts` and the times ``prepare_s``, ``load_s``, ``elapsed_s`` and
+    ``dump_s``, in seconds. What the task printed and logged is written out, labelled.
+
+    Raises
+    ------
+    TaskError
+        If the task failed; the user's exception is its cause.
+    EngineError
+        If the worker has another minor version of Python.
+    """
+    report = pickle.loads(frames[0])
+    if "other_python" in report:
+        ours = ".".join(map(str, report["other_python"]))
+        raise EngineError(
+            f"all hosts need the same minor version of Python: {report['host']} has "
+            f"{report['python']}, the driver {ours}; install {ours} there"
+        )
+    text, records = report.pop("text"), report.pop("records")
+    replay_output(text, records, f"{report['host']} {report['pid']}")
+    failure: Failure | None = report.pop("failure")
+    if failure is not None:
+        raise failure.as_error()
+    try:
+        return load(frames[1:]), report
+    except (Exception, SystemExit) as error:
+        lost = Failure.of(error, "unpickling the result")
+        raise replace(lost, host=report["host"], pid=report["pid"]).as_error() from error

@@ -28,7 +28,8 @@ from scoopsci.errors import (
 from scoopsci.reporting.progress import Progress, ProgressCallback
 from scoopsci.reporting.workers import Workers, with_numerics
 from scoopsci.road.blocks import Fold, Range
-from scoopsci.road.chunks import Chunk, Inputs, RunBlocks, run_chunk
+from scoopsci.road.chunks import RunBlocks, run_chunk
+from scoopsci.road.inputs import Chunk, Inputs
 from scoopsci.road.ledger import Ledger
 from scoopsci.road.options import DispatchOptions
 from scoopsci.road.recorded import Recorded

@@ -13,7 +13,8 @@ from scoopsci.estimation.estimates import DoubtfulEstimateWarning
 from scoopsci.estimation.streams import STREAM, check_seed
 from scoopsci.reporting.receipts import make_receipt
 from scoopsci.road.blocks import Prefixes, Range
-from scoopsci.road.chunks import CallEach, Columns, FoldBlocks, ListBlocks
+from scoopsci.road.chunks import CallEach, FoldBlocks, ListBlocks
+from scoopsci.road.inputs import Columns
 from scoopsci.road.options import RunOptions, split_options
 from scoopsci.road.runs import Run, fold_run, hold_engine, merging
 

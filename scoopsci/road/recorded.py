@@ -9,7 +9,7 @@ from typing import Any, Generic, NoReturn, TypeVar
 from scoopsci.basics.codehash import hash_values
 from scoopsci.errors import LedgerError
 from scoopsci.road.blocks import Range
-from scoopsci.road.chunks import Chunk, Inputs
+from scoopsci.road.inputs import Chunk, Inputs
 from scoopsci.road.ledger import Ledger
 from scoopsci.road.stopping import Supply, describe_sizes
 

@@ -11,7 +11,7 @@ from scoopsci.engines.shared import SharedMissingError
 from scoopsci.errors import EngineError, PoisonTaskError, TaskError, WorkerLostError
 from scoopsci.pool.losses import LOSSES_PER_DEATH
 from scoopsci.road.blocks import MergeError
-from scoopsci.road.chunks import Chunk
+from scoopsci.road.inputs import Chunk
 from scoopsci.road.options import DispatchOptions
 
 __all__ = ["Retries"]

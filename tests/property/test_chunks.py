@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scoopsci.road.blocks import Fold, Range, split_into_ranges
-from scoopsci.road.chunks import CallEach, FoldBlocks, Inputs, ListBlocks, RunBlocks, run_chunk
+from scoopsci.road.chunks import CallEach, FoldBlocks, ListBlocks, RunBlocks, run_chunk
+from scoopsci.road.inputs import Inputs
 from tests.merging import bracket
 
 ERRORS = (ArithmeticError, StopIteration, SystemExit)

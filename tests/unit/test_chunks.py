@@ -18,16 +18,8 @@ import pytest
 
 from scoopsci.estimation.streams import block_generator
 from scoopsci.road.blocks import MergeError, Range
-from scoopsci.road.chunks import (
-    CallEach,
-    Chunk,
-    Columns,
-    FoldBlocks,
-    Inputs,
-    ListBlocks,
-    RunBlocks,
-    run_chunk,
-)
+from scoopsci.road.chunks import CallEach, FoldBlocks, ListBlocks, RunBlocks, run_chunk
+from scoopsci.road.inputs import Chunk, Columns, Inputs
 from tests.merging import bracket
 
 PATIENT_S = 60.0

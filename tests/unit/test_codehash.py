@@ -206,6 +206,7 @@ class Point:
 class Tagged:
     """Pickled by its state, which is not in its dictionary."""
 
+    __scoopsci_ignore__ = ("tags",)  # grows with each instance
     tags: dict[int, str] = {}  # noqa: RUF012
 
     def __init__(self, tag: str) -> None:

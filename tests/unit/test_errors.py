@@ -15,7 +15,8 @@ import scoopsci
 from scoopsci import errors
 from scoopsci.basics.extras import import_extra
 from scoopsci.deployment.wheels import pack_wheel
-from scoopsci.engines.payload import pack, run_payload, unpack
+from scoopsci.engines.payload import pack, run_payload
+from scoopsci.engines.taskfuture import unpack
 from scoopsci.hosts import read_hostfile
 from scoopsci.road.chunks import FoldBlocks
 from scoopsci.road.dispatch import Dispatch

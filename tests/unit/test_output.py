@@ -9,7 +9,8 @@ from pathlib import Path
 import cloudpickle
 import pytest
 
-from scoopsci.engines.payload import pack, unpack
+from scoopsci.engines.payload import pack
+from scoopsci.engines.taskfuture import unpack
 
 cloudpickle.register_pickle_by_value(sys.modules[__name__])
 
