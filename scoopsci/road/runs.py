@@ -90,6 +90,7 @@ class Run(Generic[P]):
                     zero_s=start_s,
                     **self._more,
                 )
+                self._tell(dispatch.state(), None, engine)  # the live page, before any task ends
                 walk = dispatch.in_order() if in_order else iter(dispatch)
                 failed = False
                 try:

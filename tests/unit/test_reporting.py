@@ -123,6 +123,13 @@ class TestWatchers:
         assert sum(worker["n_blocks"] for worker in last.workers) == found.n_blocks
         assert len({(s.workload, s.started_s) for s in told}) == 2
 
+    def test_watchers_see_a_run_before_its_first_task_ends(self) -> None:
+        told: list[Progress] = []
+        with scoopsci.open_engine("serial") as engine:
+            engine.watchers.append(told.append)
+            list(scoopsci.map(abs, range(10), engine=engine))
+        assert (told[0].workload, told[0].n_done, told[0].ended) == ("map", 0, False)
+
     def test_watchers_see_the_end_of_a_run_that_fails(self) -> None:
         told: list[Progress] = []
         with scoopsci.open_engine("serial") as engine:
