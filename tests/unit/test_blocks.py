@@ -25,7 +25,9 @@ def test_range_knows_size_and_sibling(blocks: Range, sibling: Range) -> None:
     assert sibling.sibling == blocks
 
 
-@pytest.mark.parametrize("ends", [(0, 0), (1, 0), (0, 3), (1, 3), (2, 6), (-2, 0), (-4, -2)])
+@pytest.mark.parametrize(
+    "ends", [(0, 0), (1, 0), (0, 3), (0, 5), (1, 3), (2, 6), (-2, 0), (-4, -2)]
+)
 def test_unaligned_range_is_refused(ends: tuple[int, int]) -> None:
     message = rf"k·2\^j.*\[{ends[0]}, {ends[1]}\)"
     with pytest.raises(ValueError, match=message):

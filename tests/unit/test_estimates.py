@@ -129,6 +129,15 @@ def test_no_doubt_without_reason(n_samples: int, draw: str) -> None:
     assert doubt(samples) == ()
 
 
+@pytest.mark.parametrize("offset", [-1e4, 1e4])
+@pytest.mark.parametrize("outlier", [None, -1e3, 1e3])
+def test_doubts_do_not_depend_on_an_offset(offset: float, outlier: float | None) -> None:
+    samples = np.random.default_rng(3).normal(size=1_000)
+    if outlier is not None:
+        samples[17] = outlier
+    assert bool(doubt(samples)) == bool(doubt(samples + offset)) == (outlier is not None)
+
+
 def test_doubts_name_the_columns() -> None:
     samples = np.random.default_rng(3).random((100, 14))
     samples[:, [0, 3]] = 1.0
@@ -207,6 +216,17 @@ def test_text_of_an_estimate() -> None:
     assert str(make_estimate(notes=("Doubtful.",))).endswith("\nDoubtful.")
     vector = str(make_estimate(value=np.array([1.0, 2.0]), half_width=np.array([0.1, 0.2])))
     assert vector == "[1. 2.] ± [0.1 0.2] (95 %, all at once), 10,000 samples"
+
+
+def test_confidence_in_text_and_table() -> None:
+    estimate = make_estimate(confidence=0.875)
+    assert "(87.5 %)" in str(estimate)
+    assert "(87.5 %)" in estimate._repr_html_()
+
+
+def test_representation_is_short() -> None:
+    estimate = make_estimate(convergence={"value": "long"}, receipt={"run": "longer"})
+    assert "long" not in repr(estimate)
 
 
 @pytest.mark.parametrize("value", [1.0, np.array([1.0, 2.0])], ids=["number", "vector"])

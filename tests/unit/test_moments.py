@@ -84,6 +84,17 @@ def test_deviations_are_exact_despite_an_offset(offset: float) -> None:
         assert float(moments.mean) == pytest.approx(float(mean), rel=1e-15, abs=1e-15)
 
 
+@pytest.mark.parametrize("value", [0.1, 0.3, 0.7])
+def test_equal_samples_have_no_error_despite_rounding(value: float) -> None:
+    merged = Moments.of(np.full(1_000, value)).merge(Moments.of(np.full(5, value)))
+    assert merged.m2 > 0, "the mean of one block is rounded"
+    assert merged.standard_error == 0.0
+
+
+def test_two_samples_have_an_error() -> None:
+    assert Moments.of(np.array([1.0, 3.0])).standard_error == 1.0
+
+
 def test_moments_are_immutable() -> None:
     with pytest.raises(FrozenInstanceError):
         Moments.of(np.ones(2)).count = 3  # type: ignore[misc]
@@ -95,6 +106,8 @@ def test_moments_of_different_shapes_do_not_merge(
 ) -> None:
     with pytest.raises(ValueError, match="shape"):
         Moments.of(np.ones(left)).merge(Moments.of(np.ones(right)))
+    with pytest.raises(ValueError, match="shape"):
+        Moments.of(np.ones(right)).merge(Moments.of(np.ones(left)))
 
 
 @pytest.mark.parametrize("order", ["C", "F"])
