@@ -90,7 +90,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             # The result's own text contains them.
             warnings.simplefilter("ignore", DoubtfulEstimateWarning)
             _check_files(options)
-            return command(options) or 0
+            return _run(command, options)
     except Terminated as end:
         name = signal.Signals(end.number).name
         return _complain(options, f"ended by {name}", BY_SIGNAL + end.number)
@@ -110,6 +110,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if isinstance(error, TaskError):  # the rest comes from the user's own exception
             message = message.partition("\n")[0]
         return _complain(options, message, FAILED)
+
+
+def _run(command: Callable[[argparse.Namespace], int | None], options: argparse.Namespace) -> int:
+    """Run a command; what a task raises is a `TaskError` here, whatever its type."""
+    try:
+        return command(options) or 0
+    except Exception as error:
+        failed = TaskError.behind(error)
+        if failed is None:
+            raise
+        raise failed from None
 
 
 def _as_option(match: re.Match[str]) -> str:

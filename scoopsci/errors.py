@@ -8,17 +8,21 @@ Wrong arguments are plain `ValueError` or `TypeError`; everything else is in thi
     │ ├ EngineNotStartedError (RuntimeError)    names the command that starts it
     │ ├ WorkerLostError (BrokenExecutor)        names the host
     │ └ EngineTimeoutError (TimeoutError)
-    ├ TaskError                                 the user's exception is its __cause__
+    ├ TaskError                                 a task failed in another way than by raising
     │ └ PoisonTaskError                         a block that ends every worker it runs on
     ├ ExtraMissingError (ImportError)           names the extra to install
     ├ HostfileError (ValueError)                path and line
     ├ InstallError                              the packages for the hosts cannot be gathered
     ├ LedgerError                               another run's ledger, a damaged file, a full disk
     └ NotConvergedError                         carries the estimate so far
+
+What a task raises is raised here, with its own type; its cause is a `TaskError`, which has the
+worker's traceback.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from concurrent.futures import BrokenExecutor
 from typing import Any, Self
 
@@ -107,10 +111,17 @@ class EngineTimeoutError(EngineError, TimeoutError):
 
 
 class TaskError(ScoopsciError):
-    """A task failed; the user's exception is the cause.
+    """A task failed.
+
+    It is raised if the task did not raise an exception of its own, or that cannot be rebuilt here;
+    and for `SystemExit` and `KeyboardInterrupt`, which must not end the program. Otherwise it is
+    the cause of the exception that is raised, or of that exception's own first cause.
 
     Attributes
     ----------
+    error : BaseException or None
+        In place of a result, as by ``on_error="return"``: the exception that the task raised; None
+        if there is none, or it cannot be rebuilt.
     block : int or None
         Index of the block that failed, None for a task submitted directly.
     host : str or None
@@ -128,6 +139,7 @@ class TaskError(ScoopsciError):
         self,
         message: str,
         *,
+        error: BaseException | None = None,
         block: int | None = None,
         host: str | None = None,
         pid: int | None = None,
@@ -135,6 +147,7 @@ class TaskError(ScoopsciError):
         remote_traceback: str = "",
     ) -> None:
         super().__init__(message)
+        self.error = self.__cause__ = error
         self.block = block
         self.host = host
         self.pid = pid
@@ -143,11 +156,43 @@ class TaskError(ScoopsciError):
         if remote_traceback:
             self.add_note(f"The worker's traceback:\n{remote_traceback.rstrip()}")
 
+    @classmethod
+    def behind(cls, error: BaseException) -> TaskError | None:
+        """Return the error of the task that raised an exception; None if no task did."""
+        for cause in _walk_causes(error):
+            if isinstance(cause, TaskError):
+                return cause
+        return None
+
+    def as_raised(self) -> Exception:
+        """Return what a call raises: the task's own exception, if it has one.
+
+        That takes the place of this error, which becomes the cause of its first cause.
+        """
+        error = self.error
+        if not isinstance(error, Exception):
+            return self
+        self.error = self.__cause__ = self.__traceback__ = None
+        error.add_note(str(self).partition(": ")[0])
+        *_, first = _walk_causes(error)
+        first.__cause__ = self
+        return error
+
     def name_block(self, block: int) -> None:
         """Record which block the task was, once that is known."""
         self.block = block
         message = str(self).replace("task failed", f"block {block} failed", 1)
         self.args = (message,)
+
+
+def _walk_causes(error: BaseException) -> Iterator[BaseException]:
+    """Yield an exception and its causes; a circle of causes is passed through once."""
+    seen: set[int] = set()
+    cause: BaseException | None = error
+    while cause is not None and id(cause) not in seen:
+        seen.add(id(cause))
+        yield cause
+        cause = cause.__cause__
 
 
 class PoisonTaskError(TaskError):

@@ -73,7 +73,8 @@ def map(
         Iterables of any kind, even infinite. Ranges, lists and arrays are sent as slices. The map
         ends with the shortest.
     on_error : "raise" or "return"
-        Whether a `TaskError` is raised, or returned in place of the result.
+        Whether what `fn` raises is raised here, or a `TaskError`, with the exception as its
+        ``error``, takes the place of the result.
     **run
         See `MapOptions` and `scoopsci.RunOptions`.
 
@@ -86,8 +87,11 @@ def map(
     ------
     ValueError, TypeError
         If an argument is out of range.
+    Exception
+        On iteration: the first that `fn` raises. A note names the item's index, the host and the
+        process.
     TaskError
-        On iteration: if `fn` raises; the exception is its cause, and ``block`` the item's index.
+        On iteration: if an item, a result or an exception cannot be pickled.
     EngineError, LedgerError
         On iteration: if the engine or the ledger fails, or the timeout passes.
 

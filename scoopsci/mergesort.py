@@ -121,8 +121,10 @@ def merge_sort(
     ------
     ValueError, TypeError
         If an argument is out of range, or values cannot be compared.
+    Exception
+        What `key` raises.
     TaskError
-        If values cannot be compared or pickled, or `key` fails, on a worker.
+        If values cannot be pickled.
     EngineError
         If the engine fails, or the timeout passes.
 

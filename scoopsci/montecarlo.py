@@ -105,8 +105,9 @@ def estimate(
     ------
     ValueError, TypeError
         If an argument is out of range.
-    TaskError
-        If `fn` raises, or returns anything but real numbers of the right shape.
+    ValueError, TypeError, Exception
+        If `fn` returns anything but real numbers of the right shape, or raises; a note names the
+        block, the host and the process.
     NotConvergedError
         If the half-width is not reached within ``max_samples``, or cannot be. It carries the
         estimate so far; with a ledger, a run with a higher maximum resumes from there.
@@ -198,7 +199,7 @@ def integrate(
 
     Raises
     ------
-    ValueError, TypeError, TaskError, NotConvergedError, EngineError
+    ValueError, TypeError, NotConvergedError, EngineError
         See `estimate`; the corners must be finite, and each lower one below the upper.
 
     Examples

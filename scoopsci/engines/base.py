@@ -157,7 +157,8 @@ class Engine(Executor):
         Returns
         -------
         TaskFuture
-            Its exception, if any, is a `TaskError`, or an `EngineError` where the engine failed.
+            Its exception, if any, is what the task raised; a `TaskError` if that cannot be rebuilt,
+            or an `EngineError` where the engine failed.
 
         Raises
         ------
@@ -168,16 +169,27 @@ class Engine(Executor):
         """
         return self._send(fn, args, kwargs)
 
+    def submit_of_run(self, fn: Callable[..., Any], /, *args: Any) -> TaskFuture:
+        """Submit a call of a run, whose future has a `TaskError` for whatever the task raises.
+
+        Parameters
+        ----------
+        fn, *args
+            See `submit`.
+        """
+        return self._send(fn, args, {}, future=TaskFuture(of_run=True))
+
     def _send(
         self,
         fn: Callable[..., Any],
         args: tuple[Any, ...],
         kwargs: dict[str, Any],
+        future: TaskFuture | None = None,
         **how: Any,
     ) -> TaskFuture:
         if not self._open:
             raise RuntimeError(f"engine {self.name!r} has been shut down and takes no more tasks")
-        future = TaskFuture()
+        future = TaskFuture() if future is None else future
         start_s = time.perf_counter()
         try:
             frames = pack(fn, args, kwargs)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pickle
 import socket
@@ -9,8 +10,7 @@ import traceback
 from dataclasses import dataclass, replace
 from types import TracebackType
 
-import cloudpickle
-
+from scoopsci.engines.pickler import pickle_exception
 from scoopsci.errors import TaskError
 
 __all__ = ["Failure", "not_pickled"]
@@ -43,15 +43,17 @@ class Failure:
         return cls(stage, _summarise(error), words, _dump_error(error), host, pid)
 
     def as_error(self, block: int | None = None) -> TaskError:
-        """Return the error to raise in the driver, with the exception as its cause."""
-        try:
-            cause = pickle.loads(self.cause)
-        except (Exception, SystemExit):  # its class cannot be rebuilt here
+        """Return the error in the driver, with the exception as its cause."""
+        cause = own = self._rebuild()
+        if cause is None:
             cause = RuntimeError(self.summary)
+        if self.stage != "running":
+            own = None  # not the task's
         which = "task" if block is None else f"block {block}"
         where = f" on host {self.host}, process {self.pid}" if self.host else ""
         error = TaskError(
             f"{which} failed{where} ({self.stage}): {self.summary}",
+            error=own,
             block=block,
             host=self.host,
             pid=self.pid,
@@ -63,6 +65,13 @@ class Failure:
             error.add_note(MODULE_REMEDY)
         return error
 
+    def _rebuild(self) -> BaseException | None:
+        try:
+            found = pickle.loads(self.cause)
+        except (Exception, SystemExit):  # its class cannot be rebuilt here
+            return None
+        return found if isinstance(found, BaseException) else None
+
 
 def _find_users_part(error: BaseException) -> TracebackType | None:
     """Return the traceback without our own frames at its start; all of it if it has no others."""
@@ -73,11 +82,12 @@ def _find_users_part(error: BaseException) -> TracebackType | None:
 
 
 def _dump_error(error: BaseException) -> bytes:
-    try:
-        pickled: bytes = cloudpickle.dumps(error, protocol=5)
-    except Exception:
-        return b""
-    return pickled
+    """Pickle an exception; without its causes if that is not possible, or else as no bytes."""
+    with contextlib.suppress(Exception):
+        return pickle_exception(error)
+    with contextlib.suppress(Exception):
+        return pickle_exception(error, with_cause=False)
+    return b""
 
 
 def _summarise(error: BaseException) -> str:

@@ -12,13 +12,19 @@ from typing import Any
 from scoopsci.engines.failure import Failure
 from scoopsci.engines.output import replay_output
 from scoopsci.engines.payload import Buffer, count_bytes, load
-from scoopsci.errors import EngineError, ScoopsciError, WorkerLostError
+from scoopsci.errors import EngineError, ScoopsciError, TaskError, WorkerLostError
 
 __all__ = ["TaskFuture", "unpack"]
 
 
 class TaskFuture(Future[Any]):
     """The future of one task.
+
+    Parameters
+    ----------
+    of_run : bool
+        Whether its exception is a `TaskError` for whatever the task raises, so that no type of the
+        user's steers the run; otherwise it is what the task raised.
 
     Attributes
     ----------
@@ -29,8 +35,9 @@ class TaskFuture(Future[Any]):
         Whether no other task of the engine was in flight at the same time.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, of_run: bool = False) -> None:
         super().__init__()
+        self._of_run = of_run
         self.report: dict[str, Any] = {}
         self.ran_alone = True
         self._carried: Future[list[Buffer]] | None = None
@@ -78,6 +85,8 @@ class TaskFuture(Future[Any]):
                 "returned_bytes": count_bytes(frames),
             }
             self.report = {**report, **self._cost, **cost}
+        except TaskError as failure:
+            self.set_exception(failure if self._of_run else failure.as_raised())
         except BaseException as failure:
             self.set_exception(failure)
         else:

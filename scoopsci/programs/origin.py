@@ -15,7 +15,7 @@ import scoop
 
 from scoopsci.engines.pool import THREADS
 from scoopsci.engines.scoop import use_workers
-from scoopsci.errors import EngineError
+from scoopsci.errors import EngineError, TaskError
 from scoopsci.hosts import Host
 from scoopsci.pool import messages as kind
 from scoopsci.pool.config import make_config
@@ -235,11 +235,12 @@ class _ScriptEnded(EngineError):
 
 def _check_setup(frames: Sequence[Any]) -> None:
     lines, error = take_outcome(frames)
-    if isinstance(error, SystemExit):
-        raise _ScriptEnded(error.code)
     if error is not None:
-        failure = EngineError(f"a worker cannot load the script: {error or repr(error)}")
-        for note in getattr(error, "__notes__", ()):
+        failed = TaskError.behind(error)
+        if failed is not None and isinstance(failed.error, SystemExit):
+            raise _ScriptEnded(failed.error.code)
+        failure = EngineError(f"a worker cannot load the script: {str(error) or repr(error)}")
+        for note in (*getattr(failed, "__notes__", ()), *getattr(error, "__notes__", ())):
             failure.add_note(note)
         raise failure
     share_names(lines)

@@ -120,15 +120,9 @@ def take_outcome(frames: Sequence[Any]) -> tuple[Any, BaseException | None]:
             lost = replace(Failure.of(error, "unpickling the result"), host=None, pid=None)
             return None, lost.as_error()
     failure: Failure = pickle.loads(frames[1])
-    try:
-        cause = pickle.loads(failure.cause)
-    except (Exception, SystemExit):  # it could not be pickled, or its class does not exist here
-        return None, failure.as_error()
-    if failure.stage != "running":
-        return None, failure.as_error()
-    cause.add_note(f"raised on host {failure.host}, process {failure.pid}:\n{failure.traceback}")
-    if isinstance(cause, (FileNotFoundError, ModuleNotFoundError)):
-        cause.add_note(
+    raised = failure.as_error().as_raised()
+    if isinstance(raised, (FileNotFoundError, ModuleNotFoundError)):
+        raised.add_note(
             f"--stage copies the script's folder to {failure.host}, and --data copies other files"
         )
-    return None, cause
+    return None, raised

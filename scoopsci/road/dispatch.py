@@ -178,7 +178,7 @@ class Dispatch(Generic[P]):
         whole = shared.is_small or chunk.needs_whole or self._n_whole_sent < self._n_workers()
         self._n_whole_sent += whole
         chunk.shared_bytes = shared.n_bytes if whole else 0
-        future = self._engine.submit(
+        future = self._engine.submit_of_run(
             run_chunk,
             shared.whole if whole else shared.reference,
             chunk.start,

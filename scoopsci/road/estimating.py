@@ -13,6 +13,7 @@ from scoopsci.errors import EngineTimeoutError, NotConvergedError
 from scoopsci.estimation.estimates import DoubtfulEstimateWarning, Estimate, format_with_error
 from scoopsci.estimation.estimators import Estimator
 from scoopsci.reporting.receipts import make_receipt
+from scoopsci.road.runs import raising_users_own
 from scoopsci.road.sampling import Sampling
 
 __all__ = ["carry_out"]
@@ -72,14 +73,15 @@ def carry_out(
         how = {name: sampling.done[name] for name in ("engine", "n_workers", "elapsed_s")}
         return kind(**summary, **counts, **how, seed=seed, receipt=receipt)
 
-    try:
-        sampling.run(estimator, {**what, **options, **identify(codes)}, unit=unit)
-    except (EngineTimeoutError, KeyboardInterrupt) as error:
-        found = describe() if sampling.n_blocks else None
-        error.estimate = found  # type: ignore[union-attr]
-        if found is not None:
-            error.add_note(f"The estimate so far, in its attribute estimate: {found}")
-        raise
+    with raising_users_own():
+        try:
+            sampling.run(estimator, {**what, **options, **identify(codes)}, unit=unit)
+        except (EngineTimeoutError, KeyboardInterrupt) as error:
+            found = describe() if sampling.n_blocks else None
+            error.estimate = found  # type: ignore[union-attr]
+            if found is not None:
+                error.add_note(f"The estimate so far, in its attribute estimate: {found}")
+            raise
     found = describe()
     for note in found.notes:
         warnings.warn(note, DoubtfulEstimateWarning, stacklevel=3)

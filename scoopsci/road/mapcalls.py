@@ -16,7 +16,7 @@ from scoopsci.road.blocks import Prefixes, Range
 from scoopsci.road.chunks import CallEach, FoldBlocks, ListBlocks
 from scoopsci.road.inputs import Columns
 from scoopsci.road.options import RunOptions, split_options
-from scoopsci.road.runs import Run, fold_run, hold_engine, merging
+from scoopsci.road.runs import Run, fold_run, hold_engine, merging, raising_users_own
 
 __all__ = ["MapCall", "MapOptions", "OnError"]
 
@@ -103,7 +103,10 @@ class MapCall:
         return self._walk(run, in_order=in_order)
 
     def _walk(self, run: Run[list[Any]], *, in_order: bool) -> Generator[list[Any], None, None]:
-        with contextlib.closing(run.partials(in_order=in_order)) as partials:
+        with (
+            raising_users_own(),
+            contextlib.closing(run.partials(in_order=in_order)) as partials,
+        ):
             for _, part in partials:
                 yield part
         self._write_receipt(run.description)
@@ -118,7 +121,10 @@ class MapCall:
         return self._fold(each, _MergeGroups(merge), empty={})
 
     def _fold(self, each: CallEach, merge: Callable[[Any, Any], Any], empty: Any = None) -> Any:
-        whole, done = fold_run(each, merge, self.inputs, self.options, empty=empty, **self._known)
+        with raising_users_own():
+            whole, done = fold_run(
+                each, merge, self.inputs, self.options, empty=empty, **self._known
+            )
         self._write_receipt(done)
         return whole
 
@@ -128,7 +134,7 @@ class MapCall:
         return self._scan(merge)
 
     def _scan(self, merge: Callable[[Any, Any], Any]) -> Generator[list[Any], None, None]:
-        with hold_engine(self.options) as options:
+        with raising_users_own(), hold_engine(self.options) as options:
             totals = FoldBlocks(_WithValue(self.each), _MergeWithValues(merge))
             up: Run[tuple[Any, list[Any]]] = Run(totals, self.inputs, options, **self._known)
             options["ledger"] = options["progress"] = None  # these are for the first sweep

@@ -159,8 +159,8 @@ def replay_block(path: str | os.PathLike[str], block: int) -> Replay:
         If there is no ledger, or the block is not recorded.
     ValueError
         If the run was not a Monte Carlo run: a ledger does not hold the items of a map.
-    TaskError
-        If the function fails.
+    Exception
+        What the function raises.
     """
     with closing(Ledger(path, None)) as ledger:
         work = _load_work(ledger)
@@ -186,7 +186,7 @@ def replay_block(path: str | os.PathLike[str], block: int) -> Replay:
         future = engine.submit(run_chunk, work, blocks.start, sizes, False)
         partials, failures, more = future.result()
     for failing, failure in failures:
-        raise failure.as_error(failing)
+        raise failure.as_error(failing).as_raised()
     ((_, partial),) = partials
     # Pickled as the recorded one was: an object that occurs twice may become two by that.
     digest = hash_values([pickle.loads(pickle.dumps(partial, protocol=5))])

@@ -83,7 +83,7 @@ class Retries:
     ) -> TaskError | None:
         """Take a chunk whose task failed as a whole; raise the error if it is one of merging."""
         if isinstance(error.__cause__, MergeError):
-            error.__cause__ = error.__cause__.args[0]
+            error.error = error.__cause__ = error.__cause__.args[0]
             raise error
         if isinstance(error.__cause__, SharedMissingError):
             # Another task may bring it to the worker before this one is resubmitted.

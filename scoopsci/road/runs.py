@@ -25,7 +25,7 @@ from scoopsci.road.ledger import open_ledger
 from scoopsci.road.options import WHERE, RunOptions, split_options
 from scoopsci.road.stopping import Supply
 
-__all__ = ["Run", "fold_run", "hold_engine", "merging", "run_list"]
+__all__ = ["Run", "fold_run", "hold_engine", "merging", "raising_users_own", "run_list"]
 
 P = TypeVar("P")
 
@@ -149,7 +149,19 @@ def merging() -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        raise TaskError(f"blocks cannot be merged: {error}") from error
+        raise TaskError(f"blocks cannot be merged: {error}", error=error) from error
+
+
+@contextlib.contextmanager
+def raising_users_own() -> Iterator[None]:
+    """Raise what a task has raised in place of the `TaskError`: for the end of a public call."""
+    own: Exception | None = None
+    try:
+        yield
+    except TaskError as error:
+        own = error.as_raised()
+    if own is not None:
+        raise own
 
 
 def fold_run(

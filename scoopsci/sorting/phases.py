@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from scoopsci.engines.base import Engine
 from scoopsci.errors import EngineTimeoutError
 from scoopsci.road.options import RunOptions
-from scoopsci.road.runs import run_list
+from scoopsci.road.runs import raising_users_own, run_list
 from scoopsci.sorting.sharedarrays import SharedArray, SharedReference
 from scoopsci.sorting.sortedruns import cut_arrays, cut_lists, flip_order, order_pieces, sort_pieces
 
@@ -83,14 +83,15 @@ class Phases:
             left_s = timeout - (time.monotonic() - self._start_s)
             options = {**options, "timeout": max(1e-9, left_s)}
         shift_s = self._start_up_s + time.monotonic() - self._start_s
-        try:
-            self._n_phases += 1
-            identity = {"workload": f"sort, phase {self._n_phases}"}
-            results, done = run_list(fn, inputs, cast(RunOptions, options), identity=identity)
-        except EngineTimeoutError as error:
-            raise EngineTimeoutError(
-                f"timeout of {timeout:g} s passed before all was sorted; allow more time"
-            ) from error
+        self._n_phases += 1
+        identity = {"workload": f"sort, phase {self._n_phases}"}
+        with raising_users_own():
+            try:
+                results, done = run_list(fn, inputs, cast(RunOptions, options), identity=identity)
+            except EngineTimeoutError as error:
+                raise EngineTimeoutError(
+                    f"timeout of {timeout:g} s passed before all was sorted; allow more time"
+                ) from error
         self.n_workers = done["n_workers"]
         self._times.update(done["times"])
         self._bytes.update({name: done[name] for name in ("sent_bytes", "returned_bytes")})

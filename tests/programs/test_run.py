@@ -190,7 +190,7 @@ def test_exception_of_a_task_is_the_programs_own(tmp_path: Path) -> None:
     )
     assert (done.returncode, done.stdout) == (1, "caught (1,)\n")
     assert "in fail\n" in done.stderr  # the worker's traceback
-    assert "OwnError: 2\nraised on host" in done.stderr
+    assert "OwnError: 2\ntask failed on host" in done.stderr
 
 
 def test_streams_and_standard_input(tmp_path: Path) -> None:

@@ -385,6 +385,6 @@ def test_errors_take_the_places_of_results(fails: list[bool], retries: int, way:
         if failed:
             assert isinstance(result, scoopsci.TaskError)
             assert result.block == item
-            assert repr(result.__cause__) == f"ArithmeticError('{item}')"
+            assert repr(result.error) == f"ArithmeticError('{item}')"
         else:
             assert result == item

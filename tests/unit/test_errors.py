@@ -111,8 +111,8 @@ REMEDIES = {
 }
 ATTRIBUTES = {
     errors.WorkerLostError: {"by_task", "host"},
-    errors.TaskError: {"block", "host", "pid", "stage", "remote_traceback"},
-    errors.PoisonTaskError: {"block", "host", "pid", "stage", "remote_traceback"},
+    errors.TaskError: {"error", "block", "host", "pid", "stage", "remote_traceback"},
+    errors.PoisonTaskError: {"error", "block", "host", "pid", "stage", "remote_traceback"},
     errors.HostfileError: {"path", "line_number"},
     errors.NotConvergedError: {"estimate"},
 }
@@ -151,9 +151,9 @@ def catch(cls: type[errors.ScoopsciError]) -> errors.ScoopsciError:
 
 
 def _attributes(error: BaseException) -> dict[str, Any]:
-    """Return attributes and notes; estimates, which hold arrays, as they are written."""
-    estimate = scoopsci.Estimate
-    return {k: repr(v) if isinstance(v, estimate) else v for k, v in vars(error).items()}
+    """Return attributes and notes; estimates and exceptions, which do not compare, as written."""
+    kinds = scoopsci.Estimate, BaseException
+    return {k: repr(v) if isinstance(v, kinds) else v for k, v in vars(error).items()}
 
 
 def assert_same(ours: BaseException | None, theirs: BaseException | None) -> None:

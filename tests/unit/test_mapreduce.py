@@ -275,28 +275,28 @@ class TestReduction:
         assert all(np.array_equal(row, [0, k, 2 * k]) for k, row in enumerate(found, 1))
 
     @both
-    def test_a_merge_that_raises_is_a_task_error(self, run: Any) -> None:
+    def test_what_a_merge_raises_is_raised_here(self, run: Any) -> None:
         def refuse(left: int, right: int) -> int:
             if left + right == 10:  # of 1 to 4
                 raise ZeroDivisionError("ten")
             return left + right
 
         for call in (scoopsci.map_reduce, scoopsci.map_scan, merge_by_key):
-            with pytest.raises(TaskError, match="ten") as caught:
+            with pytest.raises(ZeroDivisionError, match="ten") as caught:
                 walk(call(abs, refuse, [1, 2, 3, 4, 5], **run))
-            assert isinstance(caught.value.__cause__, ZeroDivisionError)
+            assert isinstance(caught.value.__cause__, TaskError)
 
     @both
-    def test_a_merge_that_raises_in_a_scan_alone_is_a_task_error(self, run: Any) -> None:
+    def test_what_a_merge_raises_in_a_scan_alone_is_raised_here(self, run: Any) -> None:
         def refuse(left: int, right: int) -> int:
             if left + right == 6:  # up to the third item, where the sum of all has (1+2)+(3+4)
                 raise ZeroDivisionError("six")
             return left + right
 
         assert scoopsci.map_reduce(abs, refuse, [1, 2, 3, 4], **run) == 10
-        with pytest.raises(TaskError, match="six") as caught:
+        with pytest.raises(ZeroDivisionError, match="six") as caught:
             list(scoopsci.map_scan(abs, refuse, [1, 2, 3, 4], **run))
-        assert isinstance(caught.value.__cause__, ZeroDivisionError)
+        assert isinstance(caught.value.__cause__, TaskError)
 
 
 def merge_by_key(fn: Any, merge: Any, items: Any, **run: Any) -> Any:
@@ -356,17 +356,16 @@ class TestGroups:
                 found = scoopsci.map_reduce_by_key(
                     lambda item: [(math.nan, item)], operator.add, range(64), **options
                 )
-            except TaskError as error:
-                return [repr(error.__cause__)]
+            except ValueError as error:
+                return [repr(error)]
             return [repr(pair) for pair in found.items()]
 
         assert reduce(ONE_BY_ONE) == reduce(0.1)
 
     @pytest.mark.parametrize("given", [5, [5], ["abc"], [([], 1)], [(1, 2, 3)]])
-    def test_results_that_are_not_pairs_are_a_task_error(self, given: Any) -> None:
-        with pytest.raises(TaskError, match="block 0") as caught:
+    def test_results_that_are_not_pairs_raise(self, given: Any) -> None:
+        with pytest.raises((TypeError, ValueError), match="block 0"):
             scoopsci.map_reduce_by_key(lambda _: given, operator.add, range(3), **SERIAL)
-        assert isinstance(caught.value.__cause__, (TypeError, ValueError))
 
 
 class Counted:
@@ -687,12 +686,14 @@ def fail_sometimes(item: int) -> int:
 class TestErrors:
     @both
     @all_calls
-    def test_the_exception_is_the_cause(self, run: Any, call: Any) -> None:
-        with pytest.raises(TaskError, match=r"block 7 failed on host") as caught:
+    def test_the_exception_is_the_task_s_own(self, run: Any, call: Any) -> None:
+        with pytest.raises(Misfit, match=r"block 7 failed on host") as caught:
             walk(call(fail_sometimes, range(10), **run))
-        assert caught.value.block == 7
-        assert repr(caught.value.__cause__) == "Misfit('of item 7')"
-        assert "fail_sometimes" in caught.value.remote_traceback
+        assert repr(caught.value) == "Misfit('of item 7')"
+        failed = caught.value.__cause__
+        assert isinstance(failed, TaskError)
+        assert failed.block == 7
+        assert "fail_sometimes" in failed.remote_traceback
 
     @both
     @pytest.mark.parametrize("chunk_target_s", [ONE_BY_ONE, 0.1])
@@ -708,7 +709,8 @@ class TestErrors:
                 if item % 10 == 7:
                     assert isinstance(result, TaskError)
                     assert result.block == item
-                    assert repr(result.__cause__) == f"Misfit('of item {item}')"
+                    assert repr(result.error) == f"Misfit('of item {item}')"
+                    assert result.__cause__ is result.error
                 else:
                     assert result == item
         failed = {result.block for result in loose if isinstance(result, TaskError)}
@@ -750,9 +752,10 @@ class TestErrors:
     @both
     @all_calls
     def test_stop_iteration_of_a_task_does_not_end_the_map(self, run: Any, call: Any) -> None:
-        with pytest.raises(TaskError, match="StopIteration") as caught:
+        with pytest.raises(RuntimeError, match="StopIteration") as caught:
             walk(call(lambda item: next(iter(()) if item == 5 else iter([item])), range(9), **run))
-        assert caught.value.block == 5
+        assert isinstance(caught.value.__cause__, TaskError)
+        assert caught.value.__cause__.block == 5
 
     @both
     @pytest.mark.parametrize("seed", [None, 1])
@@ -969,7 +972,7 @@ class TestReceipts:
         receipts: list[dict[str, Any]] = []
         with scoopsci.map(abs, itertools.count(), receipt=receipts.append, **run) as results:
             next(results)
-        with pytest.raises(TaskError):
+        with pytest.raises(ValueError, match="invalid literal"):
             list(scoopsci.map(int, "x", receipt=receipts.append, **run))
         assert receipts == []
 

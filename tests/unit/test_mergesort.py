@@ -408,17 +408,14 @@ class TestDescription:
 class TestErrors:
     def test_items_that_cannot_be_compared(self, engine: Engine) -> None:
         for values in ([1, "a"] * 50, [1] * 500 + ["a"] * 500, [1j, 2j, 3j], [None] * 9):
-            with pytest.raises((TaskError, TypeError)) as caught:
+            with pytest.raises(TypeError, match="not supported between instances of"):
                 merge_sort(values, engine=engine)
-            error = caught.value
-            assert isinstance(error, TypeError) or isinstance(error.__cause__, TypeError)
-            assert "not supported between instances of" in str(error)
 
     def test_key_that_fails(self, engine: Engine) -> None:
         for values in (range(-50, 50), [0], np.arange(-3, 3)):
-            with pytest.raises(TaskError, match="ZeroDivisionError") as caught:
+            with pytest.raises(ZeroDivisionError) as caught:
                 merge_sort(values, key=lambda n: 1 // int(n), engine=engine)
-            assert isinstance(caught.value.__cause__, ZeroDivisionError)
+            assert isinstance(caught.value.__cause__, TaskError)
 
     def test_items_that_cannot_be_pickled(self, engine: Engine) -> None:
         with pytest.raises(TaskError, match="pickl"):

@@ -134,7 +134,7 @@ class TestWatchers:
         told: list[Progress] = []
         with scoopsci.open_engine("serial") as engine:
             engine.watchers.append(told.append)
-            with pytest.raises(scoopsci.TaskError):
+            with pytest.raises(ValueError, match="invalid literal"):
                 list(scoopsci.map(int, ["1", "x"], engine=engine))
         assert told[-1].ended
         assert told[-1].n_done < 2

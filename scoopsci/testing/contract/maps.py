@@ -69,13 +69,15 @@ class MapContract(EngineUnderTest):
         for item, result in enumerate(found):
             if item % 10 == 7:
                 assert isinstance(result, TaskError)
-                assert isinstance(result.__cause__, Misfit)
-                assert (result.block, result.__cause__.args) == (item, ("of item", item))
+                assert isinstance(result.error, Misfit)
+                assert (result.block, result.error.args) == (item, ("of item", item))
             else:
                 assert result == item
-        with pytest.raises(TaskError) as caught:
+        with pytest.raises(Misfit) as caught:
             list(scoopsci.map(fail_at_seven, range(17), **self.options(engine)))
-        assert caught.value.block == 7
+        failed = caught.value.__cause__
+        assert isinstance(failed, TaskError)
+        assert failed.block == 7
 
     def test_what_cannot_be_pickled_is_returned_in_place(self, engine: Engine) -> None:
         items: list[Any] = [*range(20)]
