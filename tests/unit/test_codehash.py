@@ -10,7 +10,6 @@ import fractions
 import functools
 import importlib
 import random
-import sqlite3
 import subprocess
 import sys
 import threading
@@ -19,7 +18,6 @@ import uuid
 import weakref
 from collections import OrderedDict, deque
 from collections.abc import Callable
-from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,6 +31,7 @@ from scipy.stats import norm
 
 import scoopsci
 from scoopsci.basics.codehash import HASH_VERSION, Code, describe_code, hash_code, hash_values
+from tests.ledgers import craft
 
 PROGRAM = """
 from dataclasses import dataclass
@@ -811,10 +810,8 @@ class TestFormerHashes:
     def test_a_ledger_of_the_former_hash_is_refused_with_the_reason(self, tmp_path: Path) -> None:
         options: Any = {"engine": "serial", "ledger": tmp_path / "run.ledger", "seed": 1}
         scoopsci.estimate(draw_given, 1_000, **options)
-        with closing(sqlite3.connect(options["ledger"])) as database:
-            database.execute("DELETE FROM identity WHERE name IN ('names', 'hashed')")
-            database.execute("UPDATE identity SET value = '\"0\"' WHERE name = 'code'")
-            database.commit()
+        former = {"names": None, "hashed": None, "code": ["code", '"0"']}
+        craft(options["ledger"], "identity", lambda row: former.get(row[0], row))
         told = (
             "another run: its code was hashed by a former version of scoopsci, and this scoopsci "
             rf'hashes code differently \("{HASH_VERSION}"\); repeat'
