@@ -73,8 +73,8 @@ def encode(partial: Any) -> bytes:
     Parameters
     ----------
     partial : object
-        A value with parts of other kinds than those above, or with one part that occurs twice, is
-        pickled.
+        A value with parts of other kinds than those above, or with a part that can be modified and
+        occurs twice, is pickled.
 
     Raises
     ------
@@ -166,7 +166,8 @@ class _Encoder:
         """Describe a value that has parts, or could be modified."""
         if id(value) in self._met or level > MOST_LEVELS:
             raise _OtherKindError
-        self._met.add(id(value))
+        if kind is not tuple:
+            self._met.add(id(value))
         if kind is np.ndarray:
             return self._describe_array(value)
         if kind is list and len(value) > 1 and len(kinds := set(map(type, value))) == 1:
