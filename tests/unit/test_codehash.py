@@ -515,6 +515,80 @@ class TestNames:
         assert len(describe_code(make(point)).names) < 40
 
 
+def give(*given: Any) -> Any:
+    """Draw samples, given a generator and their number, or return an item."""
+    return given[0].random(given[1]) if len(given) == 2 else given[0]
+
+
+class ScaledGiven:
+    def __init__(self, scale: int) -> None:
+        self.scale = scale
+
+    def __call__(self, *given: Any) -> Any:
+        return self.scale * give(*given)
+
+
+class WrappedGiven:
+    def __init__(self, scale: int) -> None:
+        functools.update_wrapper(self, give)
+        self.scale = scale
+
+    def __call__(self, *given: Any) -> Any:
+        return self.scale * give(*given)
+
+
+def scale_given(scale: int) -> Callable[..., Any]:
+    return lambda *given: scale * give(*given)
+
+
+MODEL = "class Model:\n    {}\n    def __call__(self, *given): return self.{} * give(*given)"
+FIELD = "from dataclasses import dataclass\n@dataclass\n" + MODEL.format("scale: int = N", "scale")
+SHARED = MODEL.format("SHARED = VALUE", "SHARED[0]")
+
+#: Each scales what it is given.
+SCALES: dict[str, tuple[Callable[[int], Any], str]] = {
+    "class attribute": (lambda n: compile_call(SHARED, VALUE=[n], give=give), "Model.SHARED"),
+    "callable object": (ScaledGiven, "ScaledGiven.scale"),
+    "functools.update_wrapper": (WrappedGiven, "give.scale"),
+    "dict of a module": (
+        lambda n: compile_function(
+            "def f(*given): return CONFIG['a'] * give(*given)", CONFIG={"a": n}, give=give
+        ),
+        "CONFIG",
+    ),
+    "default of a dataclass": (lambda n: compile_call(FIELD, N=n, give=give), "Model.scale"),
+    "default argument": (
+        lambda n: compile_function(f"def f(*given, n={n}): return n * give(*given)", give=give),
+        "f.n",
+    ),
+    "closure": (scale_given, "scale_given.<locals>.<lambda>.scale"),
+}
+
+
+def estimate_given(fn: Callable[..., Any], **options: Any) -> Any:
+    return scoopsci.estimate(fn, 1_000, seed=1, **options).value
+
+
+def map_given(fn: Callable[..., Any], **options: Any) -> Any:
+    return sum(scoopsci.map(fn, range(5), **options))
+
+
+@pytest.mark.parametrize("workload", [estimate_given, map_given])
+@pytest.mark.parametrize("kind", SCALES)
+def test_two_configurations_never_share_a_ledger(
+    kind: str, workload: Callable[..., Any], tmp_path: Path
+) -> None:
+    configure, name = SCALES[kind]
+    options: Any = {"engine": "serial", "ledger": tmp_path / "run.ledger"}
+    found = workload(configure(1), **options)
+    assert workload(configure(1), **options) == found
+    with pytest.raises(scoopsci.LedgerError, match="code is different there: ") as told:
+        workload(configure(2), **options)
+    assert f"{name} has changed" in str(told.value)
+    options["ledger"] = tmp_path / "another.ledger"
+    assert workload(configure(2), **options) == pytest.approx(2 * found)
+
+
 class TestText:
     """Docstrings, comments and places are no code."""
 

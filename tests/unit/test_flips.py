@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,9 @@ from tests.ledgers import shrink
 
 #: Bits that are flipped in CI, of each ledger.
 N_CHOSEN = 500
+
+#: The test of all bits is run in parts.
+N_PARTS = 10
 
 
 def run_pi(ledger: Path) -> Any:
@@ -55,7 +58,9 @@ def show(path: Path) -> Any:
 RUNS: list[Callable[[Path], Any]] = [run_pi, run_estimate, run_map, run_map_of_sets]
 
 
-def flip_each(run: Callable[[Path], Any], path: Path, n_chosen: int | None) -> None:
+def flip_each(
+    run: Callable[[Path], Any], path: Path, choose: Callable[[int], Sequence[int]]
+) -> None:
     """Flip bits one at a time, and look at the file, check it and resume its run each time."""
     expected = run(path)
     whole = shrink(path)
@@ -72,8 +77,8 @@ def flip_each(run: Callable[[Path], Any], path: Path, n_chosen: int | None) -> N
             told[name] += 1
             return None
 
-    bits: Any = range(8 * len(whole))
-    for bit in bits if n_chosen is None else random.Random(16).sample(bits, n_chosen):
+    chosen = choose(8 * len(whole))
+    for bit in chosen:
         damaged = bytearray(whole)
         damaged[bit // 8] ^= 1 << bit % 8
         assert use("run", run) in (None, expected), bit
@@ -83,17 +88,20 @@ def flip_each(run: Callable[[Path], Any], path: Path, n_chosen: int | None) -> N
             assert found == shown or found["n_rows"] < shown["n_rows"], bit
         n_rows = use("verify", lambda path: check_ledger(path, trust=False)[0])
         assert n_rows is None or n_rows <= shown["n_rows"], bit
-    least = len(bits if n_chosen is None else range(n_chosen)) / 5
-    assert min(told["run"], told["show"], told["verify"]) > least, told
+    assert min(told["run"], told["show"], told["verify"]) > len(chosen) / 5, told
 
 
 @pytest.mark.parametrize("run", RUNS)
 def test_bits_chosen_by_seed(run: Callable[[Path], Any], tmp_path: Path) -> None:
-    flip_each(run, tmp_path / "run.ledger", N_CHOSEN)
+    def choose(n_bits: int) -> Sequence[int]:
+        return random.Random(16).sample(range(n_bits), N_CHOSEN)
+
+    flip_each(run, tmp_path / "run.ledger", choose)
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(1_200)
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("part", range(N_PARTS))
 @pytest.mark.parametrize("run", RUNS)
-def test_every_bit(run: Callable[[Path], Any], tmp_path: Path) -> None:
-    flip_each(run, tmp_path / "run.ledger", None)
+def test_every_bit(run: Callable[[Path], Any], part: int, tmp_path: Path) -> None:
+    flip_each(run, tmp_path / "run.ledger", lambda n_bits: range(part, n_bits, N_PARTS))
