@@ -8,6 +8,7 @@ import functools
 import json
 import os
 import secrets
+import shlex
 import shutil
 import signal
 import sqlite3
@@ -80,6 +81,10 @@ def fold_names(n_blocks: int, options: RunOptions) -> tuple[str, dict[str, Any]]
     each = CallEach(lambda block: f"[{block}]")
     options = {"engine": "serial", **options}
     return fold_run(each, bracket, range(n_blocks), options, identity=IDENTITY)
+
+
+def replay_first(path: Path) -> Any:
+    return replay_block(path, 0)
 
 
 def add(ledger: Ledger, finished: Iterable[tuple[Range, str, Any]]) -> None:
@@ -867,13 +872,69 @@ class TestUnusable:
         with pytest.raises(LedgerError, match=r"is (damaged|not a ledger)"):
             run(str, range(200), path)
 
-    @pytest.mark.parametrize("column", ["name", "value"])
-    def test_a_damaged_identity(self, column: str, path: Path) -> None:
-        run(str, range(3), path)
+    @pytest.mark.parametrize("change", ["{0} || 'x'", "substr({0}, 2)", "NULL", "8"])
+    @pytest.mark.parametrize(
+        "place",
+        [
+            "identity name", "identity value", "identity checksum", "numerics numpy",
+            "numerics battery", "numerics host", "numerics checksum", "ranges start", "ranges stop",
+            "ranges inputs", "ranges partial", "ranges checksum", "task name", "task content",
+            "task checksum",
+        ],
+    )  # fmt: skip
+    def test_a_damaged_row(self, place: str, change: str, path: Path) -> None:
+        """Whatever a column says instead."""
+
+        def run_pi() -> Any:
+            options: Any = {"seed": 1, "block_size": 5, "engine": "serial"}
+            return scoopsci.pi(20, ledger=path, **options).n_inside
+
+        expected, (table, column) = run_pi(), place.split()
         with contextlib.closing(sqlite3.connect(path)) as database, database:
-            database.execute(f"UPDATE identity SET {column} = CAST({column} AS BLOB)")
-        with pytest.raises(LedgerError):
-            run(str, range(3), path)
+            try:
+                key = f"(SELECT max({column}) FROM {table})"
+                database.execute(
+                    f"UPDATE {table} SET {column} = {change.format(column)} WHERE {column} = {key}"
+                )
+            except sqlite3.IntegrityError:
+                assert change == "NULL"  # a key, or a checksum
+                return
+        for look in (describe_ledger, verify_ledger):
+            with pytest.raises(LedgerError, match=r"run\.ledger is damaged.*use a copy of it"):
+                look(path)
+        with contextlib.suppress(LedgerError):
+            assert run_pi() == expected
+
+    def test_a_row_of_another_run(self, path: Path, tmp_path: Path) -> None:
+        other = tmp_path / "other.ledger"
+        for seed, each in ((1, path), (2, other)):
+            scoopsci.pi(20, seed=seed, block_size=5, engine="serial", ledger=each)
+        with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as database:
+            database.execute("ATTACH ? AS other", (str(other),))
+            database.execute("INSERT OR REPLACE INTO main.ranges SELECT * FROM other.ranges")
+        for use in (describe_ledger, verify_ledger, replay_first):
+            with pytest.raises(LedgerError, match=r"blocks 0 to \d+ cannot be read .*DELETE FROM"):
+                use(path)
+        with pytest.raises(LedgerError, match=r"blocks 0 to \d+ cannot be read"):
+            scoopsci.pi(20, seed=1, block_size=5, engine="serial", ledger=path)
+
+    def test_a_damaged_range_is_computed_again_after_the_remedy(self, path: Path) -> None:
+        def run_map() -> list[float]:
+            options: Any = {"engine": "serial", "ledger": path, "chunk_target_s": ONE_BY_ONE}
+            return list(scoopsci.map(float, range(5), **options))
+
+        expected = run_map()
+        with contextlib.closing(sqlite3.connect(path)) as database, database:
+            database.execute("UPDATE ranges SET partial = 'damaged' WHERE start = 3")
+        with pytest.raises(LedgerError, match="blocks 3 to 3 cannot be read") as told:
+            run_map()
+        _, _, remedy = str(told.value).partition("sqlite3 ")
+        file, statement = shlex.split(remedy)
+        assert file == str(path)
+        with contextlib.closing(sqlite3.connect(path)) as database, database:
+            database.execute(statement)
+        assert run_map() == expected
+        assert verify_ledger(path) == 5
 
     def test_a_missing_row(self, path: Path) -> None:
         """As if named by a damaged index."""
