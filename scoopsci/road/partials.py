@@ -53,6 +53,10 @@ ITEMS = ("b1", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f2", "f4", "f8",
 #: Kinds of a fixed number of bytes: `_Decoder` has a method for each.
 LEAVES = ("array", "bytes", "complex", "float", "floats", "int", "scalar", "scalars")
 
+#: Types of values that stand for themselves in JSON; floats and integers do below these limits.
+ATOMS = (str, bool, type(None))
+LARGE = 1 << 63
+
 #: Workloads whose partials are of our own kinds: a pickle among them is not theirs.
 PLAIN = ("pi", "estimate", "integrate")
 
@@ -144,13 +148,11 @@ class _Encoder:
         self._met: set[int] = set()
 
     def describe(self, value: Any, level: int) -> Any:
+        if _is_atom(value):
+            return value
         kind = type(value)
-        if value is None or kind is bool or kind is str:
-            return value
         if kind is int:
-            return value if value.bit_length() < 64 else ["int", hex(value)]
-        if kind is float and math.isfinite(value):
-            return value
+            return ["int", hex(value)]
         if kind is float or kind is complex:
             self.buffers.append(np.asarray(value, "<f8" if kind is float else "<c16").tobytes())
             return [kind.__name__]
@@ -170,10 +172,11 @@ class _Encoder:
             self._met.add(id(value))
         if kind is np.ndarray:
             return self._describe_array(value)
-        if kind is list and len(value) > 1 and len(kinds := set(map(type, value))) == 1:
-            (item_kind,) = kinds
-            if item_kind is float or issubclass(item_kind, np.generic):
-                return self._describe_numbers(value, item_kind)
+        if kind is list and len(value) > 1:
+            first = type(value[0])
+            is_number = first is float or issubclass(first, np.generic)
+            if is_number and all(type(item) is first for item in value):
+                return self._describe_numbers(value, first)
         parts: Any
         if kind is dict:
             parts = [part for pair in value.items() for part in pair]
@@ -183,7 +186,10 @@ class _Encoder:
             parts = value
         else:
             raise _OtherKindError
-        return [kind.__name__, *(self.describe(part, level + 1) for part in parts)]
+        return [
+            kind.__name__,
+            *[part if _is_atom(part) else self.describe(part, level + 1) for part in parts],
+        ]
 
     def _describe_numbers(self, values: list[Any], kind: type) -> list[Any]:
         if kind is float:
@@ -199,6 +205,14 @@ class _Encoder:
         dtype = _check_dtype(value.dtype)
         self.buffers.append(value.tobytes(order))
         return ["array", dtype, list(value.shape), order, flags.writeable]
+
+
+def _is_atom(value: Any) -> bool:
+    """Return whether a value stands for itself in JSON."""
+    kind = type(value)
+    if kind is float:
+        return math.isfinite(value)
+    return kind in ATOMS or (kind is int and -LARGE < value < LARGE)
 
 
 def _check_dtype(dtype: np.dtype[Any]) -> str:
@@ -218,7 +232,9 @@ class _Decoder:
             return tree
         kind, *parts = tree
         if kind in ("list", "tuple", "dict") or kind in KINDS:
-            return self._build_whole(kind, [self.build(part) for part in parts])
+            return self._build_whole(
+                kind, [self.build(part) if type(part) is list else part for part in parts]
+            )
         if kind not in LEAVES:
             raise ValueError(f"there is no kind {kind!r}")
         return getattr(self, f"_take_{kind}")(*parts)

@@ -70,6 +70,14 @@ def test_plain_values_come_back_without_a_pickle(value: Any) -> None:
     assert bits(decode(encoded)) == bits(value)
 
 
+class Metres(float):
+    """A float that is not only a float."""
+
+
+class Count(int):
+    """An integer that is not only an integer."""
+
+
 def shared() -> Any:
     part = [1]
     return [part, part]
@@ -110,6 +118,8 @@ def test_arrays_keep_their_order_and_whether_they_are_writable(order: Any) -> No
         lambda: {1, 2},
         lambda: Fraction(1, 3),
         lambda: OrderedDict(a=1),
+        lambda: [Metres(1.0), Metres(2.0)],
+        lambda: (1, Count(2)),
         lambda: [1, {"a": object}],
         lambda: np.array([None]),
         lambda: np.datetime64("2020-01-01"),
