@@ -60,29 +60,23 @@ class Ledger:
             raise LedgerError(f"{self.path} is not a regular file; name a file for the ledger")
         self._file = LedgerFile(self.path, for_run=identity is not None)
         try:
-            if identity is None:
-                found = self._find_identity()
-            else:
-                found = self._begin_or_resume(identity, {} if task is None else task)
+            if identity is not None and self._file.is_new:
+                self._begin(_as_text(identity), {} if task is None else task)
+            found = self._find_identity()
             self.identity = self._load(found)
+            if identity is not None:
+                self._check_identity(found, _as_text(identity))
             self._inode = self.path.stat().st_ino
         except BaseException:
             self.close()
             raise
 
-    def _begin_or_resume(
-        self, identity: Mapping[str, Any], task: Mapping[str, bytes]
-    ) -> dict[str, str]:
-        ours = {name: json.dumps(value, sort_keys=True) for name, value in identity.items()}
-        if not self._file.is_new:
-            self._check_identity(self._find_identity(), ours)
-            return ours
-        self._file.key = hash_rows(sorted(ours.items()), "identity")
+    def _begin(self, identity: Mapping[str, str], task: Mapping[str, bytes]) -> None:
+        self._file.key = hash_rows(sorted(identity.items()), "identity")
         with self._file.transaction():
             self._file.create()
-            self._file.insert("identity", ours.items())
+            self._file.insert("identity", identity.items())
             self._file.insert("task", task.items())
-        return ours
 
     def _find_identity(self) -> dict[str, str]:
         """Return the identity of the run, by which all rows are signed."""
@@ -260,6 +254,10 @@ class Ledger:
     def close(self) -> None:
         """Close the file, so that others can use it."""
         self._file.close()
+
+
+def _as_text(identity: Mapping[str, Any]) -> dict[str, str]:
+    return {name: json.dumps(value, sort_keys=True) for name, value in identity.items()}
 
 
 def find_disjoint(ranges: Iterable[Range]) -> list[Range]:

@@ -1020,8 +1020,9 @@ class TestInUse:
     def test_by_another_run_of_this_process(self, path: Path) -> None:
         with open_ledger(path, IDENTITY) as ledger:
             assert ledger is not None
-            with pytest.raises(LedgerError, match="in use by another run"):
-                run(str, range(3), path)
+            for use in (lambda path: run(str, range(3), path), describe_ledger, verify_ledger):
+                with pytest.raises(LedgerError, match="in use by another run"):
+                    use(path)
             add(ledger, [(Range(0, 1), "", 1)])
         assert read_blocks(path) == {0}
 
