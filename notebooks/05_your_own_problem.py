@@ -218,12 +218,13 @@ ax = final.plot("times")
 # ## Recomputing a block
 #
 # The ledger also holds the function. So a block can be recomputed later, on another machine, and
-# compared with the record. On the command line this is `scoopsci ledger replay FILE BLOCK`.
+# compared with the record. The function is a pickle, which can run code, so it must be trusted. On
+# the command line this is `scoopsci ledger replay --trust FILE BLOCK`.
 
 # %% tags=["deterministic"]
 pool.shutdown()
 recorded = describe_ledger(ledger)
-replayed = replay_block(ledger, 3)
+replayed = replay_block(ledger, 3, trust=True)
 print("a ledger of:", recorded["identity"]["workload"])
 print("block 3 has the recorded bits:", replayed.equal)
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from scoopsci.commands.options import as_index
 from scoopsci.reporting.receipts import as_plain
-from scoopsci.road.replay import Replay, describe_ledger, replay_block, verify_ledger
+from scoopsci.road.replay import Replay, check_ledger, describe_ledger, replay_block
 
 __all__ = ["add_ledger"]
 
@@ -21,7 +21,7 @@ def add_ledger(commands: Any) -> None:
         "ledger",
         help="inspect a ledger, or recompute one of its blocks",
         description="Inspect the ledger of a run, or recompute one of its blocks on this machine. "
-        "A ledger holds pickles: open only one that you trust.",
+        "Pickles that the file brings can run code: they are loaded with --trust only.",
         epilog="example: scoopsci ledger replay pi.ledger 1234",
     )
     actions = ledger.add_subparsers(dest="action", required=True, metavar="ACTION")
@@ -36,12 +36,13 @@ def add_ledger(commands: Any) -> None:
             parser.add_argument(
                 "blocks", metavar="BLOCK", nargs="+", type=as_index, help="index of a block"
             )
+        parser.add_argument("--trust", action="store_true", help=TRUST[action])
         parser.add_argument("--json", action="store_true", help="print one JSON object")
         parser.set_defaults(run=run)
 
 
 def _show(options: argparse.Namespace) -> None:
-    found = describe_ledger(options.file)
+    found = describe_ledger(options.file, trust=options.trust)
     identity = found["identity"]
     lines = [f"{found['path']}: {identity.get('workload', 'a run')}"]
     lines += [f"  {name}: {_short(value)}" for name, value in identity.items()]
@@ -56,6 +57,11 @@ def _show(options: argparse.Namespace) -> None:
             f"the first {found['n_samples']:,} samples give {found['estimate']} "
             f"± {found['half_width']} (95 %)"
         )
+    elif found["needs_trust"]:
+        lines.append(
+            "the estimate needs the run's function, a pickle, which can run code when it is "
+            "loaded: pass --trust if you trust where the file comes from"
+        )
     _print(found, "\n".join(lines), options)
 
 
@@ -65,12 +71,17 @@ def _short(value: Any) -> str:
 
 
 def _verify(options: argparse.Namespace) -> None:
-    n_rows = verify_ledger(options.file)
-    _print({"n_rows": n_rows, "ok": True}, f"all {n_rows:,} rows are whole", options)
+    n_rows, n_pickled = check_ledger(options.file, trust=options.trust)
+    text = f"all {n_rows:,} rows are whole"
+    if n_pickled and not options.trust:
+        text += f"; {n_pickled:,} hold pickles, which were not loaded: --trust loads them, too"
+    text += "; nothing was computed again: scoopsci ledger replay does that"
+    found = {"n_rows": n_rows, "n_pickled": n_pickled, "ok": True}
+    _print(found, text, options)
 
 
 def _replay(options: argparse.Namespace) -> int:
-    replays = [replay_block(options.file, block) for block in options.blocks]
+    replays = [replay_block(options.file, block, trust=options.trust) for block in options.blocks]
     equal = all(replay.equal for replay in replays)
     found = {"equal": equal, "blocks": [replay.as_dict() for replay in replays]}
     _print(found, "\n".join(map(_describe, replays)), options)
@@ -96,4 +107,10 @@ ACTIONS: dict[str, tuple[Callable[[argparse.Namespace], int | None], str]] = {
     "show": (_show, "show which run it belongs to, its progress, and the estimate so far"),
     "verify": (_verify, "read every row, and check that nothing is damaged"),
     "replay": (_replay, "recompute blocks on this machine, and compare them with the record"),
+}
+
+TRUST = {
+    "show": "load the pickled function, which can run code, if the estimate needs it",
+    "verify": "load the pickles, too, which can run code",
+    "replay": "load the pickled function, which can run code; needed for all runs but pi",
 }

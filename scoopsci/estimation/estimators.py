@@ -84,6 +84,11 @@ class CircleCount:
     unit: int = 1
     per_doubling: int = 4
 
+    @property
+    def outline(self) -> CircleCount:
+        """The estimator without code of the user, as a ledger stores it."""
+        return self
+
     def __call__(self, start: int, sizes: Iterator[int]) -> Iterator[int]:
         """Yield the number of points inside."""
         key = derive_key(self.seed)
@@ -167,7 +172,12 @@ class SampleMean(_FunctionMean):
     compiled: bool = False
     unit: int = 1
     per_doubling: int = 4
-    scale: float = 1.0  # the last one: ledgers of before have the others in this order
+    scale: float = 1.0
+
+    @property
+    def outline(self) -> SampleMean:
+        """The estimator without code of the user, as a ledger stores it: it can summarise."""
+        return replace(self, fn=None)  # type: ignore[arg-type]
 
     def __call__(self, start: int, sizes: Iterator[int]) -> Iterator[Moments]:
         """Yield the moments of each block."""

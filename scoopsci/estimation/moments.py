@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -64,13 +63,6 @@ class Moments:
     maximum: Floats
     n_nonfinite: int
     n_hits: NDArray[np.int64] | None = None
-
-    def __setstate__(self, state: list[Any]) -> None:
-        names = [field.name for field in fields(self)]
-        if len(state) != len(names):
-            raise ValueError(f"it is of another version of scoopsci, this one needs {MOMENTS}")
-        for name, value in zip(names, state, strict=True):
-            object.__setattr__(self, name, value)
 
     @classmethod
     def of(cls, samples: Floats) -> Moments:

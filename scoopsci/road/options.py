@@ -38,7 +38,8 @@ class RunOptions(TypedDict, total=False):
         The hosts, for engines that start workers on them.
     ledger : path-like
         File that stores finished blocks: a run with the same file continues where the last one
-        ended, on any engine. Open only a ledger that you trust: it holds pickles.
+        ended, on any engine. Resume only a ledger that you trust: results of your own types are
+        pickles.
     timeout : float
         Seconds until `EngineTimeoutError`, including those in which results wait to be consumed.
     retries : int

@@ -4,21 +4,26 @@ from __future__ import annotations
 
 import os
 import pickle
+from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from scoopsci.basics.codehash import hash_values
-from scoopsci.basics.moved import load_recorded
 from scoopsci.engines.opening import open_engine
 from scoopsci.errors import LedgerError
+from scoopsci.estimation.estimators import CircleCount, SampleMean
 from scoopsci.reporting.workers import with_numerics
 from scoopsci.road.blocks import Fold, Range
 from scoopsci.road.chunks import FoldBlocks, run_chunk
-from scoopsci.road.ledger import Ledger
+from scoopsci.road.ledger import Ledger, find_disjoint
+from scoopsci.road.partials import decode, encode
 from scoopsci.road.stopping import BlockSizes, next_check
 
-__all__ = ["Replay", "describe_ledger", "replay_block", "verify_ledger"]
+__all__ = ["Replay", "check_ledger", "describe_ledger", "replay_block", "verify_ledger"]
+
+#: Largest number of blocks in a unit, and of checks in a doubling, that a file may name.
+MOST_STEPS = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,19 +58,23 @@ class Replay:
         return asdict(self)
 
 
-def describe_ledger(path: str | os.PathLike[str]) -> dict[str, Any]:
+def describe_ledger(path: str | os.PathLike[str], *, trust: bool = False) -> dict[str, Any]:
     """Describe the run of a ledger, and its progress.
 
     Parameters
     ----------
     path : path-like
-        The file, which must exist.
+        The file, which must exist. It may be read-only.
+    trust : bool
+        Whether pickles of the file may be loaded, which can run code: the estimate of an
+        `integrate` or an estimator of your own needs them, nothing else does.
 
     Returns
     -------
     dict
-        ``identity``, ``numerics``, ``n_rows``, ``n_blocks``, ``n_in_sequence``, ``n_bytes``, and
-        for a Monte Carlo run the ``estimate`` and ``half_width`` (95 %) of the first ``n_samples``.
+        ``identity``, ``numerics``, ``n_rows``, ``n_pickled`` of them, ``n_blocks``,
+        ``n_in_sequence``, ``n_bytes``, and for a Monte Carlo run the ``estimate`` and
+        ``half_width`` (95 %) of the first ``n_samples``, unless it ``needs_trust``.
 
     Raises
     ------
@@ -73,7 +82,8 @@ def describe_ledger(path: str | os.PathLike[str]) -> dict[str, Any]:
         If there is no ledger, it is in use, or it is damaged.
     """
     with closing(Ledger(path, None)) as ledger:
-        ranges = ledger.find_ranges()
+        rows = dict(ledger.check_rows(trust=False))
+        ranges = find_disjoint(rows)
         n_in_sequence = 0
         for blocks in ranges:
             if blocks.start == n_in_sequence:
@@ -82,43 +92,57 @@ def describe_ledger(path: str | os.PathLike[str]) -> dict[str, Any]:
             "path": str(ledger.path),
             "identity": ledger.identity,
             "numerics": ledger.find_numerics(),
-            "n_rows": len(ledger.find_rows()),
+            "n_rows": len(rows),
+            "n_pickled": sum(rows.values()),
             "n_blocks": sum(blocks.size for blocks in ranges),
             "n_in_sequence": n_in_sequence,
             "n_bytes": ledger.path.stat().st_size,
-            **_estimate_so_far(ledger, n_in_sequence),
+            **_estimate_so_far(ledger, ranges, n_in_sequence, trust=trust),
         }
 
 
-def _estimate_so_far(ledger: Ledger, n_blocks: int) -> dict[str, Any]:
+def _estimate_so_far(
+    ledger: Ledger, ranges: list[Range], n_blocks: int, *, trust: bool
+) -> dict[str, Any]:
     """Return the estimate at the last check before a gap, if this is a Monte Carlo run."""
     found: dict[str, Any] = {"estimate": None, "half_width": None, "n_samples": 0}
-    work = _load_work(ledger)
-    if work is None:
+    task = ledger.read_task()
+    found["needs_trust"] = bool(task) and "outline" not in task and not trust
+    if not task or found["needs_trust"]:
         return found
-    estimator: Any = work.run_all
+    is_outline = "outline" in task
+    estimator = _read_outline(ledger, task) if is_outline else _unpickle(ledger, task)
     checks = {"unit": estimator.unit, "per_doubling": estimator.per_doubling}
     check = 0
     while (following := next_check(check, **checks)) <= n_blocks:
         check = following
-    fold: Fold[Any] = Fold(work.merge)
-    for blocks in ledger.find_ranges(check):
-        inputs, partial = ledger.recall(blocks)
-        fold.add(blocks, partial)
-        found["n_samples"] += blocks.size * int(inputs)
-    if fold.n_blocks:
-        summary = estimator.summarise(fold.result(), found["n_samples"], 0.95)
-        found.update(estimate=summary["value"], half_width=summary["half_width"])
+    fold: Fold[Any] = Fold(estimator.merge)
+    try:
+        for blocks in ranges:
+            if blocks.stop > check:
+                break
+            inputs, partial = ledger.recall(blocks, trust=trust)
+            fold.add(blocks, partial)
+            found["n_samples"] += blocks.size * int(inputs)
+        if fold.n_blocks:
+            summary = estimator.summarise(fold.result(), found["n_samples"], 0.95)
+            found.update(estimate=summary["value"], half_width=summary["half_width"])
+    except (TypeError, ValueError, ArithmeticError, AttributeError, LookupError) as error:
+        raise ledger.damaged(f"its partials do not fit its estimator ({error})") from error
     return found
 
 
-def verify_ledger(path: str | os.PathLike[str]) -> int:
-    """Read a whole ledger, and check every row.
+def verify_ledger(path: str | os.PathLike[str], *, trust: bool = False) -> int:
+    """Read a whole ledger, and check every row: its checksum, and what it counts.
+
+    Nothing is computed again; see `replay_block`.
 
     Parameters
     ----------
     path : path-like
-        The file, which must exist.
+        The file, which must exist. It may be read-only.
+    trust : bool
+        Whether pickles of the file may be loaded, which can run code, to check that they can be.
 
     Returns
     -------
@@ -130,23 +154,35 @@ def verify_ledger(path: str | os.PathLike[str]) -> int:
     LedgerError
         If there is no ledger, it is in use, or anything is damaged.
     """
+    return check_ledger(path, trust=trust)[0]
+
+
+def check_ledger(path: str | os.PathLike[str], *, trust: bool) -> tuple[int, int]:
+    """Do as `verify_ledger`, and return the number of rows, and of the pickles among them."""
     with closing(Ledger(path, None)) as ledger:
         ledger.check_whole()
-        rows = ledger.find_rows()
-        for blocks in rows:
-            ledger.recall(blocks)
-        return len(rows)
+        ledger.find_numerics()
+        task = ledger.read_task()
+        if "outline" in task:
+            _read_outline(ledger, task)
+        if trust and "pickle" in task:
+            _unpickle(ledger, task)
+        rows = dict(ledger.check_rows(trust=trust))
+        return len(rows), sum(rows.values())
 
 
-def replay_block(path: str | os.PathLike[str], block: int) -> Replay:
+def replay_block(path: str | os.PathLike[str], block: int, *, trust: bool = False) -> Replay:
     """Recompute a recorded block on this machine.
 
     Parameters
     ----------
     path : path-like
-        The file, which must exist.
+        The file, which must exist. It may be read-only.
     block : int
         Index of the block. The whole range in which it was recorded is computed.
+    trust : bool
+        Whether pickles of the file may be loaded, which can run code: all runs except `pi` need
+        this, since the file holds their function.
 
     Returns
     -------
@@ -156,19 +192,20 @@ def replay_block(path: str | os.PathLike[str], block: int) -> Replay:
     Raises
     ------
     LedgerError
-        If there is no ledger, or the block is not recorded.
+        If there is no ledger, the block is not recorded, or its function is not trusted.
     ValueError
         If the run was not a Monte Carlo run: a ledger does not hold the items of a map.
     Exception
         What the function raises.
     """
     with closing(Ledger(path, None)) as ledger:
-        work = _load_work(ledger)
-        if work is None:
+        task = ledger.read_task()
+        if not task:
             raise ValueError(
                 f"{ledger.path} must be the ledger of a Monte Carlo run, got one of "
                 f"{ledger.identity.get('workload')}, which does not hold the items; repeat the call"
             )
+        estimator = _load_estimator(ledger, task, trust=trust)
         ranges = ledger.find_rows()
         around = [blocks for blocks in ranges if blocks.start <= block < blocks.stop]
         if not around:
@@ -178,18 +215,19 @@ def replay_block(path: str | os.PathLike[str], block: int) -> Replay:
                 "ledger show"
             )
         blocks = min(around, key=lambda each: each.size)
-        inputs, recorded = ledger.recall(blocks)
+        inputs, recorded = ledger.recall(blocks, trust=trust)
         numerics = {row["battery"] for row in ledger.find_numerics()}
     size = int(inputs)
     sizes = BlockSizes(*blocks, size)
+    work = FoldBlocks(estimator, estimator.merge)
     with open_engine("serial") as engine:
         future = engine.submit(run_chunk, work, blocks.start, sizes, False)
         partials, failures, more = future.result()
     for failing, failure in failures:
         raise failure.as_error(failing).as_raised()
     ((_, partial),) = partials
-    # Pickled as the recorded one was: an object that occurs twice may become two by that.
-    digest = hash_values([pickle.loads(pickle.dumps(partial, protocol=5))])
+    # Encoded as the recorded one was: an object that occurs twice may become two by that.
+    digest = hash_values([decode(encode(partial), may_unpickle=True)])
     battery = with_numerics(future.report, more)["battery"]
     return Replay(
         block=block,
@@ -201,16 +239,40 @@ def replay_block(path: str | os.PathLike[str], block: int) -> Replay:
     )
 
 
-def _load_work(ledger: Ledger) -> FoldBlocks[Any] | None:
-    frames = ledger.read_task()
-    if not frames:
-        return None
+def _load_estimator(ledger: Ledger, task: Mapping[str, bytes], *, trust: bool) -> Any:
+    """Return the estimator with its function, if it has one."""
+    if "pickle" not in task:
+        return _read_outline(ledger, task)
+    if not trust:
+        raise LedgerError(
+            f"{ledger.path} holds the function of its run as a pickle, which can run code when it "
+            "is loaded; pass --trust (trust=True) if you trust where the file comes from"
+        )
+    return _unpickle(ledger, task)
+
+
+def _read_outline(ledger: Ledger, task: Mapping[str, bytes]) -> Any:
+    """Return the estimator without its function, which can merge and summarise."""
     try:
+        found = decode(task["outline"])
+    except (KeyError, ValueError) as error:
+        raise ledger.damaged(f"its outline cannot be read ({error})") from error
+    has_steps = isinstance(found, (CircleCount, SampleMean)) and all(
+        type(step) is int and 0 < step <= MOST_STEPS for step in (found.unit, found.per_doubling)
+    )
+    if not has_steps or ("pickle" not in task and not isinstance(found, CircleCount)):
+        raise ledger.damaged(f"its outline is that of no run ({found!r:.80})")
+    return found
+
+
+def _unpickle(ledger: Ledger, task: Mapping[str, bytes]) -> Any:
+    """Return the estimator with its function: this runs what the file brings."""
+    try:
+        first, *buffers = decode(task["pickle"])
         # As on engines: arrays that were writable are writable again.
-        work: FoldBlocks[Any] = load_recorded(frames[0], map(bytearray, frames[1:]))
+        return pickle.loads(first, buffers=map(bytearray, buffers)).run_all
     except Exception as error:
         raise LedgerError(
             f"{ledger.path} holds a function that cannot be loaded here: {error!r}; it needs the "
             "packages, and the minor version of Python, that the run had"
         ) from error
-    return work

@@ -23,6 +23,7 @@ from scoopsci.road.chunks import CallEach, FoldBlocks, ListBlocks, RunBlocks
 from scoopsci.road.dispatch import Dispatch
 from scoopsci.road.ledger import open_ledger
 from scoopsci.road.options import WHERE, RunOptions, split_options
+from scoopsci.road.partials import encode, is_pickled
 from scoopsci.road.stopping import Supply
 
 __all__ = ["Run", "fold_run", "hold_engine", "merging", "raising_users_own", "run_list"]
@@ -71,7 +72,7 @@ class Run(Generic[P]):
         start_s = time.monotonic()
         self._started_s = time.time()
         run_blocks, inputs = self._work
-        task = self._dump_task() if self._ledger is not None else []
+        task = self._dump_task() if self._ledger is not None else {}
         dispatch: Dispatch[P] | None = None
         try:
             with (
@@ -121,17 +122,27 @@ class Run(Generic[P]):
         for watch in watchers:
             watch(state)
 
-    def _dump_task(self) -> list[bytes]:
-        """Pickle the function that computes blocks, if it needs nothing but their indices."""
+    def _dump_task(self) -> dict[str, bytes]:
+        """Encode what computes blocks, if it needs nothing but their indices.
+
+        As far as it is ours, it needs no pickle.
+        """
         run_blocks, inputs = self._work
         if not isinstance(inputs, Supply):
-            return []
+            return {}
+        estimator = getattr(run_blocks, "run_all", None)
+        outline = getattr(estimator, "outline", None)
+        task = {"outline": encode(outline)}
+        if outline is None or is_pickled(task["outline"]):
+            task = {}
+        elif outline is estimator:
+            return task
         with users_modules:
             try:
                 frames = dump(run_blocks)
             except (Exception, SystemExit) as error:
                 raise not_pickled(error) from error
-        return [bytes(as_plain_frame(frame)) for frame in frames]
+        return {**task, "pickle": encode([bytes(as_plain_frame(frame)) for frame in frames])}
 
 
 @contextlib.contextmanager

@@ -10,7 +10,6 @@ import fractions
 import functools
 import importlib
 import random
-import sqlite3
 import subprocess
 import sys
 import threading
@@ -19,7 +18,6 @@ import uuid
 import weakref
 from collections import OrderedDict, deque
 from collections.abc import Callable
-from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,6 +31,7 @@ from scipy.stats import norm
 
 import scoopsci
 from scoopsci.basics.codehash import HASH_VERSION, Code, describe_code, hash_code, hash_values
+from tests.ledgers import craft
 
 PROGRAM = """
 from dataclasses import dataclass
@@ -517,6 +516,80 @@ class TestNames:
         assert len(describe_code(make(point)).names) < 40
 
 
+def give(*given: Any) -> Any:
+    """Draw samples, given a generator and their number, or return an item."""
+    return given[0].random(given[1]) if len(given) == 2 else given[0]
+
+
+class ScaledGiven:
+    def __init__(self, scale: int) -> None:
+        self.scale = scale
+
+    def __call__(self, *given: Any) -> Any:
+        return self.scale * give(*given)
+
+
+class WrappedGiven:
+    def __init__(self, scale: int) -> None:
+        functools.update_wrapper(self, give)
+        self.scale = scale
+
+    def __call__(self, *given: Any) -> Any:
+        return self.scale * give(*given)
+
+
+def scale_given(scale: int) -> Callable[..., Any]:
+    return lambda *given: scale * give(*given)
+
+
+MODEL = "class Model:\n    {}\n    def __call__(self, *given): return self.{} * give(*given)"
+FIELD = "from dataclasses import dataclass\n@dataclass\n" + MODEL.format("scale: int = N", "scale")
+SHARED = MODEL.format("SHARED = VALUE", "SHARED[0]")
+
+#: Each scales what it is given.
+SCALES: dict[str, tuple[Callable[[int], Any], str]] = {
+    "class attribute": (lambda n: compile_call(SHARED, VALUE=[n], give=give), "Model.SHARED"),
+    "callable object": (ScaledGiven, "ScaledGiven.scale"),
+    "functools.update_wrapper": (WrappedGiven, "give.scale"),
+    "dict of a module": (
+        lambda n: compile_function(
+            "def f(*given): return CONFIG['a'] * give(*given)", CONFIG={"a": n}, give=give
+        ),
+        "CONFIG",
+    ),
+    "default of a dataclass": (lambda n: compile_call(FIELD, N=n, give=give), "Model.scale"),
+    "default argument": (
+        lambda n: compile_function(f"def f(*given, n={n}): return n * give(*given)", give=give),
+        "f.n",
+    ),
+    "closure": (scale_given, "scale_given.<locals>.<lambda>.scale"),
+}
+
+
+def estimate_given(fn: Callable[..., Any], **options: Any) -> Any:
+    return scoopsci.estimate(fn, 1_000, seed=1, **options).value
+
+
+def map_given(fn: Callable[..., Any], **options: Any) -> Any:
+    return sum(scoopsci.map(fn, range(5), **options))
+
+
+@pytest.mark.parametrize("workload", [estimate_given, map_given])
+@pytest.mark.parametrize("kind", SCALES)
+def test_two_configurations_never_share_a_ledger(
+    kind: str, workload: Callable[..., Any], tmp_path: Path
+) -> None:
+    configure, name = SCALES[kind]
+    options: Any = {"engine": "serial", "ledger": tmp_path / "run.ledger"}
+    found = workload(configure(1), **options)
+    assert workload(configure(1), **options) == found
+    with pytest.raises(scoopsci.LedgerError, match="code is different there: ") as told:
+        workload(configure(2), **options)
+    assert f"{name} has changed" in str(told.value)
+    options["ledger"] = tmp_path / "another.ledger"
+    assert workload(configure(2), **options) == pytest.approx(2 * found)
+
+
 class TestText:
     """Docstrings, comments and places are no code."""
 
@@ -812,10 +885,8 @@ class TestFormerHashes:
     def test_a_ledger_of_the_former_hash_is_refused_with_the_reason(self, tmp_path: Path) -> None:
         options: Any = {"engine": "serial", "ledger": tmp_path / "run.ledger", "seed": 1}
         scoopsci.estimate(draw_given, 1_000, **options)
-        with closing(sqlite3.connect(options["ledger"])) as database:
-            database.execute("DELETE FROM identity WHERE name IN ('names', 'hashed')")
-            database.execute("UPDATE identity SET value = '\"0\"' WHERE name = 'code'")
-            database.commit()
+        former = {"names": None, "hashed": None, "code": ["code", '"0"']}
+        craft(options["ledger"], "identity", lambda row: former.get(row[0], row))
         told = (
             "another run: its code was hashed by a former version of scoopsci, and this scoopsci "
             rf'hashes code differently \("{HASH_VERSION}"\); repeat'

@@ -8,6 +8,7 @@ import functools
 import json
 import os
 import secrets
+import shlex
 import shutil
 import signal
 import sqlite3
@@ -82,8 +83,12 @@ def fold_names(n_blocks: int, options: RunOptions) -> tuple[str, dict[str, Any]]
     return fold_run(each, bracket, range(n_blocks), options, identity=IDENTITY)
 
 
+def replay_first(path: Path) -> Any:
+    return replay_block(path, 0)
+
+
 def add(ledger: Ledger, finished: Iterable[tuple[Range, str, Any]]) -> None:
-    ledger.add(finished)
+    ledger.add(finished, {"numpy": "2", "battery": "a", "host": "node1"})
 
 
 def read(ledger: Ledger, blocks: Range, inputs: str) -> Any:
@@ -837,7 +842,7 @@ class TestUnusable:
         assert content.count(b"precious" * 100) == 1
         path.write_bytes(content.replace(b"precious", b"precioux"))
         before = take_files(path)
-        told = r"is damaged: blocks 0 to 0 cannot be read \(its checksum is wrong\); delete"
+        told = r"damaged: blocks 0 to 0 cannot be read \(their checksum is wrong\); use a copy"
         with pytest.raises(LedgerError, match=told):
             run(lambda value: "precious" * 100, range(1), path)
         assert take_files(path) == before
@@ -867,13 +872,69 @@ class TestUnusable:
         with pytest.raises(LedgerError, match=r"is (damaged|not a ledger)"):
             run(str, range(200), path)
 
-    @pytest.mark.parametrize("column", ["name", "value"])
-    def test_a_damaged_identity(self, column: str, path: Path) -> None:
-        run(str, range(3), path)
+    @pytest.mark.parametrize("change", ["{0} || 'x'", "substr({0}, 2)", "NULL", "8"])
+    @pytest.mark.parametrize(
+        "place",
+        [
+            "identity name", "identity value", "identity checksum", "numerics numpy",
+            "numerics battery", "numerics host", "numerics checksum", "ranges start", "ranges stop",
+            "ranges inputs", "ranges partial", "ranges checksum", "task name", "task content",
+            "task checksum",
+        ],
+    )  # fmt: skip
+    def test_a_damaged_row(self, place: str, change: str, path: Path) -> None:
+        """Whatever a column says instead."""
+
+        def run_pi() -> Any:
+            options: Any = {"seed": 1, "block_size": 5, "engine": "serial"}
+            return scoopsci.pi(20, ledger=path, **options).n_inside
+
+        expected, (table, column) = run_pi(), place.split()
         with contextlib.closing(sqlite3.connect(path)) as database, database:
-            database.execute(f"UPDATE identity SET {column} = CAST({column} AS BLOB)")
-        with pytest.raises(LedgerError):
-            run(str, range(3), path)
+            try:
+                key = f"(SELECT max({column}) FROM {table})"
+                database.execute(
+                    f"UPDATE {table} SET {column} = {change.format(column)} WHERE {column} = {key}"
+                )
+            except sqlite3.IntegrityError:
+                assert change == "NULL"  # a key, or a checksum
+                return
+        for look in (describe_ledger, verify_ledger):
+            with pytest.raises(LedgerError, match=r"run\.ledger is damaged.*use a copy of it"):
+                look(path)
+        with contextlib.suppress(LedgerError):
+            assert run_pi() == expected
+
+    def test_a_row_of_another_run(self, path: Path, tmp_path: Path) -> None:
+        other = tmp_path / "other.ledger"
+        for seed, each in ((1, path), (2, other)):
+            scoopsci.pi(20, seed=seed, block_size=5, engine="serial", ledger=each)
+        with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as database:
+            database.execute("ATTACH ? AS other", (str(other),))
+            database.execute("INSERT OR REPLACE INTO main.ranges SELECT * FROM other.ranges")
+        for use in (describe_ledger, verify_ledger, replay_first):
+            with pytest.raises(LedgerError, match=r"blocks 0 to \d+ cannot be read .*DELETE FROM"):
+                use(path)
+        with pytest.raises(LedgerError, match=r"blocks 0 to \d+ cannot be read"):
+            scoopsci.pi(20, seed=1, block_size=5, engine="serial", ledger=path)
+
+    def test_a_damaged_range_is_computed_again_after_the_remedy(self, path: Path) -> None:
+        def run_map() -> list[float]:
+            options: Any = {"engine": "serial", "ledger": path, "chunk_target_s": ONE_BY_ONE}
+            return list(scoopsci.map(float, range(5), **options))
+
+        expected = run_map()
+        with contextlib.closing(sqlite3.connect(path)) as database, database:
+            database.execute("UPDATE ranges SET partial = 'damaged' WHERE start = 3")
+        with pytest.raises(LedgerError, match="blocks 3 to 3 cannot be read") as told:
+            run_map()
+        _, _, remedy = str(told.value).partition("sqlite3 ")
+        file, statement = shlex.split(remedy)
+        assert file == str(path)
+        with contextlib.closing(sqlite3.connect(path)) as database, database:
+            database.execute(statement)
+        assert run_map() == expected
+        assert verify_ledger(path) == 5
 
     def test_a_missing_row(self, path: Path) -> None:
         """As if named by a damaged index."""
@@ -886,7 +947,7 @@ class TestUnusable:
         run(str, range(3), path)
         with contextlib.closing(sqlite3.connect(path)) as database, database:
             database.execute("DROP TABLE ranges")
-        self.refuse(path, r"run\.ledger .*no such table")
+        self.refuse(path, r"run\.ledger is damaged: it has other tables than a ledger")
 
 
 BUSY = """
@@ -959,8 +1020,9 @@ class TestInUse:
     def test_by_another_run_of_this_process(self, path: Path) -> None:
         with open_ledger(path, IDENTITY) as ledger:
             assert ledger is not None
-            with pytest.raises(LedgerError, match="in use by another run"):
-                run(str, range(3), path)
+            for use in (lambda path: run(str, range(3), path), describe_ledger, verify_ledger):
+                with pytest.raises(LedgerError, match="in use by another run"):
+                    use(path)
             add(ledger, [(Range(0, 1), "", 1)])
         assert read_blocks(path) == {0}
 
@@ -1033,7 +1095,7 @@ class TestDisk:
             )
         told = describe_ledger(path)
         assert verify_ledger(path) == told["n_rows"] > 50
-        assert replay_block(path, 7).equal
+        assert replay_block(path, 7, trust=True).equal
         remount(small_disk, "size=64m")
         found = scoopsci.estimate(draw, half_width=0.02, ledger=path, **options)
         assert found.receipt["run"]["n_recalled_blocks"] == told["n_blocks"]
@@ -1077,11 +1139,35 @@ class TestDisk:
                 run(str, range(3), name)
         assert take_files(path) == before
 
+    def test_looking_at_a_read_only_disk(self, small_disk: Path) -> None:
+        path = small_disk / "run.ledger"
+        scoopsci.pi(9_000, seed=1, block_size=1_000, engine="serial", ledger=path)
+        expected, before = describe_ledger(path), take_files(path)
+        remount(small_disk, "ro")
+        assert describe_ledger(path) == expected
+        assert verify_ledger(path) == expected["n_rows"]
+        assert replay_block(path, 2).equal
+        assert take_files(path) == before
+
+    def test_looking_at_a_killed_run_on_a_read_only_disk(self, small_disk: Path) -> None:
+        """Its last rows are in the log beside the file."""
+        path, copy = small_disk / "run.ledger", small_disk / "copy.ledger"
+        with open_ledger(path, IDENTITY) as ledger:
+            assert ledger is not None
+            for block in range(9):
+                add(ledger, [(Range(block, block + 1), "", block)])
+            shutil.copy(path, copy)
+            shutil.copy(f"{path}-wal", f"{copy}-wal")
+        before = take_files(copy)
+        remount(small_disk, "ro")
+        assert verify_ledger(copy) == 9
+        assert take_files(copy) == before
+
     def test_a_partial_that_is_too_large(self, path: Path) -> None:
         """The limit is lowered here; the real one is 1 GB."""
         with open_ledger(path, IDENTITY) as ledger:
             assert ledger is not None
-            ledger._database.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, 100_000)
+            ledger._file._database.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, 100_000)
             add(ledger, [(Range(0, 1), "", "x" * 1_000)])
             with pytest.raises(
                 LedgerError, match=r"cannot hold a partial of over 1 GB; return less"

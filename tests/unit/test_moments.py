@@ -2,7 +2,6 @@
 
 from dataclasses import FrozenInstanceError, replace
 from fractions import Fraction
-from typing import Any
 
 import numpy as np
 import pytest
@@ -37,17 +36,6 @@ def test_hits_are_counted_only_if_both_sides_count_them() -> None:
     assert both is not None
     assert both.tolist() == [4, 2]
     assert counted.merge(moments).n_hits is moments.merge(counted).n_hits is None
-
-
-def test_moments_of_the_former_layout_are_refused() -> None:
-    moments = Moments.of(np.array([1.0, 2.0]))
-    reduced: Any = moments.__reduce_ex__(4)
-    make, arguments, state = reduced[:3]
-    again = make(*arguments)
-    again.__setstate__(state)
-    assert again == moments
-    with pytest.raises(ValueError, match="another version of scoopsci, this one needs moments, ve"):
-        make(*arguments).__setstate__(state[:-1])
 
 
 def test_single_sample_has_no_error() -> None:

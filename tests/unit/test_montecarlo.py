@@ -4,11 +4,9 @@ import json
 import math
 import re
 import socket
-import sqlite3
 import warnings
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +21,7 @@ from scoopsci.estimation.kernels import CIRCLE_STREAM
 from scoopsci.estimation.streams import STREAM, block_generator
 from scoopsci.reporting.progress import Progress
 from scoopsci.reporting.receipts import battery_hash
+from tests.ledgers import craft
 
 Floats = NDArray[np.float64]
 Rng = np.random.Generator
@@ -465,9 +464,7 @@ class TestHits:
         for run in (estimate, integrate):
             path.unlink(missing_ok=True)
             run(ledger=path)
-            with closing(sqlite3.connect(path)) as database:
-                database.execute("DELETE FROM identity WHERE name = 'partials'")
-                database.commit()
+            craft(path, "identity", lambda row: None if row[0] == "partials" else row)
             told = 'partials is not given there and "moments, version 2" here'
             with pytest.raises(LedgerError, match=told):
                 run(ledger=path)

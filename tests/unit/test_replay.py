@@ -20,11 +20,14 @@ import numpy as np
 import pytest
 
 import scoopsci
-from scoopsci import Estimate, LedgerError, PiEstimate
+from scoopsci import Estimate, LedgerError
 from scoopsci.basics.codehash import hash_code
 from scoopsci.basics.moved import FORMER
 from scoopsci.cli import main
+from scoopsci.estimation.estimators import CircleCount
+from scoopsci.road.partials import encode
 from scoopsci.road.replay import describe_ledger, replay_block, verify_ledger
+from tests.ledgers import craft
 
 cloudpickle.register_pickle_by_value(sys.modules[__name__])
 
@@ -76,7 +79,7 @@ class TestReplay:
         found = run(engine="processes", n_workers=2, ledger=path)
         chosen = random.Random(1).sample(range(found.n_blocks), 20)
         for block in [0, found.n_blocks - 1, *chosen]:
-            replay = replay_block(path, block)
+            replay = replay_block(path, block, trust=run is not run_pi)
             assert replay.blocks.start <= block < replay.blocks.stop
             assert replay.equal
             assert replay.same_numerics
@@ -87,12 +90,7 @@ class TestReplay:
 
     def test_another_partial_is_noticed(self, path: Path) -> None:
         run_pi(engine="serial", ledger=path)
-        with closing(sqlite3.connect(path)) as database:
-            rows = database.execute("SELECT rowid, partial, checksum FROM ranges").fetchall()
-            (first, _, _), (_, partial, checksum) = rows[0], rows[-1]
-            change = "UPDATE ranges SET partial = ?, checksum = ? WHERE rowid = ?"
-            database.execute(change, (partial, checksum, first))
-            database.commit()
+        craft(path, "ranges", lambda row: [*row[:3], encode(700 * (row[1] - row[0]))])
         assert not replay_block(path, 0).equal
 
     def test_a_function_with_an_array_that_it_writes_to(self, path: Path) -> None:
@@ -103,7 +101,9 @@ class TestReplay:
             return scratch[:size].copy()
 
         scoopsci.estimate(draw_there, 5_000, seed=1, block_size=1_000, engine="serial", ledger=path)
-        assert replay_block(path, 2).equal
+        with pytest.raises(LedgerError, match=r"function .* as a pickle, .* pass --trust"):
+            replay_block(path, 2)
+        assert replay_block(path, 2, trust=True).equal
 
     def test_an_unknown_block(self, path: Path) -> None:
         run_pi(engine="serial", ledger=path)
@@ -121,53 +121,35 @@ class TestReplay:
 
     def test_a_function_that_fails_here(self, path: Path) -> None:
         run_estimate(engine="serial", ledger=path)
-        with closing(sqlite3.connect(path)) as database:
-            database.execute("UPDATE task SET content = x'80' WHERE frame = 1")
-            database.commit()
-        with pytest.raises(LedgerError, match="holds a function that cannot be loaded here"):
-            replay_block(path, 0)
+        craft(
+            path, "task", lambda row: [row[0], encode([b"\x80"]) if row[0] == "pickle" else row[1]]
+        )
+        for look in (replay_first, functools.partial(verify_ledger, trust=True)):
+            with pytest.raises(LedgerError, match="holds a function that cannot be loaded here"):
+                look(path)
+        assert verify_ledger(path) == count(path, "ranges")
+
+
+def replay_first(path: Path) -> Any:
+    return replay_block(path, 0, trust=True)
 
 
 class TestFormerLayout:
-    """Ledgers that were written when the modules were in the root of the package."""
+    """Rows of ledgers of before had no checksum of all that they say."""
 
-    @pytest.fixture
-    def fetch(self, tmp_path: Path) -> Callable[[str], Path]:
-        """Return a function that copies a ledger of a given name."""
-        return lambda name: Path(shutil.copy(Path(__file__).with_name(name), tmp_path))
-
-    def test_its_run_is_resumed(self, fetch: Callable[[str], Path]) -> None:
-        ledger = fetch("before_rooms.ledger")
-        found = scoopsci.pi(1_000, seed=5, ledger=ledger)
-        assert isinstance(found, PiEstimate)
-        assert (found.n_inside, found.receipt["run"]["n_recalled_blocks"]) == (805, 1)
-
-    def test_its_blocks_are_replayed(self, fetch: Callable[[str], Path]) -> None:
-        ledger = fetch("before_rooms.ledger")
-        assert replay_block(ledger, 0).equal
-        assert verify_ledger(ledger) == 1
-        assert describe_ledger(ledger)["estimate"] == 3.22
-
-    def test_an_estimate_is_refused_with_the_reason(self, fetch: Callable[[str], Path]) -> None:
-        """Its moments have another layout; its function is a wrapper, and so has no bytecode."""
-        ledger = fetch("estimate_before_rooms.ledger")
-        for look in (verify_ledger, describe_ledger, lambda path: replay_block(path, 0)):
-            with pytest.raises(LedgerError, match="of another version of scoopsci"):
-                look(ledger)
-        draw_uniform = functools.partial(np.random.Generator.random)
-        told = 'partials is not given there and "moments, version 2" here; repeat that run'
-        with pytest.raises(LedgerError, match=told):
-            scoopsci.estimate(draw_uniform, 1_000, seed=5, block_size=250, ledger=ledger)
-
-    def test_a_map_is_refused_with_the_reason(self, fetch: Callable[[str], Path]) -> None:
-        """Its code was hashed differently."""
-        ledger = fetch("map_before_rooms.ledger")
-        assert verify_ledger(ledger) == 4
-        assert describe_ledger(ledger)["n_blocks"] == 8
-        power_of_two = functools.partial(pow, 2)
-        told = "hashed by a former version of scoopsci, and this scoopsci hashes code differently"
-        with pytest.raises(LedgerError, match=told):
-            list(scoopsci.map(power_of_two, range(9), ledger=ledger))
+    def test_it_is_refused_with_the_reason(self, tmp_path: Path) -> None:
+        ledger = Path(shutil.copy(Path(__file__).with_name("before_checksums.ledger"), tmp_path))
+        before = ledger.read_bytes()
+        uses: list[Callable[[Path], Any]] = [
+            verify_ledger,
+            describe_ledger,
+            replay_first,
+            lambda path: scoopsci.pi(1_000, seed=5, ledger=path),
+        ]
+        for use in uses:
+            with pytest.raises(LedgerError, match="its layout is 2, whose rows cannot be checked"):
+                use(ledger)
+        assert ledger.read_bytes() == before
 
     def test_hashes_keep_the_former_names(self) -> None:
         hashed = hashlib.sha256(b"type\0scoopsci.estimates Estimate\0").hexdigest()
@@ -180,6 +162,10 @@ class TestDescribe:
     def test_description_of_a_ledger(self, run: Callable[..., Estimate], path: Path) -> None:
         found = run(engine="serial", ledger=path)
         told = describe_ledger(path)
+        assert told["needs_trust"] == (run in (run_reduced, run_scrambled))
+        if told["needs_trust"]:
+            assert (told["estimate"], told["n_pickled"]) == (None, 0)
+            told = describe_ledger(path, trust=True)
         assert told["identity"]["seed"] == 2
         assert told["n_blocks"] == told["n_in_sequence"] == found.n_blocks
         assert told["n_rows"] == count(path, "ranges")
@@ -217,6 +203,7 @@ class TestDescribe:
         verify_ledger(path)
         replay_block(path, 3)
         assert path.read_bytes() == before
+        assert [*path.parent.iterdir()] == [path]
 
 
 class TestVerify:
@@ -268,14 +255,32 @@ class TestCommand:
         self, path: Path, capsys: pytest.CaptureFixture[str]
     ) -> None:
         scoopsci.pi(10_000, seed=203, block_size=1_000, engine="serial", ledger=path)
-        with closing(sqlite3.connect(path)) as database:
-            ((content,),) = database.execute("SELECT content FROM task").fetchall()
-            other = content.replace(b"K\xcb", b"K\xcc", 1)  # the seed
-            assert other != content
-            database.execute("UPDATE task SET content = ?", (other,))
-            database.commit()
+        craft(path, "task", lambda row: ["outline", encode(CircleCount(204))])
         assert main(["ledger", "replay", str(path), "7"]) == 1
         assert "A DIFFERENT partial" in capsys.readouterr().out
+
+    def test_what_was_not_loaded_is_said(
+        self, path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        list(scoopsci.map(lambda x: {x}, range(3), engine="serial", ledger=path))
+        n_rows = count(path, "ranges")
+        for more, told in (
+            ([], f"; {n_rows} hold pickles, which were not loaded"),
+            (["--trust"], ""),
+        ):
+            assert main(["ledger", "verify", str(path), *more]) == 0
+            out = capsys.readouterr().out
+            assert out.startswith(f"all {n_rows} rows are whole{told}")
+            assert "; nothing was computed again" in out
+
+    def test_show_says_what_needs_trust(
+        self, path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        run_reduced(engine="serial", ledger=path)
+        assert main(["ledger", "show", str(path)]) == 0
+        assert "the estimate needs the run's function, a pickle" in capsys.readouterr().out
+        assert main(["ledger", "show", str(path), "--trust"]) == 0
+        assert "96,000 samples give 0.5" in capsys.readouterr().out
 
     @pytest.mark.parametrize(
         ("arguments", "status", "told"),
