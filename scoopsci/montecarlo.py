@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from scoopsci.basics.arguments import check_count
 from scoopsci.basics.codehash import describe_code, hash_code, hash_values
+from scoopsci.estimation.comoments import CO_MOMENTS
 from scoopsci.estimation.estimates import DoubtfulEstimateWarning, Estimate, PiEstimate
 from scoopsci.estimation.estimators import (
     CircleCount,
@@ -224,7 +225,7 @@ def integrate(
     codes = {"code": describe_code(f)}
     what = {"workload": "integrate", "code": codes["code"].hash}
     options: dict[str, Any] = {"lower": integrand.lower, "upper": integrand.upper, "method": method}
-    options["partials"] = MOMENTS
+    options["partials"] = CO_MOMENTS if variance_reduction or method == "qmc" else MOMENTS
     if variance_reduction:
         methods = sorted(variance_reduction, key=lambda each: each.name)
         codes["variance_reduction"] = describe_code(*methods)

@@ -214,12 +214,12 @@ class ReducedMean(_FunctionMean):
         for block, size in enumerate(sizes, start):
             u = block_generator(self.seed, block).random((size, self.integrand.dim))
             np.clip(u, 2.0**-53, 1.0 - 2.0**-53, out=u)  # 0 and 1 have no finite quantiles
-            yield CoMoments.of(self.integrand.evaluate(u))
+            yield CoMoments.of(self.integrand.evaluate(u), self.integrand.n_controls)
 
     def summarise(self, whole: CoMoments, n_samples: int, confidence: float) -> dict[str, Any]:
         """Return the integral with Student's interval, and the factor of each method."""
         integrand = self.integrand
-        values = integrand.groups(len(whole.products))["values"]
+        values = integrand.groups(len(whole.moments.mean))["values"]
         with np.errstate(all="ignore"):
             value = integrand.adjust(whole.moments.mean, integrand.regress(whole))
             share = 1.0 / whole.moments.count + integrand.leverage(whole)
@@ -265,9 +265,9 @@ class ScrambledMean(_FunctionMean):
         for block, size in enumerate(sizes, start):
             segment, scramble = divmod(block, self.unit)
             u = scrambled_points(self.seed, scramble, self.integrand.dim, segment * size, size)
-            whole = CoMoments.of(self.integrand.evaluate(u))
+            whole = CoMoments.of(self.integrand.evaluate(u), self.integrand.n_controls)
             counts = np.zeros(self.unit, np.int64)
-            means = np.zeros((self.unit, len(whole.products)))
+            means = np.zeros((self.unit, len(whole.moments.mean)))
             counts[scramble], means[scramble] = size, whole.moments.mean
             yield ScrambledMoments(whole, counts, means)
 
@@ -276,7 +276,7 @@ class ScrambledMean(_FunctionMean):
     ) -> dict[str, Any]:
         """Return the integral, with an error from the differences between scrambles."""
         integrand, points = self.integrand, whole.whole
-        columns = integrand.groups(len(points.products))["values"]
+        columns = integrand.groups(len(points.moments.mean))["values"]
         with np.errstate(all="ignore"):
             values = Moments.of(integrand.adjust(whole.means, integrand.regress(points)))
             error = values.standard_error

@@ -9,6 +9,7 @@ import warnings
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +18,11 @@ import pytest
 from numpy.typing import NDArray
 
 import scoopsci
-from scoopsci import DoubtfulEstimateWarning, Estimate, LedgerError, TaskError
+from scoopsci import Antithetic, DoubtfulEstimateWarning, Estimate, LedgerError, TaskError
+from scoopsci.estimation.comoments import CO_MOMENTS
 from scoopsci.estimation.intervals import wilson_interval
 from scoopsci.estimation.kernels import CIRCLE_STREAM
+from scoopsci.estimation.moments import MOMENTS
 from scoopsci.estimation.streams import STREAM, block_generator
 from scoopsci.reporting.progress import Progress
 from scoopsci.reporting.receipts import battery_hash
@@ -462,13 +465,16 @@ class TestHits:
 
     def test_a_ledger_of_the_former_partials_is_refused(self, tmp_path: Path) -> None:
         path = tmp_path / "run.ledger"
-        for run in (estimate, integrate):
+        reduced = partial(integrate, np.square, variance_reduction=[Antithetic()])
+        scrambled = partial(integrate, np.square, n_samples=16, method="qmc", block_size=1)
+        for run in (estimate, integrate, reduced, scrambled):
             path.unlink(missing_ok=True)
             run(ledger=path)
             with closing(sqlite3.connect(path)) as database:
                 database.execute("DELETE FROM identity WHERE name = 'partials'")
                 database.commit()
-            told = 'partials is not given there and "moments, version 2" here'
+            now = MOMENTS if run in (estimate, integrate) else CO_MOMENTS
+            told = f'partials is not given there and "{now}" here'
             with pytest.raises(LedgerError, match=told):
                 run(ledger=path)
 
