@@ -23,6 +23,7 @@ from scoopsci.estimation.kernels import count_inside, derive_key
 from scoopsci.estimation.moments import Moments
 from scoopsci.estimation.qmc import fingerprint, scrambled_points
 from scoopsci.estimation.samples import as_samples
+from scoopsci.estimation.stated import find_contradictions
 from scoopsci.estimation.streams import block_generator
 
 __all__ = ["CircleCount", "Estimator", "ReducedMean", "SampleMean", "ScrambledMean"]
@@ -225,8 +226,10 @@ class ReducedMean(_FunctionMean):
             share = 1.0 / whole.moments.count + integrand.leverage(whole)
             error = np.sqrt(integrand.residual_variance(whole) * share)
             factors = _factors(integrand, whole)
+        doubts = find_doubts(_take(whole.moments, values), error)
+        n = whole.moments.count
         return {
-            "notes": find_doubts(_take(whole.moments, values), error),
+            "notes": (*doubts, *find_contradictions(integrand, whole.moments, whole.moments, n)),
             "variance_reduction": factors,
             **student_interval(*_plain(value, error), integrand.n_degrees(whole), confidence),
         }
@@ -284,8 +287,11 @@ class ScrambledMean(_FunctionMean):
             *_, (_, variance) = integrand.variances(points)
             n_evaluations = integrand.n_evaluations * n_samples
             factors["scrambled Sobol' points"] = _ratio(variance, n_evaluations * error**2)
+        doubts = find_doubts(_take(points.moments, columns), error)
+        n_each = points.moments.count // len(whole.means)
+        means = Moments.of(whole.means)
         return {
-            "notes": find_doubts(_take(points.moments, columns), error),
+            "notes": (*doubts, *find_contradictions(integrand, points.moments, means, n_each)),
             "variance_reduction": factors,
             **student_interval(*_plain(values.mean, error), self.unit - 1, confidence),
         }
