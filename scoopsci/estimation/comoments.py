@@ -74,6 +74,8 @@ class CoMoments:
             If the numbers of columns differ.
         """
         moments = self.moments.merge(other.moments)
+        if not len(self.products):
+            return CoMoments(moments, self.products)
         with np.errstate(all="ignore"):
             delta = other.moments.mean - self.moments.mean
             share = self.moments.count * other.moments.count / moments.count

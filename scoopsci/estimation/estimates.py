@@ -66,8 +66,7 @@ class Estimate:
         Seconds that the run took.
     convergence : dict
         The ``value`` and ``half_width`` of the first ``n_samples``, where the number of blocks is a
-        power of two and at the end, each an array of shape (m,) or (m, k). For scrambled points,
-        only where all scrambles have the same number of points.
+        power of two and at the end, each an array of shape (m,) or (m, k).
     variance_reduction : dict
         For each method of variance reduction that was used, by its name, the factor by which it
         reduced the evaluations needed for the same error.

@@ -125,7 +125,7 @@ class Integrand:
         n = len(u)
         if self.importance is None:
             x = self.lower + (self.upper - self.lower) * u
-            weight = np.full((n, 1), self.volume)
+            weight = np.array(self.volume)
         else:
             x = as_columns("transform(u)", self.importance.transform(u), n)
             if x.shape != u.shape or not ((x >= self.lower) & (x <= self.upper)).all():
@@ -135,16 +135,16 @@ class Integrand:
                 )
             weight = self._weigh(x)
         values = as_columns("f(x)", self.f(x), n)
-        columns = {"controls": self._control(x) * weight, "values": values * weight}
+        columns = {"values": values * weight}
+        if self.control is not None:
+            columns = {"controls": self._control(self.control, x) * weight, **columns}
         if self.importance is not None:
             columns["squares"] = np.square(values) * weight * self.volume
             columns["weights"] = weight
         return columns
 
-    def _control(self, x: Floats) -> Floats:
-        if self.control is None:
-            return np.empty((len(x), 0))
-        controls = as_columns("h(x)", self.control.h(x), len(x))
+    def _control(self, control: ControlVariates, x: Floats) -> Floats:
+        controls = as_columns("h(x)", control.h(x), len(x))
         if controls.shape[1] != self.n_controls:
             raise ValueError(
                 f"h(x) must have a column for each of the {self.n_controls} integrals, "

@@ -114,23 +114,23 @@ class Sampling(Generic[P]):
         self.block_size = check_count("block_size", self.block_size)
         self.confidence = check_fraction("confidence", self.confidence)
 
-    def check_powers(self, unit: int) -> None:
+    def check_powers(self, n_scrambles: int) -> None:
         """Check that each scramble has a power of two of points, of those that the sequence has."""
+        scrambles, blocks = f"{n_scrambles} scrambles", f"blocks of {self.block_size:,}"
+        max_samples = None if self.goal is None else self.goal.max_samples
         numbers = {
-            "block_size": self.block_size,
-            "n_samples": self.n_samples,
-            "max_samples": None if self.goal is None else self.goal.max_samples,
+            "block_size": (self.block_size, n_scrambles, scrambles),
+            "n_samples": (self.n_samples, self.block_size, blocks),
+            "max_samples": (max_samples, self.block_size, blocks),
         }
-        for name, number in numbers.items():
-            size = 1 if name == "block_size" else unit * self.block_size
+        most = n_scrambles * MOST_POINTS
+        for name, (number, size, what) in numbers.items():
             if number is not None and (number % size or (number // size).bit_count() != 1):
                 least = size << max(0, (number // size).bit_length())
                 raise ValueError(
-                    f"{name} must be a power of two for qmc"
-                    + (f", times {unit} scrambles and blocks of {self.block_size}" * (size > 1))
-                    + f", such as {least:,}; got {number:,}"
+                    f"{name} must be a power of two times {what} for qmc, such as {least:,}; got "
+                    f"{number:,}"
                 )
-            most = MOST_POINTS if name == "block_size" else unit * MOST_POINTS
             if number is not None and number > most:
                 raise ValueError(f"{name} must be at most {most:,} for qmc, got {number:,}")
 

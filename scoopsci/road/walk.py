@@ -11,7 +11,7 @@ from typing import Any, Generic, TypeVar
 import numpy as np
 
 from scoopsci.basics.interrupts import uninterrupted
-from scoopsci.estimation.estimators import Estimator
+from scoopsci.estimation.estimators import Estimator, ScrambledMean
 from scoopsci.estimation.qmc import MOST_POINTS
 from scoopsci.reporting.progress import Progress
 from scoopsci.road.blocks import Fold, Range
@@ -117,10 +117,10 @@ class Walk(Generic[P]):
         """
         if self._supply.n_blocks is not None or goal.relative or not math.isfinite(excess):
             return False
-        unit, power, most = self._estimator.unit, 2.0, MOST_BLOCKS
-        if unit > 1:
+        power, most = 2.0, MOST_BLOCKS
+        if isinstance(self._estimator, ScrambledMean):
             power = 2 / 3  # of Owen's scrambles, at their best
-            most = unit * MOST_POINTS // self._supply.block_size
+            most = self._estimator.n_scrambles * MOST_POINTS // self._supply.block_size
         return bool(self._check * min(excess, 1e100) ** power >= most)
 
     def _plan(self, excess: float) -> None:
