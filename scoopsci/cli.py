@@ -13,6 +13,7 @@ import signal
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any, NoReturn
 
 import scoopsci
@@ -28,7 +29,7 @@ from scoopsci.errors import (
     ScoopsciError,
     TaskError,
 )
-from scoopsci.estimation.estimates import DoubtfulEstimateWarning
+from scoopsci.estimation.estimates import DistantGoalWarning, DoubtfulEstimateWarning
 
 __all__ = ["main", "run_script"]
 
@@ -89,6 +90,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with terminable(), warnings.catch_warnings():
             # The result's own text contains them.
             warnings.simplefilter("ignore", DoubtfulEstimateWarning)
+            warnings.showwarning = partial(_show_warning, warnings.showwarning)
             _check_files(options)
             return command(options) or 0
     except Terminated as end:
@@ -110,6 +112,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if isinstance(error, TaskError):  # the rest comes from the user's own exception
             message = message.partition("\n")[0]
         return _complain(options, message, FAILED)
+
+
+def _show_warning(
+    show: Callable[..., None], message: Warning | str, category: type[Warning], *where: Any
+) -> None:
+    """Print what concerns the run in one line, and other warnings as Python does."""
+    if category is DistantGoalWarning:
+        print(f"scoopsci: {message}", file=sys.stderr)
+    else:
+        show(message, category, *where)
 
 
 def _as_option(match: re.Match[str]) -> str:

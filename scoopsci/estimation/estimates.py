@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 __all__ = [
+    "DistantGoalWarning",
     "DoubtfulEstimateWarning",
     "Estimate",
     "PiEstimate",
@@ -35,6 +36,10 @@ MOST_ROWS = 20
 
 class DoubtfulEstimateWarning(UserWarning):
     """An estimate or its error bar may be misleading, for the reason given."""
+
+
+class DistantGoalWarning(UserWarning):
+    """A half-width takes far more samples or time than the run has; it goes on nevertheless."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -1,7 +1,8 @@
 """The road that every workload takes: blocks, chunks, dispatch, and the fold in block order.
 
 `mapcalls` and `sampling` start a map or a Monte Carlo run, and `runs` opens its engine and ledger.
-`walk` is the state of a Monte Carlo run, and `estimating` makes an estimate of it.
+`walk` is the state of a Monte Carlo run, `outlook` warns if its goal is far away, and `estimating`
+makes an estimate of it.
 `dispatch` sends `chunks` of `blocks`; `sizing` chooses their sizes, and `retries` resubmits lost
 ones. `stopping` decides when a run ends. `ledger` stores finished blocks, `identity` says how its
 run differs from another, `recorded` reads them in a later run, `replay` inspects them, and

@@ -34,7 +34,7 @@ class Run(Generic[P]):
     """Blocks, and how they are run.
 
     An option that is out of range raises a ValueError or TypeError at once. When the run has
-    ended, `description` says how it was carried out.
+    ended, `description` says how it was carried out; `state` returns its progress.
 
     Parameters
     ----------
@@ -65,6 +65,7 @@ class Run(Generic[P]):
         self._identity = as_plain(identity)
         self._complete = complete
         self.description: dict[str, Any] = {}
+        self.state: Callable[[], Progress] | None = None
 
     def partials(self, *, in_order: bool = False) -> Generator[tuple[Range, P], None, None]:
         """Carry it out, and yield the partials as they arrive, or in block order."""
@@ -90,6 +91,7 @@ class Run(Generic[P]):
                     zero_s=start_s,
                     **self._more,
                 )
+                self.state = dispatch.state
                 walk = dispatch.in_order() if in_order else iter(dispatch)
                 failed = False
                 try:

@@ -13,6 +13,7 @@ from scoopsci.estimation.estimators import Estimator
 from scoopsci.estimation.qmc import MOST_POINTS
 from scoopsci.road.chunks import FoldBlocks
 from scoopsci.road.options import RunOptions
+from scoopsci.road.outlook import Outlook
 from scoopsci.road.runs import Run
 from scoopsci.road.stopping import Goal, Supply
 from scoopsci.road.walk import Walk
@@ -165,12 +166,15 @@ class Sampling(Generic[P]):
             identity=identity,
             complete=walk.complete,
         )
+        outlook = None if self.goal is None else Outlook(self.goal, supply, unit)
         try:
             with contextlib.closing(run.partials(in_order=self.goal is not None)) as partials:
                 for blocks, partial in partials:
                     walk.add(blocks, partial)
                     if walk.is_over():
                         break
+                    if outlook is not None and walk.n_projected and run.state is not None:
+                        outlook.look(walk.n_projected, run.state())
             if self.goal is None:
                 walk.summary = walk.summarise()
             self.n_blocks = walk.fold.n_blocks
