@@ -22,7 +22,12 @@ from scoopsci.errors import (
     TaskError,
     WorkerLostError,
 )
-from scoopsci.estimation.estimates import DoubtfulEstimateWarning, Estimate, PiEstimate
+from scoopsci.estimation.estimates import (
+    DistantGoalWarning,
+    DoubtfulEstimateWarning,
+    Estimate,
+    PiEstimate,
+)
 from scoopsci.estimation.variance import Antithetic, ControlVariates, ImportanceSampling
 from scoopsci.mapreduce import (
     map,
@@ -55,6 +60,7 @@ __all__ = [
     "Dashboard",
     "Diagnoses",
     "Diagnosis",
+    "DistantGoalWarning",
     "DoubtfulEstimateWarning",
     "Engine",
     "EngineError",

@@ -13,6 +13,7 @@ import signal
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any, NoReturn
 
 import scoopsci
@@ -28,7 +29,7 @@ from scoopsci.errors import (
     ScoopsciError,
     TaskError,
 )
-from scoopsci.estimation.estimates import DoubtfulEstimateWarning
+from scoopsci.estimation.estimates import DistantGoalWarning, DoubtfulEstimateWarning
 
 __all__ = ["main", "run_script"]
 
@@ -89,6 +90,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with terminable(), warnings.catch_warnings():
             # The result's own text contains them.
             warnings.simplefilter("ignore", DoubtfulEstimateWarning)
+            warnings.showwarning = partial(_show_warning, warnings.showwarning)
             _check_files(options)
             return _run(command, options)
     except Terminated as end:
@@ -121,6 +123,16 @@ def _run(command: Callable[[argparse.Namespace], int | None], options: argparse.
         if failed is None:
             raise
         raise failed from None
+
+
+def _show_warning(
+    show: Callable[..., None], message: Warning | str, category: type[Warning], *where: Any
+) -> None:
+    """Print what concerns the run in one line, and other warnings as Python does."""
+    if category is DistantGoalWarning:
+        print(f"scoopsci: {message}", file=sys.stderr)
+    else:
+        show(message, category, *where)
 
 
 def _as_option(match: re.Match[str]) -> str:

@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from scoopsci.basics.arguments import check_count
 from scoopsci.basics.codehash import describe_code, hash_code, hash_values
+from scoopsci.estimation.comoments import CO_MOMENTS
 from scoopsci.estimation.estimates import DoubtfulEstimateWarning, Estimate, PiEstimate
 from scoopsci.estimation.estimators import (
     CircleCount,
@@ -26,7 +27,7 @@ from scoopsci.estimation.integrand import Integrand
 from scoopsci.estimation.intervals import student_interval, wilson_interval
 from scoopsci.estimation.kernels import CIRCLE_STREAM
 from scoopsci.estimation.moments import MOMENTS
-from scoopsci.estimation.qmc import N_SCRAMBLES, SOBOL_STREAM, check_dim
+from scoopsci.estimation.qmc import N_SCRAMBLES, POINTS_PER_BLOCK, SOBOL_STREAM, check_dim
 from scoopsci.estimation.streams import STREAM, block_generator, check_seed
 from scoopsci.estimation.variance import Antithetic, ControlVariates, ImportanceSampling, Method
 from scoopsci.road.estimating import carry_out
@@ -159,7 +160,7 @@ def integrate(
     n_scrambles: int | None = None,
     half_width: float | None = None,
     seed: int | None = None,
-    block_size: int = BLOCK_SIZE,
+    block_size: int | None = None,
     confidence: float = 0.95,
     **run: Unpack[SamplingOptions],
 ) -> Estimate:
@@ -185,9 +186,13 @@ def integrate(
         Any of `Antithetic`, `ControlVariates` and `ImportanceSampling`, each at most once.
     n_scrambles : int, optional
         Independent scrambles of ``method="qmc"``, 16 by default and at least: the error is
-        estimated from their differences. The number of points must be this times `block_size` times
-        a power of two, and at most this times 2**32.
-    half_width, seed, block_size, confidence
+        estimated from their differences.
+    block_size : int, optional
+        Samples in a block, 4096 by default; see `estimate`. With ``method="qmc"`` a block has as
+        many points of each scramble, 256 by default: `block_size` must be `n_scrambles` times a
+        power of two, and the number of points that times a power of two, at most `n_scrambles`
+        times 2**32. A run by half-width checks at these numbers.
+    half_width, seed, confidence
         See `estimate`.
     **run
         See `SamplingOptions`, and `RunOptions`.
@@ -221,21 +226,25 @@ def integrate(
         )
     integrand = Integrand.of(f, lower, upper, dim, variance_reduction)
     seed = check_seed(seed)
+    if method == "qmc":
+        n_scrambles = N_SCRAMBLES if n_scrambles is None else n_scrambles
+        n_scrambles = check_count("n_scrambles", n_scrambles, least=16)
+    if block_size is None:
+        block_size = BLOCK_SIZE if n_scrambles is None else n_scrambles * POINTS_PER_BLOCK
     sampling: Sampling[Any] = Sampling(n_samples, half_width, block_size, confidence, run)
     codes = {"code": describe_code(f)}
     what = {"workload": "integrate", "code": codes["code"].hash}
     options: dict[str, Any] = {"lower": integrand.lower, "upper": integrand.upper, "method": method}
-    options["partials"] = MOMENTS
+    options["partials"] = CO_MOMENTS if variance_reduction or method == "qmc" else MOMENTS
     if variance_reduction:
         methods = sorted(variance_reduction, key=lambda each: each.name)
         codes["variance_reduction"] = describe_code(*methods)
         options["variance_reduction"] = [f"{each.name} {hash_values([each])}" for each in methods]
     compiled = any(code.reaches_compiled for code in codes.values())
     estimator: Estimator[Any]
-    if method == "qmc":
+    if n_scrambles is not None:
         what["stream"] = SOBOL_STREAM
-        n_scrambles = N_SCRAMBLES if n_scrambles is None else n_scrambles
-        options["n_scrambles"] = check_count("n_scrambles", n_scrambles, least=16)
+        options["n_scrambles"] = n_scrambles
         check_dim(integrand.dim)
         sampling.check_powers(n_scrambles)
         estimator = ScrambledMean(integrand, seed, n_scrambles, compiled)

@@ -3,5 +3,6 @@
 `streams` gives each block its random numbers, `estimators` computes and merges blocks, `samples`
 checks what a user's function returns, `moments` and `comoments` are the partials, `intervals` their
 confidence intervals, and `estimates` the results. `integrand` and `variance` hold integrands and
-variance reduction, `qmc` scrambled points; `kernels`, `fused` and `compiled` the inner loops.
+variance reduction, `stated` tests what a user states for it, `qmc` scrambles points; `kernels`,
+`fused` and `compiled` are the inner loops.
 """

@@ -9,22 +9,26 @@ from numpy.typing import NDArray
 
 from scoopsci.estimation.moments import Moments
 
-__all__ = ["CoMoments"]
+__all__ = ["CO_MOMENTS", "CoMoments"]
 
 Floats = NDArray[np.float64]
 
 
+#: Layout of these partials; part of the identity of a run, as `moments.MOMENTS` is.
+CO_MOMENTS = "co-moments of controls, version 3"
+
+
 @dataclass(frozen=True, slots=True)
 class CoMoments:
-    """Moments of m columns, and the sums of products of their deviations.
+    """Moments of m columns, and the sums of products of the first c with all of them.
 
     Attributes
     ----------
     moments : Moments
         Moments of each column, of shape (m,).
-    products : ndarray of float64, shape (m, m)
-        Sums of products of deviations from the means; symmetric, with ``moments.m2`` on the
-        diagonal.
+    products : ndarray of float64, shape (c, m)
+        Sums of products of deviations from the means: of each of the first c columns, which are
+        controls, with every column; ``moments.m2`` on the diagonal.
 
     Notes
     -----
@@ -36,23 +40,24 @@ class CoMoments:
     products: Floats
 
     @classmethod
-    def of(cls, columns: Floats) -> CoMoments:
+    def of(cls, columns: Floats, n_controls: int) -> CoMoments:
         """Return the co-moments of samples.
 
         Parameters
         ----------
         columns : ndarray of float64, shape (n, m)
             At least one sample.
+        n_controls : int
+            How many of the first columns are controls.
         """
         moments = Moments.of(columns)
-        m = columns.shape[1]
-        products = np.empty((m, m))
-        with np.errstate(all="ignore"):
-            deviations = (columns - moments.mean).T.copy()
-            for i in range(m):
-                products[i, i] = moments.m2[i]
-                for j in range(i):
-                    products[i, j] = products[j, i] = np.sum(deviations[i] * deviations[j])
+        products = np.empty((n_controls, columns.shape[1]))
+        if n_controls:
+            with np.errstate(all="ignore"):
+                deviations = (columns - moments.mean).T.copy()
+                for row, control in zip(products, deviations[:n_controls], strict=True):
+                    np.sum(control * deviations, axis=1, out=row)
+            np.fill_diagonal(products, moments.m2)
         return cls(moments, products)
 
     def merge(self, other: CoMoments) -> CoMoments:
@@ -69,8 +74,10 @@ class CoMoments:
             If the numbers of columns differ.
         """
         moments = self.moments.merge(other.moments)
+        if not len(self.products):
+            return CoMoments(moments, self.products)
         with np.errstate(all="ignore"):
             delta = other.moments.mean - self.moments.mean
             share = self.moments.count * other.moments.count / moments.count
-            products = self.products + other.products + np.multiply.outer(delta, delta) * share
-        return CoMoments(moments, products)
+            of_controls = np.multiply.outer(delta[: len(self.products)], delta) * share
+        return CoMoments(moments, self.products + other.products + of_controls)

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 __all__ = [
+    "DistantGoalWarning",
     "DoubtfulEstimateWarning",
     "Estimate",
     "PiEstimate",
@@ -35,6 +36,10 @@ MOST_ROWS = 20
 
 class DoubtfulEstimateWarning(UserWarning):
     """An estimate or its error bar may be misleading, for the reason given."""
+
+
+class DistantGoalWarning(UserWarning):
+    """A half-width takes far more samples or time than the run has; it goes on nevertheless."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -66,8 +71,7 @@ class Estimate:
         Seconds that the run took.
     convergence : dict
         The ``value`` and ``half_width`` of the first ``n_samples``, where the number of blocks is a
-        power of two and at the end, each an array of shape (m,) or (m, k). For scrambled points,
-        only where all scrambles have the same number of points.
+        power of two and at the end, each an array of shape (m,) or (m, k).
     variance_reduction : dict
         For each method of variance reduction that was used, by its name, the factor by which it
         reduced the evaluations needed for the same error.

@@ -21,8 +21,9 @@ from scoopsci.estimation.integrand import Integrand
 from scoopsci.estimation.intervals import student_interval, wilson_interval
 from scoopsci.estimation.kernels import count_inside, derive_key
 from scoopsci.estimation.moments import Moments
-from scoopsci.estimation.qmc import fingerprint, scrambled_points
+from scoopsci.estimation.qmc import fingerprint, scrambled_blocks
 from scoopsci.estimation.samples import as_samples
+from scoopsci.estimation.stated import find_contradictions
 from scoopsci.estimation.streams import block_generator
 
 __all__ = ["CircleCount", "Estimator", "ReducedMean", "SampleMean", "ScrambledMean"]
@@ -112,24 +113,20 @@ class ScrambledMoments:
     ----------
     whole : CoMoments
         Of all points, as if they were independent.
-    counts : ndarray of int64, shape (r,)
-        Points of each scramble.
     means : ndarray of float64, shape (r, m)
-        Means of its columns.
+        Means of the columns of each scramble; all have as many points.
     """
 
     whole: CoMoments
-    counts: NDArray[np.int64]
     means: NDArray[np.float64]
 
     def merge(self, other: ScrambledMoments) -> ScrambledMoments:
         """Return the moments of both sets of blocks."""
         whole = self.whole.merge(other.whole)
-        counts = self.counts + other.counts
-        share = (other.counts / np.maximum(1, counts))[:, None]
         with np.errstate(all="ignore"):
+            share = other.whole.moments.count / whole.moments.count
             means = self.means + (other.means - self.means) * share
-        return ScrambledMoments(whole, counts, means)
+        return ScrambledMoments(whole, means)
 
 
 M = TypeVar("M", Moments, CoMoments, ScrambledMoments)
@@ -224,19 +221,21 @@ class ReducedMean(_FunctionMean):
         for block, size in enumerate(sizes, start):
             u = block_generator(self.seed, block).random((size, self.integrand.dim))
             np.clip(u, 2.0**-53, 1.0 - 2.0**-53, out=u)  # 0 and 1 have no finite quantiles
-            yield CoMoments.of(self.integrand.evaluate(u))
+            yield CoMoments.of(self.integrand.evaluate(u), self.integrand.n_controls)
 
     def summarise(self, whole: CoMoments, n_samples: int, confidence: float) -> dict[str, Any]:
         """Return the integral with Student's interval, and the factor of each method."""
         integrand = self.integrand
-        values = integrand.groups(len(whole.products))["values"]
+        values = integrand.groups(len(whole.moments.mean))["values"]
         with np.errstate(all="ignore"):
             value = integrand.adjust(whole.moments.mean, integrand.regress(whole))
             share = 1.0 / whole.moments.count + integrand.leverage(whole)
             error = np.sqrt(integrand.residual_variance(whole) * share)
             factors = _factors(integrand, whole)
+        doubts = find_doubts(_take(whole.moments, values), error)
+        n = whole.moments.count
         return {
-            "notes": find_doubts(_take(whole.moments, values), error),
+            "notes": (*doubts, *find_contradictions(integrand, whole.moments, whole.moments, n)),
             "variance_reduction": factors,
             **student_interval(*_plain(value, error), integrand.n_degrees(whole), confidence),
         }
@@ -252,17 +251,17 @@ class ScrambledMean(_FunctionMean):
         The function and the methods.
     seed : int
         Entropy of the run.
-    unit : int
-        Number of independent scrambles. Block i has points of scramble i modulo this number,
-        starting with the one whose index is ``i // unit`` times the block size.
+    n_scrambles : int
+        Number of independent scrambles. Each block has the next points of every one.
     compiled : bool
         Whether numba compiles any of its functions.
     """
 
     integrand: Integrand
     seed: int
-    unit: int
+    n_scrambles: int
     compiled: bool = False
+    unit: int = 1
     per_doubling: int = 1
 
     @property
@@ -271,22 +270,21 @@ class ScrambledMean(_FunctionMean):
         return f"{fingerprint()} {battery_of_numba() if self.compiled else ''}"
 
     def __call__(self, start: int, sizes: Iterator[int]) -> Iterator[ScrambledMoments]:
-        """Yield the moments of each block, as those of its scramble."""
-        for block, size in enumerate(sizes, start):
-            segment, scramble = divmod(block, self.unit)
-            u = scrambled_points(self.seed, scramble, self.integrand.dim, segment * size, size)
-            whole = CoMoments.of(self.integrand.evaluate(u))
-            counts = np.zeros(self.unit, np.int64)
-            means = np.zeros((self.unit, len(whole.products)))
-            counts[scramble], means[scramble] = size, whole.moments.mean
-            yield ScrambledMoments(whole, counts, means)
+        """Yield the moments of each block."""
+        integrand = self.integrand
+        for u in scrambled_blocks(self.seed, self.n_scrambles, integrand.dim, start, sizes):
+            columns = integrand.evaluate(u)
+            with np.errstate(all="ignore"):
+                n = len(u) // self.n_scrambles
+                means = np.add.reduceat(columns, range(0, len(u), n), axis=0) / n
+            yield ScrambledMoments(CoMoments.of(columns, integrand.n_controls), means)
 
     def summarise(
         self, whole: ScrambledMoments, n_samples: int, confidence: float
     ) -> dict[str, Any]:
         """Return the integral, with an error from the differences between scrambles."""
         integrand, points = self.integrand, whole.whole
-        columns = integrand.groups(len(points.products))["values"]
+        columns = integrand.groups(len(points.moments.mean))["values"]
         with np.errstate(all="ignore"):
             values = Moments.of(integrand.adjust(whole.means, integrand.regress(points)))
             error = values.standard_error
@@ -294,10 +292,13 @@ class ScrambledMean(_FunctionMean):
             *_, (_, variance) = integrand.variances(points)
             n_evaluations = integrand.n_evaluations * n_samples
             factors["scrambled Sobol' points"] = _ratio(variance, n_evaluations * error**2)
+        doubts = find_doubts(_take(points.moments, columns), error)
+        n_each = points.moments.count // self.n_scrambles
+        means = Moments.of(whole.means)
         return {
-            "notes": find_doubts(_take(points.moments, columns), error),
+            "notes": (*doubts, *find_contradictions(integrand, points.moments, means, n_each)),
             "variance_reduction": factors,
-            **student_interval(*_plain(values.mean, error), self.unit - 1, confidence),
+            **student_interval(*_plain(values.mean, error), self.n_scrambles - 1, confidence),
         }
 
 

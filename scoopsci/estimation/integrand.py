@@ -110,25 +110,22 @@ class Integrand:
         Returns
         -------
         ndarray, shape (n, m)
-            The values, k columns whose means are the integrals; the c controls; with importance
-            sampling, the squares whose means are the second moments of plain sampling; with
-            antithetic variates, the values at the points and at their images.
+            The c controls; the values, k columns whose means are the integrals; with importance
+            sampling, the squares whose means are the second moments of plain sampling, and the
+            weights; with antithetic variates, all as means over pairs, and half of the differences
+            between the values of a pair.
         """
-        columns = self._columns_at(u)
-        if self.antithetic is not None:
-            other = self._columns_at(1.0 - u)
-            columns = [
-                *((one + two) / 2.0 for one, two in zip(columns, other, strict=True)),
-                *(columns[0], other[0]),
-            ]
-        return np.concatenate(columns, axis=1)
+        points = self._columns_at(u)
+        if self.antithetic is None:
+            return np.concatenate([*points.values()], axis=1)
+        return _pair(points, self._columns_at(1.0 - u))
 
-    def _columns_at(self, u: Floats) -> list[Floats]:
-        """Return values, controls and squares at points of the unit cube, each (n, ·)."""
+    def _columns_at(self, u: Floats) -> dict[str, Floats]:
+        """Return the columns at points of the unit cube by the names of their groups."""
         n = len(u)
         if self.importance is None:
             x = self.lower + (self.upper - self.lower) * u
-            weight = np.full((n, 1), self.volume)
+            weight = np.array(self.volume)
         else:
             x = as_columns("transform(u)", self.importance.transform(u), n)
             if x.shape != u.shape or not ((x >= self.lower) & (x <= self.upper)).all():
@@ -138,18 +135,22 @@ class Integrand:
                 )
             weight = self._weigh(x)
         values = as_columns("f(x)", self.f(x), n)
-        columns = [values * weight]
+        columns = {"values": values * weight}
         if self.control is not None:
-            controls = as_columns("h(x)", self.control.h(x), n)
-            if controls.shape[1] != len(self._known):
-                raise ValueError(
-                    f"h(x) must have a column for each of the {len(self._known)} integrals, "
-                    f"got shape {controls.shape}"
-                )
-            columns.append(controls * weight)
+            columns = {"controls": self._control(self.control, x) * weight, **columns}
         if self.importance is not None:
-            columns.append(np.square(values) * weight * self.volume)
+            columns["squares"] = np.square(values) * weight * self.volume
+            columns["weights"] = weight
         return columns
+
+    def _control(self, control: ControlVariates, x: Floats) -> Floats:
+        controls = as_columns("h(x)", control.h(x), len(x))
+        if controls.shape[1] != self.n_controls:
+            raise ValueError(
+                f"h(x) must have a column for each of the {self.n_controls} integrals, "
+                f"got shape {controls.shape}"
+            )
+        return controls
 
     def _weigh(self, x: Floats) -> Floats:
         assert self.importance is not None
@@ -165,65 +166,67 @@ class Integrand:
         return np.asarray(target / density)
 
     @property
-    def _known(self) -> Floats:
+    def known(self) -> Floats:
         """The integrals of the controls, of shape (c,)."""
         return np.empty(0) if self.control is None else self.control.known
 
+    @property
+    def n_controls(self) -> int:
+        """Number of controls, c: the first columns."""
+        return len(self.known)
+
     def groups(self, n_columns: int) -> dict[str, slice]:
         """Return where the columns of `evaluate` lie, by the names of their groups."""
-        c = len(self._known)
-        n_groups = 1 + (self.importance is not None) + 2 * (self.antithetic is not None)
-        k = (n_columns - c) // n_groups
-        widths = {"values": k, "controls": c}
-        if self.importance is not None:
-            widths["squares"] = k
+        is_weighted = self.importance is not None
+        n_groups = 1 + is_weighted + (self.antithetic is not None)
+        k = (n_columns - self.n_controls - is_weighted) // n_groups
+        widths = {"controls": self.n_controls, "values": k}
+        if is_weighted:
+            widths |= {"squares": k, "weights": 1}
         if self.antithetic is not None:
-            widths |= {"points": k, "images": k}
+            widths["differences"] = k
         ends = np.cumsum([0, *widths.values()]).tolist()
         return {name: slice(*pair) for name, pair in zip(widths, pairwise(ends), strict=True)}
 
     def regress(self, whole: CoMoments) -> Floats:
         """Return the coefficients of the controls, of shape (c, k)."""
-        groups = self.groups(len(whole.products))
-        return _solve(
-            whole.products[groups["controls"], groups["controls"]],
-            whole.products[groups["controls"], groups["values"]],
-        )
+        groups = self.groups(len(whole.moments.mean))
+        return _solve(whole.products[:, groups["controls"]], whole.products[:, groups["values"]])
 
     def adjust(self, means: Floats, coefficients: Floats) -> Floats:
         """Return the means of the values, corrected by the errors of the controls' means."""
         groups = self.groups(means.shape[-1])
-        off = means[..., groups["controls"]] - self._known
+        off = means[..., groups["controls"]] - self.known
         return np.asarray(
             means[..., groups["values"]] - (off[..., None] * coefficients).sum(axis=-2)
         )
 
     def residual_variance(self, whole: CoMoments) -> Floats:
         """Return the variance of a sample that the controls do not explain, of shape (k,)."""
-        groups = self.groups(len(whole.products))
-        cross = whole.products[groups["controls"], groups["values"]]
+        groups = self.groups(len(whole.moments.mean))
+        cross = whole.products[:, groups["values"]]
         explained = (cross * self.regress(whole)).sum(axis=0)
         left = np.maximum(whole.moments.m2[groups["values"]] - explained, 0.0)
         return np.asarray(left / max(1, self.n_degrees(whole)))
 
     def n_degrees(self, whole: CoMoments) -> int:
         """Return the degrees of freedom of that variance."""
-        return whole.moments.count - len(self._known) - 1
+        return whole.moments.count - self.n_controls - 1
 
     def leverage(self, whole: CoMoments) -> float:
         """Return what the random errors of the controls' means add to 1/n in the squared error."""
-        controls = self.groups(len(whole.products))["controls"]
-        off = whole.moments.mean[controls] - self._known
-        return float(np.sum(off * _solve(whole.products[controls, controls], off[:, None])[:, 0]))
+        c = self.n_controls
+        off = whole.moments.mean[:c] - self.known
+        return float(np.sum(off * _solve(whole.products[:, :c], off[:, None])[:, 0]))
 
     def variances(self, whole: CoMoments) -> Iterator[tuple[str, Floats]]:
         """Yield the variance of an evaluation without any method, then as each method is added."""
-        groups = self.groups(len(whole.products))
+        groups = self.groups(len(whole.moments.mean))
         mean = whole.moments.mean
         variance = whole.moments.m2 / max(1, whole.moments.count - 1)
         single = variance[groups["values"]]
         if self.antithetic is not None:
-            single = (variance[groups["points"]] + variance[groups["images"]]) / 2.0
+            single = single + variance[groups["differences"]]
         plain = single
         if self.importance is not None:
             square = np.square(mean[groups["values"]])
@@ -242,6 +245,18 @@ class Integrand:
     def n_evaluations(self) -> int:
         """Evaluations of the function for each sample."""
         return 1 if self.antithetic is None else 2
+
+
+def _pair(points: dict[str, Floats], images: dict[str, Floats]) -> Floats:
+    """Return the means over pairs, and half of the differences of the values, side by side."""
+    ends = np.cumsum([0, *(column.shape[1] for column in points.values())]).tolist()
+    n, k = points["values"].shape
+    pairs = np.empty((n, ends[-1] + k))
+    for name, start, stop in zip(points, ends, ends[1:], strict=False):
+        np.add(points[name], images[name], out=pairs[:, start:stop])
+    np.subtract(points["values"], images["values"], out=pairs[:, ends[-1] :])
+    pairs /= 2.0
+    return pairs
 
 
 def _solve(matrix: Floats, right: Floats) -> Floats:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from scoopsci.basics.interrupts import uninterrupted
 
-__all__ = ["student_interval", "wilson_interval"]
+__all__ = ["student_interval", "student_quantile", "wilson_interval"]
 
 
 @cache
@@ -19,6 +19,11 @@ def _import_special() -> Any:
     with uninterrupted():
         from scipy import special
     return special
+
+
+def student_quantile(n_degrees: int, share: float) -> float:
+    """Return what Student's t exceeds with a probability of `share`."""
+    return -float(_import_special().stdtrit(n_degrees, share))
 
 
 def student_interval(mean: Any, error: Any, n_degrees: int, confidence: float) -> dict[str, Any]:
@@ -43,7 +48,7 @@ def student_interval(mean: Any, error: Any, n_degrees: int, confidence: float) -
     mean, error = np.asarray(mean), np.asarray(error)
     if n_degrees > 0:
         share = (1.0 - confidence) / (2.0 * mean.size)
-        half_width = -_import_special().stdtrit(n_degrees, share) * error
+        half_width = student_quantile(n_degrees, share) * error
     else:
         half_width = np.full_like(mean, np.inf)
     with np.errstate(invalid="ignore"):

@@ -84,10 +84,10 @@ class Moments:
             # The mean of the deviations is the rounding error of the mean.
             rounding = np.sum(deviations, axis=0)
             m2 = np.sum(np.square(deviations), axis=0) - rounding * (rounding / len(samples))
-        finite = np.isfinite(samples)
         n_nonfinite = 0
-        if not finite.all():
-            n_nonfinite = int(np.count_nonzero(~finite.reshape(len(samples), -1).all(axis=1)))
+        if not np.isfinite(m2).all():  # it may also have overflown
+            finite = np.isfinite(samples).reshape(len(samples), -1).all(axis=1)
+            n_nonfinite = int(np.count_nonzero(~finite))
         return cls(
             count=len(samples),
             mean=np.asarray(mean),

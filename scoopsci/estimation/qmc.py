@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
 from functools import cache
+from itertools import islice
 from threading import Lock
 from typing import Any
 
@@ -15,9 +17,11 @@ from scoopsci.basics.interrupts import uninterrupted
 __all__ = [
     "MOST_POINTS",
     "N_SCRAMBLES",
+    "POINTS_PER_BLOCK",
     "SOBOL_STREAM",
     "check_dim",
     "fingerprint",
+    "scrambled_blocks",
     "scrambled_points",
 ]
 
@@ -29,11 +33,49 @@ SOBOL_STREAM = (
 #: Independent scrambles: with fewer, the error itself is poorly estimated.
 N_SCRAMBLES = 16
 
+#: Points of each scramble in a block: 4,096 in all, so that a run by half-width may end as early.
+POINTS_PER_BLOCK = 256
+
+#: Most coordinates computed in advance: SciPy takes 10 µs to compute any number of points.
+MOST_AHEAD = 1 << 18
+
 #: Bits of a coordinate: with more, SciPy 1.17 cannot skip points.
 N_BITS = 32
 
 #: Points of a scramble.
 MOST_POINTS = 1 << N_BITS
+
+
+def scrambled_blocks(
+    seed: int, n_scrambles: int, dim: int, start: int, sizes: Iterator[int]
+) -> Iterator[NDArray[np.float64]]:
+    """Yield the points of consecutive blocks, each of which continues all scrambles.
+
+    Parameters
+    ----------
+    seed, n_scrambles, dim : int
+        Entropy of the run, number of scrambles, number of dimensions.
+    start : int
+        Index of the first block.
+    sizes : iterator of int
+        Number of points of each block, the same for all.
+
+    Yields
+    ------
+    ndarray of float64, shape (size, dim)
+        The points of the first scramble, then those of the next.
+    """
+    for size in sizes:
+        n_ahead = max(0, MOST_AHEAD // (size * dim) - 1)
+        n_blocks = 1 + sum(1 for _ in islice(sizes, n_ahead))
+        n = size // n_scrambles
+        sets = [
+            scrambled_points(seed, scramble, dim, start * n, n_blocks * n)
+            for scramble in range(n_scrambles)
+        ]
+        for first in range(0, n_blocks * n, n):
+            yield np.concatenate([points[first : first + n] for points in sets])
+        start += n_blocks
 
 
 def scrambled_points(

@@ -322,8 +322,6 @@ def find_misfit(workload: object, partial: Any, n_blocks: int, inputs: str) -> s
 
 def _count_samples(partial: Any) -> int:
     """Return the number of samples in moments; -1 for anything else."""
-    if isinstance(partial, ScrambledMoments) and isinstance(partial.counts, np.ndarray):
-        n_samples = _count_samples(partial.whole)
-        return n_samples if sum(partial.counts.flat) == n_samples else -1
-    moments = partial.moments if isinstance(partial, CoMoments) else partial
+    whole = partial.whole if isinstance(partial, ScrambledMoments) else partial
+    moments = whole.moments if isinstance(whole, CoMoments) else whole
     return moments.count if isinstance(moments, Moments) else -1

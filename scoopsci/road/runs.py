@@ -35,7 +35,7 @@ class Run(Generic[P]):
     """Blocks, and how they are run.
 
     An option that is out of range raises a ValueError or TypeError at once. When the run has
-    ended, `description` says how it was carried out.
+    ended, `description` says how it was carried out; `state` returns its progress.
 
     Parameters
     ----------
@@ -66,6 +66,7 @@ class Run(Generic[P]):
         self._identity = as_plain(identity)
         self._complete = complete
         self.description: dict[str, Any] = {}
+        self.state: Callable[[], Progress] | None = None
 
     def partials(self, *, in_order: bool = False) -> Generator[tuple[Range, P], None, None]:
         """Carry it out, and yield the partials as they arrive, or in block order."""
@@ -91,6 +92,7 @@ class Run(Generic[P]):
                     zero_s=start_s,
                     **self._more,
                 )
+                self.state = dispatch.state
                 self._tell(dispatch.state(), None, engine)  # the live page, before any task ends
                 walk = dispatch.in_order() if in_order else iter(dispatch)
                 failed = False

@@ -13,6 +13,7 @@ from scoopsci.estimation.estimators import Estimator
 from scoopsci.estimation.qmc import MOST_POINTS
 from scoopsci.road.chunks import FoldBlocks
 from scoopsci.road.options import RunOptions
+from scoopsci.road.outlook import Outlook
 from scoopsci.road.runs import Run
 from scoopsci.road.stopping import Goal, Supply
 from scoopsci.road.walk import Walk
@@ -114,23 +115,23 @@ class Sampling(Generic[P]):
         self.block_size = check_count("block_size", self.block_size)
         self.confidence = check_fraction("confidence", self.confidence)
 
-    def check_powers(self, unit: int) -> None:
+    def check_powers(self, n_scrambles: int) -> None:
         """Check that each scramble has a power of two of points, of those that the sequence has."""
+        scrambles, blocks = f"{n_scrambles} scrambles", f"blocks of {self.block_size:,}"
+        max_samples = None if self.goal is None else self.goal.max_samples
         numbers = {
-            "block_size": self.block_size,
-            "n_samples": self.n_samples,
-            "max_samples": None if self.goal is None else self.goal.max_samples,
+            "block_size": (self.block_size, n_scrambles, scrambles),
+            "n_samples": (self.n_samples, self.block_size, blocks),
+            "max_samples": (max_samples, self.block_size, blocks),
         }
-        for name, number in numbers.items():
-            size = 1 if name == "block_size" else unit * self.block_size
+        most = n_scrambles * MOST_POINTS
+        for name, (number, size, what) in numbers.items():
             if number is not None and (number % size or (number // size).bit_count() != 1):
                 least = size << max(0, (number // size).bit_length())
                 raise ValueError(
-                    f"{name} must be a power of two for qmc"
-                    + (f", times {unit} scrambles and blocks of {self.block_size}" * (size > 1))
-                    + f", such as {least:,}; got {number:,}"
+                    f"{name} must be a power of two times {what} for qmc, such as {least:,}; got "
+                    f"{number:,}"
                 )
-            most = MOST_POINTS if name == "block_size" else unit * MOST_POINTS
             if number is not None and number > most:
                 raise ValueError(f"{name} must be at most {most:,} for qmc, got {number:,}")
 
@@ -165,12 +166,15 @@ class Sampling(Generic[P]):
             identity=identity,
             complete=walk.complete,
         )
+        outlook = None if self.goal is None else Outlook(self.goal, supply, unit)
         try:
             with contextlib.closing(run.partials(in_order=self.goal is not None)) as partials:
                 for blocks, partial in partials:
                     walk.add(blocks, partial)
                     if walk.is_over():
                         break
+                    if outlook is not None and walk.n_projected and run.state is not None:
+                        outlook.look(walk.n_projected, run.state())
             if self.goal is None:
                 walk.summary = walk.summarise()
             self.n_blocks = walk.fold.n_blocks

@@ -11,7 +11,7 @@ from typing import Any, Generic, TypeVar
 import numpy as np
 
 from scoopsci.basics.interrupts import uninterrupted
-from scoopsci.estimation.estimators import Estimator
+from scoopsci.estimation.estimators import Estimator, ScrambledMean
 from scoopsci.estimation.qmc import MOST_POINTS
 from scoopsci.reporting.progress import Progress
 from scoopsci.road.blocks import Fold, Range
@@ -48,6 +48,7 @@ class Walk(Generic[P]):
         self._latest: dict[str, Any] = {}
         self._looked_s = -math.inf
         self._check = 0
+        self.n_projected = 0.0
         if goal is not None:
             self._n_needed: int | None = None
             self._check = supply.next_check(-(-goal.min_samples // supply.block_size) - 1)
@@ -107,6 +108,9 @@ class Walk(Generic[P]):
         elif self._is_hopeless(goal, excess):
             remedy = "accept a larger half-width"
             self.shortfall = "it takes more samples than a run can draw", remedy
+        # Of a mean that may be zero, or an error that is, nothing is known.
+        if math.isfinite(excess) and not (goal.relative and excess * goal.half_width >= 1.0):
+            self.n_projected = n_samples * self._project(excess)
         self._plan(excess)
         return self.shortfall is not None
 
@@ -117,11 +121,15 @@ class Walk(Generic[P]):
         """
         if self._supply.n_blocks is not None or goal.relative or not math.isfinite(excess):
             return False
-        unit, power, most = self._estimator.unit, 2.0, MOST_BLOCKS
-        if unit > 1:
-            power = 2 / 3  # of Owen's scrambles, at their best
-            most = unit * MOST_POINTS // self._supply.block_size
-        return bool(self._check * min(excess, 1e100) ** power >= most)
+        most = MOST_BLOCKS
+        if isinstance(self._estimator, ScrambledMean):
+            most = self._estimator.n_scrambles * MOST_POINTS // self._supply.block_size
+        return self._check * self._project(excess) >= most
+
+    def _project(self, excess: float) -> float:
+        """Return how many times as many samples reach the goal, by the rate of convergence."""
+        power = 2 / 3 if isinstance(self._estimator, ScrambledMean) else 2.0
+        return float(min(excess, 1e100) ** power)  # for scrambles Owen's rate, at their best
 
     def _plan(self, excess: float) -> None:
         """Supply the blocks up to the check at which the goal is expected to be reached."""

@@ -12,6 +12,9 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from scipy.integrate import quad
+from scipy.special import ndtri
+from scipy.stats import chi
 
 import scoopsci
 from scoopsci import Engine
@@ -118,3 +121,45 @@ def test_intervals_of_reduced_variance_cover(methods: list[Any], engine: Engine)
         low, high = found.interval
         n_covered += low <= EXACT[exponential] <= high
     assert n_covered >= 922, f"{n_covered} of {n_seeds} cover"
+
+
+def keister(u: Floats) -> Floats:
+    """Return π^(d/2) cos ‖x‖ under the normal distribution of variance 1/2."""
+    x = ndtri(u) / math.sqrt(2.0)
+    return np.asarray(math.pi ** (u.shape[1] / 2) * np.cos(np.sqrt(np.square(x).sum(axis=1))))
+
+
+def find_keister() -> float:
+    """Integrate over the radius, which has the distribution chi with 5 degrees of freedom."""
+    found = quad(lambda r: math.cos(r / math.sqrt(2.0)) * chi.pdf(r, 5), 0.0, 40.0)[0]
+    return float(math.pi**2.5 * found)
+
+
+RATES = np.array([1 / 2, 1 / 4, 1 / 8])
+
+
+def bells(u: Floats) -> Floats:
+    """Return exp(-a ‖z‖²) of standard normal variables, whose means are (1 + 2 a)^(-d/2)."""
+    return np.asarray(np.exp(-RATES * np.square(ndtri(u)).sum(axis=1)[:, None]))
+
+
+@pytest.mark.parametrize(
+    ("reduction", "most"),
+    [([scoopsci.ControlVariates(bells, (1.0 + 2.0 * RATES) ** -2.5)], 20_000), ([], 65_536)],
+    ids=["controls", "plain"],
+)
+def test_keisters_integral_takes_few_points(
+    reduction: list[Any], most: int, engine: Engine
+) -> None:
+    exact, n_covered, taken = find_keister(), 0, []
+    assert exact == pytest.approx(1.135323, abs=1e-6)
+    for seed in range(50):
+        found = scoopsci.integrate(
+            keister, 0.0, 1.0, dim=5, half_width=5e-3, method="qmc", seed=seed, engine=engine,
+            variance_reduction=reduction,
+        )  # fmt: skip
+        n_covered += abs(found.value - exact) <= found.half_width
+        taken.append(found.n_samples)
+    print(f"{np.median(taken):.0f} evaluations, at most {max(taken)}; {n_covered} of 50 cover")
+    assert max(taken) <= most
+    assert n_covered >= 42

@@ -7,6 +7,7 @@ import socket
 import warnings
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,11 @@ import pytest
 from numpy.typing import NDArray
 
 import scoopsci
-from scoopsci import DoubtfulEstimateWarning, Estimate, LedgerError, TaskError
+from scoopsci import Antithetic, DoubtfulEstimateWarning, Estimate, LedgerError, TaskError
+from scoopsci.estimation.comoments import CO_MOMENTS
 from scoopsci.estimation.intervals import wilson_interval
 from scoopsci.estimation.kernels import CIRCLE_STREAM
+from scoopsci.estimation.moments import MOMENTS
 from scoopsci.estimation.streams import STREAM, block_generator
 from scoopsci.reporting.progress import Progress
 from scoopsci.reporting.receipts import battery_hash
@@ -334,7 +337,7 @@ class TestArguments:
         [
             ({"n_samples": 1 << 37}, "n_samples must be at most 68,719,476,736 for qmc, got 137"),
             ({"n_samples": None, "half_width": 0.1, "max_samples": 1 << 37}, "max_samples must be"),
-            ({"n_samples": None, "half_width": 0.1, "block_size": 1 << 33}, "block_size must be"),
+            ({"n_samples": None, "half_width": 0.1, "block_size": 1 << 37}, "block_size must be"),
         ],
     )
     def test_scrambles_have_an_end(self, arguments: dict[str, Any], told: str) -> None:
@@ -461,11 +464,14 @@ class TestHits:
 
     def test_a_ledger_of_the_former_partials_is_refused(self, tmp_path: Path) -> None:
         path = tmp_path / "run.ledger"
-        for run in (estimate, integrate):
+        reduced = partial(integrate, np.square, variance_reduction=[Antithetic()])
+        scrambled = partial(integrate, np.square, n_samples=64, method="qmc", block_size=64)
+        for run in (estimate, integrate, reduced, scrambled):
             path.unlink(missing_ok=True)
             run(ledger=path)
             craft(path, "identity", lambda row: None if row[0] == "partials" else row)
-            told = 'partials is not given there and "moments, version 2" here'
+            now = MOMENTS if run in (estimate, integrate) else CO_MOMENTS
+            told = f'partials is not given there and "{now}" here'
             with pytest.raises(LedgerError, match=told):
                 run(ledger=path)
 

@@ -12,7 +12,13 @@ import pytest
 from scipy.stats import qmc
 
 import scoopsci
-from scoopsci.estimation.qmc import N_BITS, fingerprint, scrambled_points
+from scoopsci.estimation.qmc import (
+    MOST_AHEAD,
+    N_BITS,
+    fingerprint,
+    scrambled_blocks,
+    scrambled_points,
+)
 
 
 @pytest.mark.parametrize("parts", [[(0, 64)], [(0, 16), (16, 48)], [(32, 32), (0, 32)], [(63, 1)]])
@@ -23,6 +29,17 @@ def test_points_match_the_sequence(parts: list[tuple[int, int]]) -> None:
     for start, size in parts:
         found = scrambled_points(5, 2, 3, start, size)
         assert found.tolist() == whole[start : start + size].tolist()
+
+
+@pytest.mark.parametrize(("dim", "n_blocks"), [(2, 9), (400, 4)])
+def test_blocks_continue_every_scramble(dim: int, n_blocks: int) -> None:
+    """Whether they are computed in advance or, with many dimensions, one by one."""
+    assert (dim * 32 * 16 * n_blocks > MOST_AHEAD) == (dim == 400)
+    found = [*scrambled_blocks(3, 16, dim, 5, iter([16 * 32] * n_blocks))]
+    assert len(found) == n_blocks
+    for block, points in enumerate(found, 5):
+        for scramble, part in enumerate(np.split(points, 16)):
+            assert (part == scrambled_points(3, scramble, dim, 32 * block, 32)).all()
 
 
 def test_scrambles_and_seeds_differ() -> None:
@@ -89,8 +106,22 @@ class TestIntegral:
     def test_a_tolerance(self) -> None:
         found = integrate(n_samples=None, half_width=1e-5)
         assert found.half_width <= 1e-5
-        assert found.n_samples // (16 * 256) in {2**j for j in range(20)}
+        assert found.n_samples // 256 in {2**j for j in range(20)}
         assert abs(found.value - 1.0) < 4 * found.standard_error
+
+    def test_a_run_to_a_wide_half_width_takes_a_block(self) -> None:
+        found = integrate(n_samples=None, half_width=0.1, block_size=None)
+        assert (found.n_samples, found.n_blocks) == (4_096, 1)
+        assert found.receipt["options"]["block_size"] == 4_096
+        more = integrate(n_samples=None, half_width=0.1, block_size=None, n_scrambles=20)
+        assert (more.n_samples, more.n_blocks) == (20 * 256, 1)
+        assert abs(more.value - 1.0) < 4 * more.standard_error
+
+    def test_the_blocks_are_those_of_any_number_of_workers(self) -> None:
+        serial = integrate(n_samples=1 << 13)
+        with ThreadPoolExecutor(3) as pool:
+            found = integrate(n_samples=1 << 13, engine=pool, n_workers=3, chunk_target_s=1e-3)
+        assert (found.value, found.half_width) == (serial.value, serial.half_width)
 
     def test_more_scrambles(self) -> None:
         found = integrate(n_scrambles=32)
@@ -101,14 +132,19 @@ class TestIntegral:
         ("options", "told"),
         [
             ({"n_samples": 1_000_000}, r"such as 1,048,576; got 1,000,000"),
-            ({"n_samples": 100}, r"such as 4,096; got 100"),
+            ({"n_samples": 100}, r"such as 256; got 100"),
+            ({"n_samples": 768}, r"times blocks of 256 for qmc, such as 1,024; got 768"),
+            (
+                {"n_scrambles": 20},
+                "block_size must be .* 20 scrambles for qmc, such as 320; got 256",
+            ),
             (
                 {"block_size": 100},
-                "block_size must be a power of two for qmc, such as 128; got 100",
+                "must be a power of two times 16 scrambles for qmc, such as 128; got 100",
             ),
             (
                 {"n_samples": None, "half_width": 0.2, "max_samples": 10_000},
-                "max_samples must be a power of two for qmc.*such as 16,384; got 10,000",
+                "max_samples must be a power of two times blocks .*, such as 16,384; got 10,000",
             ),
             ({"n_scrambles": 15}, "n_scrambles must be at least 16, got 15"),
         ],

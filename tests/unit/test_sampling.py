@@ -385,7 +385,10 @@ class TestProgress:
             assert 0.0 <= state.remaining_worker_s <= state.remaining_s
 
     def test_timeout_error_names_the_estimate_so_far(self) -> None:
-        with pytest.raises(EngineTimeoutError) as caught:
+        with (
+            pytest.raises(EngineTimeoutError) as caught,
+            pytest.warns(scoopsci.DistantGoalWarning, match="half_width=1e-09 needs about"),
+        ):
             scoopsci.pi(half_width=1e-9, seed=3, block_size=1_000, timeout=0.5, engine="serial")
         (note,) = caught.value.__notes__
         assert "estimate so far, in its attribute estimate: 3.1" in note

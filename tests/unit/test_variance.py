@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import pickle
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -20,6 +22,8 @@ from scoopsci import (
     ImportanceSampling,
 )
 from scoopsci.estimation.comoments import CoMoments
+from scoopsci.estimation.estimators import ReducedMean
+from scoopsci.estimation.integrand import Integrand
 from scoopsci.estimation.streams import block_generator
 
 Floats = NDArray[np.float64]
@@ -259,17 +263,51 @@ class TestArguments:
 
 class TestCoMoments:
     @pytest.mark.parametrize("n_parts", [1, 2, 7])
-    def test_merged_parts_are_the_whole(self, n_parts: int) -> None:
+    @pytest.mark.parametrize("n_controls", [0, 1, 2, 3])
+    def test_merged_parts_are_the_whole(self, n_parts: int, n_controls: int) -> None:
         columns = np.random.default_rng(2).normal(size=(700, 3)) @ np.arange(9.0).reshape(3, 3)
-        parts = [CoMoments.of(part) for part in np.split(columns, n_parts)]
+        parts = [CoMoments.of(part, n_controls) for part in np.split(columns, n_parts)]
         whole = parts[0]
         for part in parts[1:]:
             whole = whole.merge(part)
         expected = np.cov(columns, rowvar=False) * (len(columns) - 1)
-        assert whole.products == pytest.approx(expected, rel=1e-10)
-        assert np.diag(whole.products) == pytest.approx(whole.moments.m2, rel=1e-12)
-        assert (whole.products == whole.products.T).all()
+        assert whole.products.shape == (n_controls, 3)
+        assert whole.products == pytest.approx(expected[:n_controls], rel=1e-10)
+        square = whole.products[:, :n_controls]
+        assert np.diag(square) == pytest.approx(whole.moments.m2[:n_controls], rel=1e-12)
+        assert (square == square.T).all()
 
     def test_different_columns_do_not_merge(self) -> None:
         with pytest.raises(ValueError, match="one shape"):
-            CoMoments.of(np.ones((2, 2))).merge(CoMoments.of(np.ones((2, 3))))
+            CoMoments.of(np.ones((2, 2)), 1).merge(CoMoments.of(np.ones((2, 3)), 1))
+
+
+class TestManyOutputs:
+    def test_partials_grow_with_the_number_of_outputs(self) -> None:
+        """Not with its square, which 300 outputs would make 100 times as large."""
+
+        def size_of(k: int) -> int:
+            methods: list[Any] = [ControlVariates(lambda x: x, [0.5, 0.5]), Antithetic()]
+            scales = np.linspace(0.1, 3.0, k)
+            integrand = Integrand.of(lambda x: x[:, :1] * scales, 0.0, 1.0, 2, methods)
+            (partial,) = ReducedMean(integrand, 1)(0, iter([100]))
+            return len(pickle.dumps(partial))
+
+        assert size_of(300) < 100 * size_of(3)
+
+    def test_antithetic_takes_a_few_times_plain(self) -> None:
+        """The ratio is that of the best of several passes, alternately: of one run."""
+        scales = np.linspace(0.1, 3.0, 300)
+        taken: dict[int, list[float]] = {0: [], 1: []}
+        for _ in range(5):
+            for n_methods in taken:
+                methods = [Antithetic()] * n_methods
+                start_s = time.process_time()
+                _ = integrate(
+                    lambda x: np.exp(-x[:, :1] * scales), 1 << 16, block_size=1 << 12,
+                    variance_reduction=methods,
+                )  # fmt: skip
+                taken[n_methods].append(time.process_time() - start_s)
+        ratio = min(taken[1]) / min(taken[0])
+        print(f"antithetic variates of 300 outputs take {ratio:.2f} times plain")
+        assert ratio < 3.0
