@@ -2,6 +2,7 @@
 
 `streams` gives each block its random numbers, `estimators` computes and merges blocks, `samples`
 checks what a user's function returns, `moments` and `comoments` are the partials, `intervals` their
-confidence intervals, and `estimates` the results. `integrand` and `variance` hold integrands and
-variance reduction, `qmc` scrambled points; `kernels`, `fused` and `compiled` the inner loops.
+confidence intervals, and `estimates` the results. `sequences` has intervals that hold at every
+look, which `anytime` gives to estimates. `integrand` and `variance` hold integrands and variance
+reduction, `qmc` scrambled points; `kernels`, `fused` and `compiled` the inner loops.
 """

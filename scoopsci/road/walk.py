@@ -11,7 +11,7 @@ from typing import Any, Generic, TypeVar
 import numpy as np
 
 from scoopsci.basics.interrupts import uninterrupted
-from scoopsci.estimation.estimators import Estimator
+from scoopsci.estimation.anytime import Summariser
 from scoopsci.estimation.qmc import MOST_POINTS
 from scoopsci.reporting.progress import Progress
 from scoopsci.road.blocks import Fold, Range
@@ -31,7 +31,7 @@ class Walk(Generic[P]):
 
     def __init__(
         self,
-        estimator: Estimator[P],
+        estimator: Summariser[P],
         supply: Supply,
         goal: Goal | None,
         *,
