@@ -55,7 +55,7 @@ class Estimate:
     confidence : float
         Probability that the interval covers the true value, or that all intervals cover theirs.
     guarantee : str
-        "asymptotic", or "anytime" with the confidence sequence that the interval belongs to.
+        "asymptotic", or "anytime, by" the confidence sequence to which the interval belongs.
     n_samples, n_blocks : int
         Number of samples, and of the blocks that they were drawn in.
     seed : int

@@ -88,8 +88,11 @@ def _reach(hits: Floats, misses: Floats, level: Floats) -> Floats:
     p, q = np.where(hits > 0, hits / n, 1.0), np.where(misses > 0, misses / n, 1.0)
     # Beyond the solution: -log p of the hits is at most that of a share of 1, and the divergence is
     # at least d²/2(share + d).
-    exponent = (level - hits * np.log(p)) / np.maximum(1.0, misses)
-    mean = level / n
+    start = 1.000001 * level  # beyond it for all rounding
+    with np.errstate(divide="ignore", invalid="ignore"):
+        rest = np.where(hits > 0, hits * np.log1p(-misses / n), 0.0)
+    exponent = (start - rest) / np.maximum(1.0, misses)
+    mean = start / n
     distance = np.minimum(
         -np.expm1(-np.minimum(exponent, 36.0)) * q,
         mean + np.sqrt(mean * (mean + 2.0 * hits / n)),

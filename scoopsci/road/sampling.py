@@ -41,13 +41,14 @@ class SamplingOptions(RunOptions, total=False):
         times `min_samples`. By default it is no information, and the run ends with a
         `NotConvergedError` instead.
     guarantee : {"asymptotic", "anytime"}
-        When the interval covers with its confidence: at the end of a run, in the limit of many
-        samples; or at every look at once, however the run is stopped, continued or watched, by a
-        confidence sequence, which takes two to five times the samples.
+        When the interval covers with its confidence: at the end of the run, in the limit of many
+        samples; or at every look at once, however the run is watched, stopped and continued, by a
+        confidence sequence, which takes more samples. For ``method="qmc"`` there is none.
     bounds : tuple of two float
-        Bounds (a, b) of every sample, with ``guarantee="anytime"``: the guarantee then holds for
-        any number of samples. The sequence follows the half-width, or the number of samples, so
-        that a ledger serves no other. A sample outside of them is an error.
+        Bounds (a, b) of the values of the function, with ``guarantee="anytime"``: the guarantee
+        then holds for any number of samples, at 2 to 2.7 times those of the asymptotic one. The
+        sequence follows the half-width, or the number of samples: a ledger serves no other. A value
+        outside of the bounds is a ValueError.
     """
 
     relative: bool
