@@ -99,11 +99,11 @@ class Sampling(Generic[P]):
     confidence: float
     options: SamplingOptions
     goal: Goal | None = None
-    guarantee: Guarantee = field(default_factory=Guarantee)
     summary: dict[str, Any] = field(default_factory=dict)
     n_blocks: int = 0
     shortfall: tuple[str, str] | None = None
     done: dict[str, Any] = field(default_factory=dict)
+    guarantee: Guarantee = field(default_factory=Guarantee)
 
     def __post_init__(self) -> None:
         how: dict[str, Any] = dict(self.options)

@@ -11,7 +11,7 @@ from typing import Any, Generic, TypeVar
 import numpy as np
 
 from scoopsci.basics.interrupts import uninterrupted
-from scoopsci.estimation.anytime import Summariser
+from scoopsci.estimation.anytime import BoundedMean, Summariser
 from scoopsci.estimation.qmc import MOST_POINTS
 from scoopsci.reporting.progress import Progress
 from scoopsci.road.blocks import Fold, Range
@@ -40,6 +40,8 @@ class Walk(Generic[P]):
     ) -> None:
         self._estimator, self._supply, self._unit = estimator, supply, unit
         self._confidence = confidence
+        # Of the excess in the samples that are needed: bets at first see nothing but the bounds.
+        self._power = 1.0 if isinstance(estimator, BoundedMean) else 2.0
         self.fold: Fold[P] = Fold(estimator.merge, self._note_first)
         self.summary: dict[str, Any] = {}
         self.shortfall: tuple[str, str] | None = None
@@ -117,7 +119,7 @@ class Walk(Generic[P]):
         """
         if self._supply.n_blocks is not None or goal.relative or not math.isfinite(excess):
             return False
-        unit, power, most = self._estimator.unit, 2.0, MOST_BLOCKS
+        unit, power, most = self._estimator.unit, self._power, MOST_BLOCKS
         if unit > 1:
             power = 2 / 3  # of Owen's scrambles, at their best
             most = unit * MOST_POINTS // self._supply.block_size
@@ -125,7 +127,7 @@ class Walk(Generic[P]):
 
     def _plan(self, excess: float) -> None:
         """Supply the blocks up to the check at which the goal is expected to be reached."""
-        expected = self._check * min(excess, 1e6) ** 2 if math.isfinite(excess) else 0.0
+        expected = self._check * min(excess, 1e6) ** self._power if math.isfinite(excess) else 0.0
         self._n_needed = int(expected) or None
         before = max(self._check, math.ceil(expected) - 1)
         self._check = self._supply.next_check(self._check)

@@ -18,6 +18,7 @@ from scoopsci import (
     ControlVariates,
     DoubtfulEstimateWarning,
     Engine,
+    EngineTimeoutError,
     Estimate,
     ImportanceSampling,
     LedgerError,
@@ -227,6 +228,11 @@ class TestKinds:
         assert found.half_width <= 0.1 * found.value
         assert found.interval[0] <= 1.0 / 9.0 <= found.interval[1]
         assert 2_000 < found.n_samples < 6_000
+
+    def test_a_narrow_half_width_within_bounds_is_not_hopeless_at_the_first_look(self) -> None:
+        """The width shrinks by 1/n at first, not by 1/√n: the run goes on until its timeout."""
+        with pytest.raises(EngineTimeoutError):
+            scoopsci.estimate(draw_power, half_width=1e-10, timeout=0.5, engine="serial", **BOUNDED)
 
     def test_equal_samples_within_bounds_reach_a_half_width(self) -> None:
         found = scoopsci.estimate(
