@@ -226,9 +226,11 @@ class BoundedMean(Generic[P]):
         def bet(variance: Floats, mean: Floats) -> Floats:
             if self.half_width is None:
                 assert self.n_samples is not None
-                return np.asarray(np.sqrt(2.0 * log_level / (self.n_samples * variance)))
-            size = np.abs(low + width * mean) if self.relative else 1.0
-            return np.asarray(self.half_width * size / width / variance)
+                ratio = np.sqrt(2.0 * log_level / (self.n_samples * variance))
+            else:
+                size = np.abs(low + width * mean) if self.relative else 1.0
+                ratio = self.half_width * size / width / variance
+            return np.asarray(ratio / (1.0 + ratio))
 
         centres, reaches = bernstein_sequence(
             np.array([[float(moments.count)] for moments in rounds]),

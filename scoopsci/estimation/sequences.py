@@ -218,8 +218,9 @@ def bernstein_sequence(
     The predictions are the mean and variance of the rounds before, with one more sample of mean
     1/2 and squared deviation 1/4, which is all that the first round has. λ is at most 0.75.
 
-    A constant λ gives a half-width of log(2/α)/(nλ) + λσ²/2. With λ = h/σ² it reaches h after
-    2 log(2/α) σ²/h² samples, the fewest for any λ: 1.92 times those of the normal interval at 95 %.
+    A constant λ reaches a half-width h after log(2/α) / (λh - (-log(1 - λ) - λ)σ²) samples, the
+    fewest with λ = h/(h + σ²). For h much below σ² that is h/σ², and their number
+    2 log(2/α) σ²/h²: 1.92 times that of the normal interval at 95 %.
 
     References
     ----------

@@ -15,6 +15,9 @@ __all__ = ["Guarantee", "place_in_rounds"]
 
 P = TypeVar("P")
 
+#: Identity of the bets of a sequence for samples within bounds.
+BETS = "h/(h + variance), version 1"
+
 
 @dataclass(frozen=True, slots=True)
 class Guarantee:
@@ -86,7 +89,7 @@ class Guarantee:
         """
         if self.bounds is None:
             return {}
-        declared: dict[str, Any] = {"bounds": self.bounds}
+        declared: dict[str, Any] = {"bounds": self.bounds, "bets": BETS}
         if goal is None:
             declared |= {"n_samples": n_samples, "confidence": confidence}
         else:

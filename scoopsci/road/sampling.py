@@ -46,7 +46,7 @@ class SamplingOptions(RunOptions, total=False):
         confidence sequence, which takes more samples. For ``method="qmc"`` there is none.
     bounds : tuple of two float
         Bounds (a, b) of the values of the function, with ``guarantee="anytime"``: the guarantee
-        then holds for any number of samples, at 2 to 3.5 times those of the asymptotic one. The
+        then holds for any number of samples, at 2 to 3 times those of the asymptotic one. The
         sequence follows the half-width, or the number of samples: a ledger serves no other. A value
         outside of the bounds is a ValueError.
     """

@@ -197,9 +197,12 @@ def test_bounded_samples_are_covered_at_every_look(name: str, n_runs: int, width
     """In 1,000 looks, to a goal that is reached in the course of them, and to a tighter one."""
     draw = {"hits": draw_hits, "power": draw_power, "peak": draw_peak}[name]
     truth, half_width = PROBLEMS[name].truth, width * PROBLEMS[name].half_width
-    centres, reaches = bernstein_sequence(
-        *draw_looks(draw, n_runs), math.log(2 / 0.05), lambda variance, mean: half_width / variance
-    )
+
+    def bet(variance: Floats, mean: Floats) -> Floats:
+        return half_width / (half_width + variance)
+
+    looks = draw_looks(draw, n_runs)
+    centres, reaches = bernstein_sequence(*looks, math.log(2 / 0.05), bet)
     n_missed = int((np.abs(centres - truth) > reaches).any(axis=0).sum())
     print(f"{name}, ± {half_width:g}: {n_missed} of {n_runs} ever exclude the truth")
     assert n_missed <= 0.05 * n_runs

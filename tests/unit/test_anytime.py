@@ -24,6 +24,9 @@ from scoopsci import (
     LedgerError,
     NotConvergedError,
 )
+from scoopsci.estimation.anytime import BoundedMean
+from scoopsci.estimation.estimators import SampleMean
+from scoopsci.estimation.moments import Moments
 from scoopsci.estimation.sequences import asymptotic_sequence, mixture_sequence
 from scoopsci.reporting.progress import Progress
 
@@ -204,6 +207,17 @@ class TestKinds:
         assert other.half_width == pytest.approx(8.0 * one.half_width)
         low, high = other.interval
         assert (low + 16.0, high + 16.0) == pytest.approx(np.multiply(8.0, one.interval))
+
+    def test_the_interval_reaches_to_a_mean_beyond_the_sequence(self) -> None:
+        """The first round has a small weight in the sequence, and a large one in the mean."""
+        first, second = (Moments.of(np.full(4_000, x)) for x in (0.52, 0.5))
+        mean = BoundedMean(SampleMean(draw_power, 1), (0.0, 1.0), 0.001, False, None)
+        whole = mean.merge(mean.place(1, first), mean.place(2, second))
+        found = mean.summarise(whole, 8_000, 0.95)
+        low, high = found["interval"]
+        assert high == found["value"] == pytest.approx(0.51)
+        assert low < 0.5
+        assert found["half_width"] == found["value"] - low
 
     def test_bounds_of_an_integrand_are_not_those_of_the_integral(self) -> None:
         found = find_pairs(engine="serial")
