@@ -70,6 +70,13 @@ def add_integrate(commands: Any) -> None:
         help="plain Monte Carlo, or scrambled Sobol' points (default %(default)s)",
     )
     _add_sampling_options(integrate, default_points=1 << 20)
+    integrate.add_argument(
+        "--bounds",
+        type=float,
+        nargs=2,
+        metavar=("A", "B"),
+        help="f lies within them, for --guarantee anytime",
+    )
     integrate.set_defaults(run=_run_integrate)
 
 
@@ -105,6 +112,12 @@ def _add_sampling_options(parser: argparse.ArgumentParser, *, default_points: in
         metavar="C",
         help="confidence of the error bar (default %(default)s)",
     )
+    add(
+        "--guarantee",
+        choices=["asymptotic", "anytime"],
+        default="asymptotic",
+        help="the error bar holds at the end, or at every look (default %(default)s)",
+    )
     add("--block-size", type=as_count, metavar="N", help="points that share a random stream")
     add("--ledger", metavar="FILE", help="record finished work there, and resume from it")
     add_run_options(parser)
@@ -116,7 +129,7 @@ def _run_pi(options: argparse.Namespace) -> None:
 
 def _run_integrate(options: argparse.Namespace) -> None:
     lower, upper = (c if len(c) > 1 else c[0] for c in (options.lower, options.upper))
-    choices = {"dim": options.dim, "method": options.method}
+    choices = {"dim": options.dim, "method": options.method, "bounds": options.bounds}
     integrate = partial(scoopsci.integrate, options.function, lower, upper, **choices)
     _run(integrate, options, "samples")
 
@@ -159,6 +172,7 @@ def _sampling(options: argparse.Namespace, unit: str) -> dict[str, Any]:
         **{name: value for name, value in given.items() if value is not None},
         "seed": options.seed,
         "confidence": options.confidence,
+        "guarantee": options.guarantee,
         "progress": wants_progress(options),
     }
 
@@ -182,6 +196,7 @@ def _as_json(result: Estimate) -> dict[str, Any]:
         "estimate": plain["value"],
         **{name: plain[name] for name in ("standard_error", "half_width", "interval")},
         "confidence": result.confidence,
+        "guarantee": result.guarantee,
         "n_points": result.n_samples,
         "n_blocks": result.n_blocks,
         "seed": result.seed,

@@ -55,10 +55,12 @@ class Estimate:
     half_width : float or ndarray
         Larger distance from the value to an end of the interval; half its width for Student's.
     interval : tuple of two float or ndarray
-        Confidence interval: Student's t for means, Wilson's for counts and samples that are bool.
-        The intervals of a vector are simultaneous.
+        Confidence interval: Student's t for means, Wilson's for counts and samples that are bool,
+        or that of a confidence sequence. The intervals of a vector are simultaneous.
     confidence : float
         Probability that the interval covers the true value, or that all intervals cover theirs.
+    guarantee : str
+        "asymptotic", or "anytime, by" the confidence sequence to which the interval belongs.
     n_samples, n_blocks : int
         Number of samples, and of the blocks that they were drawn in.
     seed : int
@@ -94,11 +96,12 @@ class Estimate:
     elapsed_s: float
     convergence: dict[str, Any] = field(default_factory=dict, repr=False)
     variance_reduction: dict[str, float] = field(default_factory=dict)
+    guarantee: str = "asymptotic"
     notes: tuple[str, ...] = ()
     receipt: dict[str, Any] = field(default_factory=dict, repr=False)
 
     def __str__(self) -> str:
-        level = f"{100 * self.confidence:.12g} %"
+        level = self._describe_level()
         if np.ndim(self.value) == 0:
             text = f"{format_with_error(self.value, self.half_width)} ({level})"
             low, high = self.interval
@@ -112,8 +115,12 @@ class Estimate:
         ]
         return "\n".join([f"{text}, {self.n_samples:,} samples", *factors, *self.notes])
 
+    def _describe_level(self) -> str:
+        always = ", at every look" if self.guarantee.startswith("anytime") else ""
+        return f"{100 * self.confidence:.12g} %{always}"
+
     def _repr_html_(self) -> str:
-        level = f"{100 * self.confidence:.12g} %"
+        level = self._describe_level()
         columns = np.atleast_1d(self.value, self.half_width, self.standard_error, *self.interval)
         rows = [
             [format_with_error(value, half_width), f"{error:.3g}", f"{low:.6g} to {high:.6g}"]

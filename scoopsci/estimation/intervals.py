@@ -11,11 +11,12 @@ from numpy.typing import NDArray
 
 from scoopsci.basics.interrupts import uninterrupted
 
-__all__ = ["student_interval", "student_quantile", "wilson_interval"]
+__all__ = ["as_fields", "import_special", "student_interval", "student_quantile", "wilson_interval"]
 
 
 @cache
-def _import_special() -> Any:
+def import_special() -> Any:
+    """Import ``scipy.special``, which `import scoopsci` alone does not."""
     with uninterrupted():
         from scipy import special
     return special
@@ -23,7 +24,7 @@ def _import_special() -> Any:
 
 def student_quantile(n_degrees: int, share: float) -> float:
     """Return what Student's t exceeds with a probability of `share`."""
-    return -float(_import_special().stdtrit(n_degrees, share))
+    return -float(import_special().stdtrit(n_degrees, share))
 
 
 def student_interval(mean: Any, error: Any, n_degrees: int, confidence: float) -> dict[str, Any]:
@@ -52,7 +53,7 @@ def student_interval(mean: Any, error: Any, n_degrees: int, confidence: float) -
     else:
         half_width = np.full_like(mean, np.inf)
     with np.errstate(invalid="ignore"):
-        return _as_fields(mean, error, half_width, mean - half_width, mean + half_width)
+        return as_fields(mean, error, half_width, mean - half_width, mean + half_width)
 
 
 def wilson_interval(
@@ -89,10 +90,11 @@ def wilson_interval(
     low = scale * np.where(n_hits == 0, 0.0, np.maximum(0.0, centre - reach))
     high = scale * np.where(n_hits == n_trials, 1.0, np.minimum(1.0, centre + reach))
     half_width = np.maximum(value - low, high - value)
-    return _as_fields(value, scale * np.sqrt(variance), half_width, low, high)
+    return as_fields(value, scale * np.sqrt(variance), half_width, low, high)
 
 
-def _as_fields(*numbers: Any) -> dict[str, Any]:
+def as_fields(*numbers: Any) -> dict[str, Any]:
+    """Return value, error, half-width and the ends of an interval as fields of `Estimate`."""
     value, error, half_width, low, high = (n if n.ndim else float(n) for n in numbers)
     return {
         "value": value,

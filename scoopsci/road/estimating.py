@@ -65,6 +65,7 @@ def carry_out(
             "confidence": sampling.confidence,
         }
         told = options | {name.replace("samples", unit): value for name, value in counts.items()}
+        told |= sampling.guarantee.describe()
         if sampling.goal is not None:
             told |= sampling.goal.describe()
         doubts = list_doubts(codes, remedy)

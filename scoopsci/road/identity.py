@@ -11,6 +11,12 @@ __all__ = ["describe_differences"]
 #: Number of names that a message lists.
 N_LISTED = 6
 
+#: What makes a difference matter that is not one of the samples.
+REASONS = {
+    "declared": "an interval that holds at every look follows the bounds and the goal that were "
+    "stated before the first sample, and later ones would void it: "
+}
+
 
 def describe_differences(theirs: Mapping[str, str], ours: Mapping[str, str]) -> dict[str, str]:
     """Describe what differs between two identities.
@@ -53,7 +59,7 @@ def _describe(
     changes = _list_changes(there, here) if there and here else []
     if not changes:
         there_is, here_is = (each.get(name, "not given") for each in (theirs, ours))
-        return f"{name} is {there_is} there and {here_is} here"
+        return f"{REASONS.get(name, '')}{name} is {there_is} there and {here_is} here"
     more = [f"{len(changes) - N_LISTED} more"] * (len(changes) > N_LISTED)
     return f"{name} is different there: {' and '.join(changes[:N_LISTED] + more)}"
 

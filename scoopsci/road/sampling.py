@@ -5,13 +5,14 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Generic, TypeVar, cast
+from typing import Any, Generic, Literal, TypeVar, cast
 
 from scoopsci.basics.arguments import check_count, check_fraction
 from scoopsci.errors import EngineTimeoutError
 from scoopsci.estimation.estimators import Estimator
 from scoopsci.estimation.qmc import MOST_POINTS
 from scoopsci.road.chunks import FoldBlocks
+from scoopsci.road.guarantees import Guarantee, place_in_rounds
 from scoopsci.road.options import RunOptions
 from scoopsci.road.outlook import Outlook
 from scoopsci.road.runs import Run
@@ -24,7 +25,7 @@ P = TypeVar("P")
 
 
 class SamplingOptions(RunOptions, total=False):
-    """Options of a Monte Carlo run: those of any run, and four more.
+    """Options of a Monte Carlo run: those of any run, and six more.
 
     Attributes
     ----------
@@ -40,12 +41,23 @@ class SamplingOptions(RunOptions, total=False):
         Whether the estimate may be exact: an error of zero then reaches the half-width, after 64
         times `min_samples`. By default it is no information, and the run ends with a
         `NotConvergedError` instead.
+    guarantee : {"asymptotic", "anytime"}
+        When the interval covers with its confidence: at the end of the run, in the limit of many
+        samples; or at every look at once, however the run is watched, stopped and continued, by a
+        confidence sequence, which takes more samples. For ``method="qmc"`` there is none.
+    bounds : tuple of two float
+        Bounds (a, b) of the values of the function, with ``guarantee="anytime"``: the guarantee
+        then holds for any number of samples, at 2 to 3 times those of the asymptotic one. The
+        sequence follows the half-width, or the number of samples: a ledger serves no other. A value
+        outside of the bounds is a ValueError.
     """
 
     relative: bool
     min_samples: int
     max_samples: int | None
     exact_ok: bool
+    guarantee: Literal["asymptotic", "anytime"]
+    bounds: tuple[float, float] | None
 
 
 @dataclass
@@ -92,9 +104,11 @@ class Sampling(Generic[P]):
     n_blocks: int = 0
     shortfall: tuple[str, str] | None = None
     done: dict[str, Any] = field(default_factory=dict)
+    guarantee: Guarantee = field(default_factory=Guarantee)
 
     def __post_init__(self) -> None:
         how: dict[str, Any] = dict(self.options)
+        self.guarantee = Guarantee(how.pop("guarantee", "asymptotic"), how.pop("bounds", None))
         absent = {"relative": False, "min_samples": None, "max_samples": None, "exact_ok": False}
         given = {name: how.pop(name, default) for name, default in absent.items()}
         stop = {name: value for name, value in given.items() if value is not absent[name]}
@@ -158,18 +172,20 @@ class Sampling(Generic[P]):
         supply = Supply(
             self.block_size, most, unit=estimator.unit, per_doubling=estimator.per_doubling
         )
-        walk = Walk(estimator, supply, self.goal, confidence=self.confidence, unit=unit)
+        summariser = self.guarantee.apply(estimator, self.goal, self.n_samples)
+        declared = self.guarantee.declare(self.goal, self.n_samples, self.confidence)
+        walk: Walk[Any] = Walk(summariser, supply, self.goal, confidence=self.confidence, unit=unit)
         run: Run[P] = Run(
             FoldBlocks(estimator, estimator.merge),
             supply,
             self._run_options,
-            identity=identity,
+            identity={**identity, **declared},
             complete=walk.complete,
         )
         outlook = None if self.goal is None else Outlook(self.goal, supply, unit)
         try:
             with contextlib.closing(run.partials(in_order=self.goal is not None)) as partials:
-                for blocks, partial in partials:
+                for blocks, partial in place_in_rounds(summariser, supply, partials):
                     walk.add(blocks, partial)
                     if walk.is_over():
                         break

@@ -11,7 +11,8 @@ from typing import Any, Generic, TypeVar
 import numpy as np
 
 from scoopsci.basics.interrupts import uninterrupted
-from scoopsci.estimation.estimators import Estimator, ScrambledMean
+from scoopsci.estimation.anytime import BoundedMean, Summariser
+from scoopsci.estimation.estimators import ScrambledMean
 from scoopsci.estimation.qmc import MOST_POINTS
 from scoopsci.reporting.progress import Progress
 from scoopsci.road.blocks import Fold, Range
@@ -31,7 +32,7 @@ class Walk(Generic[P]):
 
     def __init__(
         self,
-        estimator: Estimator[P],
+        estimator: Summariser[P],
         supply: Supply,
         goal: Goal | None,
         *,
@@ -40,6 +41,8 @@ class Walk(Generic[P]):
     ) -> None:
         self._estimator, self._supply, self._unit = estimator, supply, unit
         self._confidence = confidence
+        # Of the excess in the samples that are needed: bets at first see nothing but the bounds.
+        self._power = 1.0 if isinstance(estimator, BoundedMean) else 2.0
         self.fold: Fold[P] = Fold(estimator.merge, self._note_first)
         self.summary: dict[str, Any] = {}
         self.shortfall: tuple[str, str] | None = None
@@ -128,12 +131,12 @@ class Walk(Generic[P]):
 
     def _project(self, excess: float) -> float:
         """Return how many times as many samples reach the goal, by the rate of convergence."""
-        power = 2 / 3 if isinstance(self._estimator, ScrambledMean) else 2.0
+        power = 2 / 3 if isinstance(self._estimator, ScrambledMean) else self._power
         return float(min(excess, 1e100) ** power)  # for scrambles Owen's rate, at their best
 
     def _plan(self, excess: float) -> None:
         """Supply the blocks up to the check at which the goal is expected to be reached."""
-        expected = self._check * min(excess, 1e6) ** 2 if math.isfinite(excess) else 0.0
+        expected = self._check * min(excess, 1e6) ** self._power if math.isfinite(excess) else 0.0
         self._n_needed = int(expected) or None
         before = max(self._check, math.ceil(expected) - 1)
         self._check = self._supply.next_check(self._check)

@@ -149,6 +149,21 @@ def test_a_half_width_that_is_not_reached_is_status_1() -> None:
     assert done.stderr.count("\n") == 1
 
 
+def test_an_interval_that_holds_at_every_look(integrand: Path) -> None:
+    goal = ("--half-width", "0.01", "--seed", "1", "--json", "--engine", "serial")
+    anytime = (*goal, "--guarantee", "anytime", "--bounds", "0", "1")
+    runs = [
+        scoopsci("integrate", "integrands:gaussian", "--dim", "3", *options, cwd=integrand)
+        for options in (goal, anytime)
+    ]
+    plain, bounded = (json.loads(done.stdout) for done in runs)
+    assert plain["guarantee"] == "asymptotic"
+    assert bounded["guarantee"].startswith("anytime, by an empirical-Bernstein sequence")
+    assert bounded["n_points"] > 2 * plain["n_points"]
+    told = bounded["receipt"]["options"]
+    assert (told["guarantee"], told["bounds"]) == ("anytime", [0.0, 1.0])
+
+
 def test_integrate_by_scrambled_points(integrand: Path) -> None:
     done = scoopsci(
         "integrate", "integrands:gaussian", "--dim", "3", "--method", "qmc", "--points", "65536",
@@ -178,6 +193,25 @@ def test_wrong_goals_are_one_line_and_status_2(arguments: list[str], told: str) 
     done = scoopsci("pi", *arguments)
     assert (done.returncode, done.stdout) == (2, "")
     assert told in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["--bounds", "0", "1"], "bounds must come with guarantee='anytime', got [0.0, 1.0]"),
+        (["--guarantee", "anytime", "--bounds", "0", "0.5"], "must lie within bounds=(0.0, 0.5)"),
+        (["--guarantee", "anytime", "--method", "qmc"], "use method='mc', or guarantee="),
+        (["--guarantee", "always"], "invalid choice: 'always'"),
+    ],
+)
+def test_wrong_guarantees_are_one_line_and_status_2(
+    arguments: list[str], told: str, integrand: Path
+) -> None:
+    goal = ("--dim", "3", "--half-width", "0.1", "--engine", "serial")
+    done = scoopsci("integrate", "integrands:gaussian", *goal, *arguments, cwd=integrand)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert told in done.stderr
+    assert done.stderr.count("\n") == 1
     assert done.stderr.count("\n") == 1
 
 
