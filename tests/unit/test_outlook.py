@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import warnings
 from typing import Any
 
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 
 import scoopsci
-from scoopsci import DistantGoalWarning, EngineTimeoutError
+from scoopsci import DistantGoalWarning, EngineTimeoutError, cli
 from scoopsci.reporting.progress import Progress
 from scoopsci.road.outlook import Outlook
 from scoopsci.road.stopping import Goal, Supply
@@ -78,3 +79,18 @@ def test_a_hopeless_goal_is_told_while_the_run_goes_on() -> None:
         scoopsci.estimate(draw, half_width=1e-9, seed=1, timeout=0.5, engine="serial")
     assert [warning.filename for warning in caught] == [__file__]
     assert ended.value.estimate.n_samples > 4_096
+
+
+def test_the_command_line_tells_it_in_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def run(options: argparse.Namespace) -> None:
+        warnings.warn("it needs 1e+17 samples", DistantGoalWarning, stacklevel=2)
+        warnings.warn("something else", UserWarning, stacklevel=2)
+
+    monkeypatch.setattr("scoopsci.commands.montecarlo._run_pi", run)
+    with pytest.warns(UserWarning, match="something else"):
+        assert cli.main(["pi"]) == 0
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err == "scoopsci: it needs 1e+17 samples\n"
