@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from scoopsci.estimation.anytime import AnytimeMean, BoundedMean, Summariser
+from scoopsci.estimation.estimators import ScrambledMean
 from scoopsci.road.blocks import Range
 from scoopsci.road.stopping import Goal, Supply
 
@@ -68,10 +69,10 @@ class Guarantee:
         """
         if self.name == "asymptotic":
             return estimator
-        if estimator.unit > 1:
+        if isinstance(estimator, ScrambledMean):
             raise ValueError(
                 "guarantee='anytime' needs a growing number of independent samples, got "
-                f"method='qmc', whose error comes from {estimator.unit} scrambles however many "
+                f"method='qmc', whose error comes from {estimator.n_scrambles} scrambles however many "
                 "points they have; use method='mc', or guarantee='asymptotic'"
             )
         if self.bounds is None:
