@@ -246,7 +246,7 @@ def integrate(
         what["stream"] = SOBOL_STREAM
         options["n_scrambles"] = n_scrambles
         check_dim(integrand.dim)
-        sampling.check_powers(n_scrambles)
+        sampling.check_scrambles(n_scrambles)
         estimator = ScrambledMean(integrand, seed, n_scrambles, compiled)
     else:
         what["stream"] = STREAM

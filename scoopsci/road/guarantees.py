@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from scoopsci.estimation.anytime import AnytimeMean, BoundedMean, Summariser
-from scoopsci.estimation.estimators import ScrambledMean
 from scoopsci.road.blocks import Range
 from scoopsci.road.stopping import Goal, Supply
 
@@ -57,6 +56,15 @@ class Guarantee:
             )
         object.__setattr__(self, "bounds", (low, high))
 
+    def check_scrambles(self, n_scrambles: int) -> None:
+        """Raise a ValueError if an error that comes from few scrambles must hold at every look."""
+        if self.name != "asymptotic":
+            raise ValueError(
+                "guarantee='anytime' needs a growing number of independent samples, got "
+                f"method='qmc', whose error comes from {n_scrambles} scrambles however many points "
+                "they have; use method='mc', or guarantee='asymptotic'"
+            )
+
     def apply(
         self, estimator: Summariser[P], goal: Goal | None, n_samples: int | None
     ) -> Summariser[Any]:
@@ -69,12 +77,6 @@ class Guarantee:
         """
         if self.name == "asymptotic":
             return estimator
-        if isinstance(estimator, ScrambledMean):
-            raise ValueError(
-                "guarantee='anytime' needs a growing number of independent samples, got "
-                f"method='qmc', whose error comes from {estimator.n_scrambles} scrambles however many "
-                "points they have; use method='mc', or guarantee='asymptotic'"
-            )
         if self.bounds is None:
             return AnytimeMean(estimator)
         if goal is None:

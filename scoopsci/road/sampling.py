@@ -129,8 +129,9 @@ class Sampling(Generic[P]):
         self.block_size = check_count("block_size", self.block_size)
         self.confidence = check_fraction("confidence", self.confidence)
 
-    def check_powers(self, n_scrambles: int) -> None:
-        """Check that each scramble has a power of two of points, of those that the sequence has."""
+    def check_scrambles(self, n_scrambles: int) -> None:
+        """Check that each has a power of two of points, of those that the sequence has."""
+        self.guarantee.check_scrambles(n_scrambles)
         scrambles, blocks = f"{n_scrambles} scrambles", f"blocks of {self.block_size:,}"
         max_samples = None if self.goal is None else self.goal.max_samples
         numbers = {
