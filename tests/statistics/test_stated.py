@@ -40,7 +40,7 @@ def exponential(x: Any) -> Any:
 
 
 def both(x: Any) -> Any:
-    return np.stack([exponential(x), x[:, 0] ** 3], axis=1)
+    return np.stack([exponential(x), x[:, 0] ** 5], axis=1)
 
 
 def slope(factor: float = 1.0) -> ImportanceSampling:
