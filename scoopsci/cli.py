@@ -30,6 +30,7 @@ from scoopsci.errors import (
     TaskError,
 )
 from scoopsci.estimation.estimates import DistantGoalWarning, DoubtfulEstimateWarning
+from scoopsci.road.runs import keeping_task_errors
 
 __all__ = ["main", "run_script"]
 
@@ -87,12 +88,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options.command_line = _find_command_line(sys.argv[1:] if arguments is None else arguments)
     command: Callable[[argparse.Namespace], int | None] = options.run
     try:
-        with terminable(), warnings.catch_warnings():
+        with terminable(), keeping_task_errors(), warnings.catch_warnings():
             # The result's own text contains them.
             warnings.simplefilter("ignore", DoubtfulEstimateWarning)
             warnings.showwarning = partial(_show_warning, warnings.showwarning)
             _check_files(options)
-            return _run(command, options)
+            return command(options) or 0
     except Terminated as end:
         name = signal.Signals(end.number).name
         return _complain(options, f"ended by {name}", BY_SIGNAL + end.number)
@@ -112,17 +113,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if isinstance(error, TaskError):  # the rest comes from the user's own exception
             message = message.partition("\n")[0]
         return _complain(options, message, FAILED)
-
-
-def _run(command: Callable[[argparse.Namespace], int | None], options: argparse.Namespace) -> int:
-    """Run a command; what a task raises is a `TaskError` here, whatever its type."""
-    try:
-        return command(options) or 0
-    except Exception as error:
-        failed = TaskError.behind(error)
-        if failed is None:
-            raise
-        raise failed from None
 
 
 def _show_warning(

@@ -31,6 +31,7 @@ from scoopsci.mergesort import sort_and_describe
 from scoopsci.montecarlo import pi
 from scoopsci.reporting.receipts import write_receipt
 from scoopsci.road.options import RunOptions
+from scoopsci.road.runs import keeping_task_errors
 
 __all__ = ["Workload", "digest", "find_workload", "import_function", "run_child"]
 
@@ -238,6 +239,7 @@ def run_child() -> None:
         "hostfile": options.hostfile,
     }
     workload = find_workload(options.workload)
-    found, run = workload.run(range(first, options.size, n_parts), options, where)
+    with keeping_task_errors():
+        found, run = workload.run(range(first, options.size, n_parts), options, where)
     report = {name: run[name] for name in REPORTED}
     write_receipt({"digest": found, "call_s": run["elapsed_s"], **report}, options.output)

@@ -26,7 +26,15 @@ from scoopsci.road.options import WHERE, RunOptions, split_options
 from scoopsci.road.partials import encode, is_pickled
 from scoopsci.road.stopping import Supply
 
-__all__ = ["Run", "fold_run", "hold_engine", "merging", "raising_users_own", "run_list"]
+__all__ = [
+    "Run",
+    "fold_run",
+    "hold_engine",
+    "keeping_task_errors",
+    "merging",
+    "raising_users_own",
+    "run_list",
+]
 
 P = TypeVar("P")
 
@@ -107,6 +115,7 @@ class Run(Generic[P]):
                         replace(dispatch.state(), ended=True), None if failed else progress, engine
                     )
         finally:  # also if the caller has closed the iteration
+            self.state = None  # a cycle would keep the inputs open until the next collection
             if dispatch is not None:
                 elapsed_s = time.monotonic() - start_s
                 costs = dispatch.workers.describe_costs(elapsed_s, start_up_s)
@@ -175,6 +184,18 @@ def raising_users_own() -> Iterator[None]:
         own = error.as_raised()
     if own is not None:
         raise own
+
+
+@contextlib.contextmanager
+def keeping_task_errors() -> Iterator[None]:
+    """Raise the `TaskError` behind what a task has raised: for errors that are read, not caught."""
+    try:
+        yield
+    except Exception as error:
+        failed = TaskError.behind(error)
+        if failed is None:
+            raise
+        raise failed from None
 
 
 def fold_run(

@@ -111,6 +111,7 @@ def test_intervals_of_scrambles_cover(f: Callable[[Floats], Floats], engine: Eng
         ),
     ],
 )
+@pytest.mark.filterwarnings("ignore:1,000 samples are few for 10 controls")
 def test_intervals_of_reduced_variance_cover(methods: list[Any], engine: Engine) -> None:
     n_covered, n_seeds = 0, 1_000
     for seed in range(n_seeds):

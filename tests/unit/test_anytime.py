@@ -243,6 +243,7 @@ class TestKinds:
         assert found.interval[0] <= 1.0 / 9.0 <= found.interval[1]
         assert 2_000 < found.n_samples < 6_000
 
+    @pytest.mark.filterwarnings("ignore::scoopsci.DistantGoalWarning")
     def test_a_narrow_half_width_within_bounds_is_not_hopeless_at_the_first_look(self) -> None:
         """The width shrinks by 1/n at first, not by 1/√n: the run goes on until its timeout."""
         with pytest.raises(EngineTimeoutError):
