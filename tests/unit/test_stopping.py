@@ -101,6 +101,22 @@ class TestGoal:
         assert goal.excess(10**9, 0.0, half_width) == math.inf
         assert "raise min_samples= for a rare event" in goal.explain_zero(0.0)[1]
 
+    @pytest.mark.parametrize(
+        ("relative", "value", "is_zero"),
+        [
+            (True, 0.0, True),
+            (True, np.array([1.0, 0.0]), True),
+            (True, 1.0, False),
+            (True, -1.0, False),
+            (False, 0.0, False),
+        ],
+    )
+    def test_why_an_error_of_zero_reaches_nothing(
+        self, relative: bool, value: Any, is_zero: bool
+    ) -> None:
+        why, _ = Goal(half_width=0.1, relative=relative).explain_zero(value)
+        assert ("the estimate is zero" in why) is is_zero
+
     def test_infinite_intervals_have_an_infinite_excess(self) -> None:
         assert math.isnan(Goal(half_width=0.1).excess(5_000, math.nan, math.nan))
         assert Goal(half_width=0.1).excess(5_000, 1.0, math.inf) == math.inf
