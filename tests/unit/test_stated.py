@@ -75,6 +75,13 @@ def test_heavy_tails_are_not_tested() -> None:
     assert find(make(1), tail, UNIFORM) == ()
 
 
+@pytest.mark.parametrize("sign", [-1.0, 1.0])
+def test_whether_a_tail_is_heavy_does_not_depend_on_an_offset(sign: float) -> None:
+    tail = np.exp(2.0 * np.random.default_rng(3).normal(size=N))
+    for offset in (-1e3, 0.0, 1e3):
+        assert find(make(1), offset + sign * tail, UNIFORM) == ()
+
+
 def test_constants_are_compared_up_to_rounding() -> None:
     assert find(make(1), np.full(N, 0.5 + 1e-15), UNIFORM) == ()
     noisy = np.array([0.6, 0.6 + 1e-16, 0.6 + 2e-16, 0.6, 0.6]).repeat(N // 5)

@@ -228,11 +228,23 @@ class TestArguments:
         with pytest.raises(error, match=told):
             integrate(**options)
 
+    @pytest.mark.parametrize(
+        "method",
+        [Antithetic(), ControlVariates(exp_sum, 0.5), ImportanceSampling(exp_sum, exp_sum)],
+        ids=lambda method: method.name,
+    )
+    def test_methods_are_immutable(self, method: Any) -> None:
+        for name in ("h", "transform", "more"):
+            with pytest.raises((AttributeError, TypeError)):
+                setattr(method, name, abs)
+        assert method == type(method)(*(getattr(method, name) for name in method.__slots__))
+
     def test_wrong_fields(self) -> None:
         with pytest.raises(TypeError, match=r"h must be callable as h\(x\), got 3"):
             ControlVariates(3, 0.0)  # type: ignore[arg-type]
-        with pytest.raises(ValueError, match="integrals must be finite"):
-            ControlVariates(exp_sum, [np.inf])
+        for integrals in ([np.inf], [[0.5, 0.5]]):
+            with pytest.raises(ValueError, match="integrals must be finite, one for each column"):
+                ControlVariates(exp_sum, integrals)
         with pytest.raises(TypeError, match=r"density must be callable, got 1\.0"):
             ImportanceSampling(exp_sum, 1.0)  # type: ignore[arg-type]
         with pytest.raises(TypeError, match=r"target must be callable as target\(x\), got 1\.0"):
