@@ -129,6 +129,13 @@ def test_no_doubt_without_reason(n_samples: int, draw: str) -> None:
     assert doubt(samples) == ()
 
 
+def test_equal_samples_are_noted_once_despite_rounding() -> None:
+    moments = Moments.of(np.full(1_000, 0.3)).merge(Moments.of(np.full(1, 0.3)))
+    assert moments.m2 > 0
+    (note,) = find_doubts(moments, moments.standard_error)
+    assert note.startswith("All 1,001 samples are equal")
+
+
 @pytest.mark.parametrize("offset", [-1e4, 1e4])
 @pytest.mark.parametrize("outlier", [None, -1e3, 1e3])
 def test_doubts_do_not_depend_on_an_offset(offset: float, outlier: float | None) -> None:
