@@ -19,7 +19,10 @@ from typing import Any
 
 import cloudpickle
 
+from scoopsci.errors import WorkerLostError
+
 __all__ = [
+    "ERRORS",
     "CallBlocks",
     "Misfit",
     "Unpicklable",
@@ -44,6 +47,49 @@ cloudpickle.register_pickle_by_value(sys.modules[__name__])
 
 class Misfit(Exception):
     """An exception of the user's own."""
+
+
+class Demanding(Exception):
+    """Its arguments are not those of its base."""
+
+    def __init__(self, code: int, *, host: str) -> None:
+        super().__init__(f"code {code}")
+        self.code, self.host = code, host
+
+
+class Slotted(Exception):
+    """Has an attribute in a slot."""
+
+    __slots__ = ("place",)
+    place: list[int]
+
+
+def _make_slotted() -> Slotted:
+    error = Slotted("a")
+    error.place = [1, 2]
+    return error
+
+
+def _make_caused() -> Demanding:
+    error = Demanding(4, host="b")
+    error.add_note("a note")
+    error.__cause__ = KeyError("first")
+    error.__cause__.__cause__ = Demanding(5, host="c")
+    return error
+
+
+#: Exceptions that are more than their arguments.
+ERRORS: dict[str, Callable[[], BaseException]] = {
+    "arguments of its own": lambda: Demanding(3, host="a"),
+    "slots": _make_slotted,
+    "causes and notes": _make_caused,
+    "an operating system's": lambda: OSError(2, "No such file", "name", None, "other"),
+    "of decoding": lambda: UnicodeDecodeError("utf-8", b"\xff", 0, 1, "invalid"),
+    "of an import": lambda: ImportError("no", name="m", path="p"),
+    "of syntax": lambda: SyntaxError("bad", ("file", 3, 4, "text", 3, 5)),
+    "a group": lambda: ExceptionGroup("all", [Demanding(6, host="d"), ValueError(1)]),
+    "one of ours": lambda: WorkerLostError("lost", host="e", by_task=True),
+}
 
 
 class Unpicklable:

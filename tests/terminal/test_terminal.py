@@ -139,7 +139,9 @@ def test_an_end_by_a_signal_shows_the_cursor_again(terminal: Terminal) -> None:
 def test_no_color(terminal: Terminal) -> None:
     command = LONG.format(points=points_taking(60.0))  # some of the bar is soon drawn
     for setting, coloured in (("", True), ("NO_COLOR=1 ", False)):
-        terminal.type(f"clear; {setting}scoopsci {command}")
+        terminal.type("clear")
+        assert not bars(terminal.wait(0)), "the bar of the run before is gone"
+        terminal.type(f"{setting}scoopsci {command}")
         assert becomes(lambda: any("━" in bar for bar in bars(terminal.screen())))
         drawn = [line for line in terminal.screen(coloured=True).splitlines() if "%" in line]
         assert any(map(COLOUR.search, drawn)) == coloured

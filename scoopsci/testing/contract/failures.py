@@ -16,6 +16,7 @@ import scoopsci
 from scoopsci import Engine, EngineTimeoutError, TaskError, WorkerLostError
 from scoopsci.testing.opening import EngineUnderTest
 from scoopsci.testing.tasks import (
+    ERRORS,
     Misfit,
     Unpicklable,
     UnpicklableError,
@@ -41,47 +42,6 @@ FIVE_WAYS: list[tuple[str, Callable[..., Any], Callable[[], Any]]] = [
     ("unpickling the result", Ununpicklable, tuple),
 ]
 
-
-class Demanding(Exception):
-    """Its arguments are not those of its base."""
-
-    def __init__(self, code: int, *, host: str) -> None:
-        super().__init__(f"code {code}")
-        self.code, self.host = code, host
-
-
-class Slotted(Exception):
-    """Has an attribute in a slot."""
-
-    __slots__ = ("place",)
-    place: list[int]
-
-
-def _make_slotted() -> Slotted:
-    error = Slotted("a")
-    error.place = [1, 2]
-    return error
-
-
-def _make_caused() -> Demanding:
-    error = Demanding(4, host="b")
-    error.add_note("a note")
-    error.__cause__ = KeyError("first")
-    error.__cause__.__cause__ = Demanding(5, host="c")
-    return error
-
-
-ERRORS: dict[str, Callable[[], BaseException]] = {
-    "arguments of its own": lambda: Demanding(3, host="a"),
-    "slots": _make_slotted,
-    "causes and notes": _make_caused,
-    "an operating system's": lambda: OSError(2, "No such file", "name", None, "other"),
-    "of decoding": lambda: UnicodeDecodeError("utf-8", b"\xff", 0, 1, "invalid"),
-    "of an import": lambda: ImportError("no", name="m", path="p"),
-    "of syntax": lambda: SyntaxError("bad", ("file", 3, 4, "text", 3, 5)),
-    "a group": lambda: ExceptionGroup("all", [Demanding(6, host="d"), ValueError(1)]),
-    "one of ours": lambda: WorkerLostError("lost", host="e", by_task=True),
-}
 
 #: Exceptions by which an engine or the road would be steered, were they not a task's.
 STEERING = [
