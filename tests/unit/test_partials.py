@@ -70,6 +70,17 @@ def test_plain_values_come_back_without_a_pickle(value: Any) -> None:
     assert bits(decode(encoded)) == bits(value)
 
 
+def test_numbers_stand_for_themselves_up_to_64_bits() -> None:
+    encoded = encode([1, 1 - (1 << 63), 1 << 63, 0.5, "a"])
+    told = b'["list",1,-9223372036854775807,["int","0x8000000000000000"],0.5,"a"]\n'
+    assert encoded == told
+
+
+@pytest.mark.parametrize("shape", [(0,), (3, 0), (0, 2)])
+def test_empty_arrays_come_back(shape: tuple[int, ...]) -> None:
+    assert bits(decode(encode(np.zeros(shape)))) == bits(np.zeros(shape))
+
+
 class Metres(float):
     """A float that is not only a float."""
 
