@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import faulthandler
 import io
 import os
 import signal
@@ -32,6 +33,16 @@ hypothesis.settings.load_profile("scoopsci")
 # A shell that starts the tests in the background has them, and what they start, ignore Ctrl-C.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture(autouse=True)
+def no_dump_of_a_slow_test(request: pytest.FixtureRequest) -> None:
+    """Keep a slow test, which may take long, from the dump that a hang gets.
+
+    It reads the frames of running threads without a lock, which has crashed the interpreter.
+    """
+    if request.node.get_closest_marker("slow"):
+        faulthandler.cancel_dump_traceback_later()
 
 
 @pytest.fixture(scope="session", autouse=True)
