@@ -177,19 +177,20 @@ class Engine(Executor):
         fn, *args
             See `submit`.
         """
-        return self._send(fn, args, {}, future=TaskFuture(of_run=True))
+        return self._send(fn, args, {}, of_run=True)
 
     def _send(
         self,
         fn: Callable[..., Any],
         args: tuple[Any, ...],
         kwargs: dict[str, Any],
-        future: TaskFuture | None = None,
+        *,
+        of_run: bool = False,
         **how: Any,
     ) -> TaskFuture:
         if not self._open:
             raise RuntimeError(f"engine {self.name!r} has been shut down and takes no more tasks")
-        future = TaskFuture() if future is None else future
+        future = TaskFuture(of_run=of_run)
         start_s = time.perf_counter()
         try:
             frames = pack(fn, args, kwargs)

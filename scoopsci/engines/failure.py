@@ -44,23 +44,19 @@ class Failure:
 
     def as_error(self, block: int | None = None) -> TaskError:
         """Return the error in the driver, with the exception as its cause."""
-        cause = own = self._rebuild()
-        if cause is None:
-            cause = RuntimeError(self.summary)
-        if self.stage != "running":
-            own = None  # not the task's
+        cause = self._rebuild()
         which = "task" if block is None else f"block {block}"
         where = f" on host {self.host}, process {self.pid}" if self.host else ""
         error = TaskError(
             f"{which} failed{where} ({self.stage}): {self.summary}",
-            error=own,
+            error=cause if self.stage == "running" else None,  # else not the task's
             block=block,
             host=self.host,
             pid=self.pid,
             stage=self.stage,
             remote_traceback=self.traceback,
         )
-        error.__cause__ = cause
+        error.__cause__ = RuntimeError(self.summary) if cause is None else cause
         if isinstance(cause, ModuleNotFoundError):
             error.add_note(MODULE_REMEDY)
         return error

@@ -16,11 +16,17 @@ LONG_S, SHORT_S = 86_400.0, 60.0
 
 
 class Outlook:
-    """Warns once, as soon as the time of samples is known; it never changes a result."""
+    """Warns once, as soon as the time of samples is known; it never changes a result.
+
+    Attributes
+    ----------
+    has_looked : bool
+        Whether that is past.
+    """
 
     def __init__(self, goal: Goal, supply: Supply, unit: str) -> None:
         self._goal, self._supply, self._unit = goal, supply, unit
-        self._has_looked = False
+        self.has_looked = False
 
     def look(self, n_projected: float, state: Progress) -> None:
         """Warn if the goal is far away.
@@ -34,9 +40,9 @@ class Outlook:
         """
         n_done = self._supply.count_samples(state.n_done)
         n_computed = n_done * (1.0 - state.n_recalled / max(1, state.n_done))
-        if self._has_looked or n_computed <= 0 or state.worker_s <= 0:
+        if self.has_looked or n_computed <= 0 or state.worker_s <= 0:
             return
-        self._has_looked = True
+        self.has_looked = True
         sample_s = state.worker_s / n_computed / max(1, state.n_workers)
         most = self._goal.max_samples
         needed_s = (n_projected - n_done) * sample_s

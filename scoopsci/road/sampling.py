@@ -190,7 +190,9 @@ class Sampling(Generic[P]):
                     walk.add(blocks, partial)
                     if walk.is_over():
                         break
-                    if outlook is not None and walk.n_projected and run.state is not None:
+                    if outlook is None or outlook.has_looked or run.state is None:
+                        continue
+                    if walk.n_projected:
                         outlook.look(walk.n_projected, run.state())
             if self.goal is None:
                 walk.summary = walk.summarise()

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import signal
+import subprocess
+import sys
 import warnings
 from typing import Any
 
@@ -94,3 +97,25 @@ def test_the_command_line_tells_it_in_one_line(
     out, err = capsys.readouterr()
     assert out == ""
     assert err == "scoopsci: it needs 1e+17 samples\n"
+
+
+def test_the_line_of_a_real_command() -> None:
+    command = [
+        sys.executable,
+        "-m",
+        "scoopsci",
+        "pi",
+        "--half-width",
+        "1e-10",
+        "--engine",
+        "serial",
+    ]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as running:
+        assert running.stderr is not None
+        line = running.stderr.readline()
+        running.send_signal(signal.SIGINT)
+        rest = running.stderr.read()
+    assert line.startswith("scoopsci: half_width=1e-10 needs about ")
+    assert line.endswith("at the present rate\n")
+    assert rest == "scoopsci pi: interrupted\n"
+    assert running.returncode == 130
