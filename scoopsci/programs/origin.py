@@ -99,6 +99,8 @@ class _Workers(Executor):
 
 
 def _pass_on(carried: Future[Any], future: Future[Any]) -> None:
+    if not future.set_running_or_notify_cancel():
+        return  # by a run that was left early
     error = carried.exception()
     result = None
     if error is None:

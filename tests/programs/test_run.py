@@ -360,6 +360,26 @@ def test_constants_that_cannot_be_pickled(tmp_path: Path) -> None:
     assert done.stdout == f"TaskError\n{['loaded elsewhere'] * 3} True\n", done.stderr
 
 
+def test_a_run_that_is_left_early_is_silent(tmp_path: Path) -> None:
+    done = run_text(
+        tmp_path,
+        """
+        import scoopsci
+
+        def fail_at_three(item):
+            return 1 // (item - 3)
+
+        if __name__ == "__main__":
+            try:
+                list(scoopsci.map(fail_at_three, range(50), chunk_target_s=1e-9))
+            except ZeroDivisionError as error:
+                print(error)
+            print(scoopsci.map_reduce(abs, max, range(50)))
+        """,
+    )
+    assert (done.stdout, done.stderr) == ("integer division or modulo by zero\n49\n", "")
+
+
 def test_end_of_the_broker_ends_every_wait(tmp_path: Path) -> None:
     done = run_text(
         tmp_path,
