@@ -19,7 +19,7 @@ from typing import Any
 from scoopsci.basics.interrupts import Terminated
 from scoopsci.engines.failure import Failure, not_pickled
 from scoopsci.engines.output import capture_output
-from scoopsci.engines.shared import collect_shared
+from scoopsci.engines.shared import collect_shared, keep_only, list_wanted
 from scoopsci.engines.threads import limit_libraries_to_come, one_thread
 from scoopsci.pickling.frames import Buffer, as_plain, dump, load
 from scoopsci.pickling.names import Key
@@ -87,6 +87,7 @@ class Call:
             "python": sys.version_info[:2],
             "process": (_PROCESS, os.getpid()),
             "log_level": logging.getLogger().level,
+            "shared": list_wanted(),
         }
 
     def as_frames(self, sent: Container[Entry] | None = ()) -> list[Buffer]:
@@ -118,6 +119,7 @@ def run_payload(frames: Sequence[Buffer]) -> list[Buffer]:
     at_home = header["process"] == (_PROCESS, os.getpid())
     if not at_home:
         limit_libraries_to_come()
+        keep_only(*header["shared"])
     with capture_output(None if at_home else header["log_level"]) as output, one_thread:
         report["prepare_s"] = watch.lap()
         body, outcome = _run(frames[1:], header.get("needs"), watch, at_home=at_home)

@@ -12,7 +12,7 @@ import sys
 __all__: list[str] = []
 
 # `tasks` and `bits` run on workers, too, which need no pytest: it is not imported for them.
-if "pytest" in sys.modules:
+if sys.modules.get("pytest") is not None:
     sys.modules["pytest"].register_assert_rewrite(
         *(module.name for module in pkgutil.iter_modules(__path__, f"{__name__}."))
     )

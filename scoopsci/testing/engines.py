@@ -10,6 +10,9 @@ Subclass one for your engine::
 
 from __future__ import annotations
 
+import cloudpickle
+
+from scoopsci.testing import contract
 from scoopsci.testing.contract.deaths import DeathsContract
 from scoopsci.testing.contract.failures import FailuresContract
 from scoopsci.testing.contract.futures import FuturesContract
@@ -20,6 +23,9 @@ from scoopsci.testing.contract.workers import ProcessesContract
 from scoopsci.testing.opening import EngineUnderTest
 
 __all__ = ["EngineContract", "EngineUnderTest", "WorkersContract"]
+
+# Workers need no pytest, and cannot import these tests without it.
+cloudpickle.register_pickle_by_value(contract)
 
 
 class EngineContract(
