@@ -15,6 +15,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar
+from functools import partial
 from typing import Any, TypeAlias
 
 from scoopsci.basics.interrupts import Terminated
@@ -22,6 +23,8 @@ from scoopsci.engines.byvalue import users_modules
 from scoopsci.engines.failure import Failure, not_pickled
 from scoopsci.engines.output import capture_output
 from scoopsci.engines.pickler import Pickler
+from scoopsci.engines.settings import take_settings
+from scoopsci.engines.surroundings import hosts_tasks, note_loaded, run_in_surroundings
 from scoopsci.engines.threads import limit_libraries_to_come, one_thread
 from scoopsci.reporting.receipts import process_facts
 
@@ -49,7 +52,7 @@ _PROCESS = secrets.token_hex(8)
 
 def in_task() -> bool:
     """Return whether the caller runs inside a task."""
-    return _in_task.get()
+    return _in_task.get() or hosts_tasks()  # threads that a task has started, and their children
 
 
 def dump(value: object) -> list[Buffer]:
@@ -116,6 +119,7 @@ def pack(
         "python": sys.version_info[:2],
         "process": (_PROCESS, os.getpid()),
         "log_level": logging.getLogger().level,
+        "settings": take_settings(),
     }
     try:
         return [pickle.dumps(header), *dump((fn, args, kwargs))]
@@ -135,7 +139,9 @@ def run_payload(frames: Sequence[Buffer]) -> list[Buffer]:
         limit_libraries_to_come()
     with capture_output(None if at_home else header["log_level"]) as output, one_thread:
         report["prepare_s"] = watch.lap()
-        body, outcome = _run(frames[1:], watch, at_home=at_home)
+        how = {"at_home": at_home, "lasts": header.get("lasts", False)}
+        run = partial(_run, frames[1:], watch, at_home=at_home)
+        body, outcome = run_in_surroundings(header["settings"], run, **how)
         report["ended_s"] = time.monotonic()
     report.update(**outcome, text=output.text(), records=output.records)
     return [pickle.dumps(report), *body]
@@ -161,6 +167,7 @@ def _run(
     token = _in_task.set(True)
     try:
         fn, args, kwargs = load(frames)
+        note_loaded()
         outcome["load_s"] = watch.lap()
         stage = "running"
         result = fn(*args, **kwargs)

@@ -6,21 +6,28 @@ import contextlib
 import multiprocessing
 import os
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import BrokenExecutor, Executor, Future, InvalidStateError
 from threading import Lock
 from typing import Any
 
 import loky
 
+from scoopsci.basics.processors import count_processors
+from scoopsci.engines.initializers import check_initialized, pack_initializer
+from scoopsci.engines.payload import as_plain, run_plain_payload
 from scoopsci.errors import EngineError
 from scoopsci.hosts import check_workers
-from scoopsci.pool.lifetime import prepare_worker
+from scoopsci.pool.lifetime import check_owner, prepare_worker
 
 __all__ = ["open_processes"]
 
 #: How often workers that end during their start are started: after that it is not by chance.
 N_STARTS = 3
+
+ENGINE = "engine 'processes'"
+
+SAFE_PATH = "PYTHONSAFEPATH"
 
 
 class _Cancellable(loky.Future):  # type: ignore[misc]
@@ -34,8 +41,10 @@ class _Cancellable(loky.Future):  # type: ignore[misc]
 class _RenewedExecutor(Executor):
     """A loky executor that is replaced when the death of a worker breaks it."""
 
-    def __init__(self, n_workers: int) -> None:
+    def __init__(self, n_workers: int, setup: list[Any] | None = None) -> None:
         self._n_workers = n_workers
+        self._setup = setup
+        self._owner = os.getpid()
         self._lock = Lock()
         self._executor = self._start()
 
@@ -43,7 +52,7 @@ class _RenewedExecutor(Executor):
         for n_left in reversed(range(N_STARTS)):
             executor, started = self._launch()
             try:
-                started.result()
+                outcome = started.result()
                 break
             except BaseException as error:
                 _shut_down(executor, kill_workers=True)
@@ -55,20 +64,35 @@ class _RenewedExecutor(Executor):
                     f"the workers of engine 'processes' do not start: {error}; check their "
                     "messages above, or use engine 'serial'"
                 ) from error
+        if outcome is not None:
+            self._check(executor, outcome)
         return executor
 
-    def _launch(self) -> tuple[loky.ProcessPoolExecutor, Future[int]]:
-        with _safe_start():
+    def _check(self, executor: loky.ProcessPoolExecutor, outcome: list[Any]) -> None:
+        try:
+            check_initialized(outcome, ENGINE)
+        except BaseException:
+            _shut_down(executor, kill_workers=True)
+            raise
+
+    def _launch(self) -> tuple[loky.ProcessPoolExecutor, Future[Any]]:
+        method = multiprocessing.get_start_method(allow_none=True)
+        with _safe_start() as safe_path:
             executor = loky.ProcessPoolExecutor(
-                max_workers=self._n_workers, initializer=prepare_worker, initargs=(os.getpid(),)
+                max_workers=self._n_workers,
+                initializer=_set_up,
+                initargs=(os.getpid(), safe_path, method, self._setup),
             )
             try:
-                return executor, executor.submit(os.getpid)
+                return executor, executor.submit(_initialized)
             except BaseException:
                 _shut_down(executor, kill_workers=True)
                 raise
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        check_owner(self._owner, ENGINE)
+        if self._setup is not None:
+            fn, args = _run_initialized, (fn, *args)
         with self._lock:
             try:
                 future: Future[Any] = self._executor.submit(fn, *args, **kwargs)
@@ -80,6 +104,9 @@ class _RenewedExecutor(Executor):
         return future
 
     def end(self, *, kill_workers: bool) -> None:
+        if os.getpid() != self._owner and kill_workers:
+            return  # a forked child of the driver leaves the block by an exception
+        check_owner(self._owner, ENGINE)
         _shut_down(self._executor, kill_workers=kill_workers)
 
 
@@ -91,30 +118,61 @@ def _shut_down(executor: loky.ProcessPoolExecutor, *, kill_workers: bool) -> Non
     multiprocessing.active_children()  # reaps those that have ended
 
 
+#: In a worker, the outcome of its initializer.
+_outcome: list[Any] | None = None
+
+
+def _set_up(driver_pid: int, safe_path: str | None, method: str | None, setup: Any) -> None:
+    """Prepare a worker, and run the user's initializer."""
+    global _outcome
+    prepare_worker(driver_pid)
+    # What protects its start is not for the user's code, and what that starts.
+    _set_variable(SAFE_PATH, safe_path)
+    multiprocessing.set_start_method(method, force=True)
+    _outcome = None if setup is None else run_plain_payload(setup)
+
+
+def _initialized() -> list[Any] | None:
+    return _outcome
+
+
+def _run_initialized(fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    if _outcome is not None:
+        check_initialized(_outcome, ENGINE)
+    return fn(*args, **kwargs)
+
+
 @contextlib.contextmanager
-def _safe_start() -> Iterator[None]:
+def _safe_start() -> Iterator[str | None]:
     """Protect processes that start from files in the working folder, and from group signals.
 
     Python would put that folder first on their path, where a file named random.py would end them.
     Their initializer unblocks the signals; loky's tracker, which has to outlive the others to clean
-    up after them, never does.
+    up after them, never does. The variable's present value is yielded.
     """
     signals = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGHUP))
-    safe_path = os.environ.get("PYTHONSAFEPATH")
-    os.environ["PYTHONSAFEPATH"] = "1"
+    safe_path = os.environ.get(SAFE_PATH)
+    os.environ[SAFE_PATH] = "1"
     try:
-        yield
+        yield safe_path
     finally:
-        if safe_path is None:
-            del os.environ["PYTHONSAFEPATH"]
-        else:
-            os.environ["PYTHONSAFEPATH"] = safe_path
+        _set_variable(SAFE_PATH, safe_path)
         signal.pthread_sigmask(signal.SIG_SETMASK, signals)
+
+
+def _set_variable(name: str, value: str | None) -> None:
+    os.environ.pop(name, None)
+    if value is not None:
+        os.environ[name] = value
 
 
 @contextlib.contextmanager
 def open_processes(
-    n_workers: int | None = None, hostfile: str | os.PathLike[str] | None = None
+    n_workers: int | None = None,
+    hostfile: str | os.PathLike[str] | None = None,
+    *,
+    initializer: Callable[..., object] | None = None,
+    initargs: Sequence[Any] = (),
 ) -> Iterator[tuple[Executor, int]]:
     """Yield an executor over processes of this machine, and their number.
 
@@ -123,24 +181,34 @@ def open_processes(
     Parameters
     ----------
     n_workers : int, optional
-        By default one for each core that this process may use.
+        By default one for each processor that this process may use; see
+        `scoopsci.basics.processors.count_processors`.
     hostfile : path-like, optional
         Must be None.
+    initializer : callable, optional
+        Called with `initargs` on each worker before its first task, also on those that replace
+        others.
+    initargs : sequence
+        Its arguments.
 
     Raises
     ------
     ValueError
         If a hostfile is given, or more workers than a machine can have.
+    TypeError
+        If the initializer is not callable.
     EngineError
-        If the workers do not start.
+        If the workers do not start, or the initializer fails.
     """
     if hostfile is not None:
         raise ValueError(
             f"engine 'processes' uses only this machine, got hostfile={os.fspath(hostfile)!r}"
         )
-    n_workers = check_workers(n_workers or loky.cpu_count())
+    n_workers = check_workers(n_workers or count_processors())
+    setup = pack_initializer(initializer, initargs)
+    plain = None if setup is None else list(map(as_plain, setup))
     try:
-        executor = _RenewedExecutor(n_workers)
+        executor = _RenewedExecutor(n_workers, plain)
     except OSError as error:
         raise EngineError(
             f"engine 'processes' cannot start: {error}; it needs room in /dev/shm for its locks, "
