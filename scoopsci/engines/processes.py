@@ -6,10 +6,13 @@ import contextlib
 import multiprocessing
 import os
 import signal
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import BrokenExecutor, Executor, Future, InvalidStateError
+from multiprocessing import process
 from threading import Lock
 from typing import Any
+from weakref import WeakSet
 
 import loky
 
@@ -47,8 +50,10 @@ class _RenewedExecutor(Executor):
         self._owner = os.getpid()
         self._lock = Lock()
         self._executor = self._start()
+        _executors.add(self)
 
     def _start(self) -> loky.ProcessPoolExecutor:
+        _check_folder()
         for n_left in reversed(range(N_STARTS)):
             executor, started = self._launch()
             try:
@@ -68,6 +73,11 @@ class _RenewedExecutor(Executor):
             self._check(executor, outcome)
         return executor
 
+    @property
+    def workers(self) -> list[Any]:
+        """The processes of the workers."""
+        return list((self._executor._processes or {}).values())
+
     def _check(self, executor: loky.ProcessPoolExecutor, outcome: list[Any]) -> None:
         try:
             check_initialized(outcome, ENGINE)
@@ -77,7 +87,7 @@ class _RenewedExecutor(Executor):
 
     def _launch(self) -> tuple[loky.ProcessPoolExecutor, Future[Any]]:
         method = multiprocessing.get_start_method(allow_none=True)
-        with _safe_start() as safe_path:
+        with _safe_start() as safe_path, _open_streams():
             executor = loky.ProcessPoolExecutor(
                 max_workers=self._n_workers,
                 initializer=_set_up,
@@ -93,7 +103,7 @@ class _RenewedExecutor(Executor):
         check_owner(self._owner, ENGINE)
         if self._setup is not None:
             fn, args = _run_initialized, (fn, *args)
-        with self._lock:
+        with self._lock, _open_streams():
             try:
                 future: Future[Any] = self._executor.submit(fn, *args, **kwargs)
             except BrokenExecutor:
@@ -116,6 +126,18 @@ def _shut_down(executor: loky.ProcessPoolExecutor, *, kill_workers: bool) -> Non
     if kill_workers and calls is not None:
         calls._reader.close()  # otherwise its feeding thread waits for readers forever
     multiprocessing.active_children()  # reaps those that have ended
+
+
+_executors: WeakSet[_RenewedExecutor] = WeakSet()
+
+
+def _disown_workers() -> None:
+    """Let a forked child of the driver end without waiting for workers that are not its own."""
+    for executor in _executors:
+        process._children.difference_update(executor.workers)  # type: ignore[attr-defined]
+
+
+os.register_at_fork(after_in_child=_disown_workers)
 
 
 #: In a worker, the outcome of its initializer.
@@ -158,6 +180,34 @@ def _safe_start() -> Iterator[str | None]:
     finally:
         _set_variable(SAFE_PATH, safe_path)
         signal.pthread_sigmask(signal.SIG_SETMASK, signals)
+
+
+@contextlib.contextmanager
+def _open_streams() -> Iterator[None]:
+    """Give loky streams to flush, if the program has none or has closed them."""
+    missing = [name for name in ("stdout", "stderr") if _is_closed(getattr(sys, name))]
+    if not missing:
+        yield
+        return
+    with open(os.devnull, "w") as nothing, contextlib.ExitStack() as stack:
+        for name in missing:
+            stack.callback(setattr, sys, name, getattr(sys, name))
+            setattr(sys, name, nothing)
+        yield
+
+
+def _is_closed(stream: Any) -> bool:
+    return stream is None or bool(getattr(stream, "closed", False))
+
+
+def _check_folder() -> None:
+    try:
+        os.getcwd()
+    except FileNotFoundError as error:
+        raise EngineError(
+            "engine 'processes' cannot start: the working folder has been deleted; change to one "
+            "that exists by os.chdir, or use engine 'serial'"
+        ) from error
 
 
 def _set_variable(name: str, value: str | None) -> None:

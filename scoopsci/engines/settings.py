@@ -10,14 +10,22 @@ import logging
 import re
 import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextvars import Context, ContextVar, copy_context
 from functools import cache
+from operator import attrgetter
 from typing import Any
 
 import numpy as np
 
-__all__ = ["Keeper", "describe_arithmetic", "enter_settings", "follow_driver", "take_settings"]
+__all__ = [
+    "Keeper",
+    "describe_arithmetic",
+    "enter_settings",
+    "follow_driver",
+    "read_arithmetic",
+    "take_settings",
+]
 
 #: Those of a thread, or of the ContextVars of what runs.
 LOCAL = ("decimal", "errors", "printing")
@@ -29,6 +37,10 @@ DEFAULT_DECIMAL = decimal.Context(
     prec=28, rounding=decimal.ROUND_HALF_EVEN, Emin=-999999, Emax=999999, capitals=1, clamp=0,
     flags=[], traps=[decimal.InvalidOperation, decimal.DivisionByZero, decimal.Overflow],
 )  # fmt: skip
+
+#: What else a context consists of, beside its traps.
+FIELDS = ("prec", "rounding", "Emin", "Emax", "capitals", "clamp")
+_read_fields = attrgetter(*FIELDS)
 
 #: The filters with which Python starts, as `_describe_filter` does it; NumPy and SciPy add theirs.
 DEFAULT_FILTERS = (
@@ -112,15 +124,8 @@ def _take_local() -> dict[str, Any]:
 
 
 def _is_default(context: decimal.Context) -> bool:
-    return (
-        context.prec == DEFAULT_DECIMAL.prec
-        and context.rounding == DEFAULT_DECIMAL.rounding
-        and context.traps == DEFAULT_DECIMAL.traps
-        and context.Emin == DEFAULT_DECIMAL.Emin
-        and context.Emax == DEFAULT_DECIMAL.Emax
-        and context.capitals == DEFAULT_DECIMAL.capitals
-        and context.clamp == DEFAULT_DECIMAL.clamp
-    )
+    fields = _read_fields(context)
+    return fields == _read_fields(DEFAULT_DECIMAL) and context.traps == DEFAULT_DECIMAL.traps
 
 
 @cache
@@ -139,10 +144,35 @@ def _variable_of(name: str) -> ContextVar[Any] | None:
     return variable
 
 
-def describe_arithmetic() -> dict[str, str]:
-    """Return the part of a run's identity that names the decimal context, unless it is Python's."""
+def describe_arithmetic() -> dict[str, Any]:
+    """Return the part of a run's identity that gives the decimal context, unless it is Python's."""
     context = decimal.getcontext()
-    return {} if _is_default(context) else {"decimal": _describe(context)}
+    if _is_default(context):
+        return {}
+    traps = sorted(signal.__name__ for signal, is_set in context.traps.items() if is_set)
+    fields = dict(zip(FIELDS, _read_fields(context), strict=True))
+    return {"decimal": {**fields, "traps": traps}}
+
+
+def read_arithmetic(identity: Mapping[str, Any]) -> decimal.Context:
+    """Return the decimal context of a run.
+
+    Parameters
+    ----------
+    identity : mapping
+        Of the run.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If it gives none that is possible.
+    """
+    if "decimal" not in identity:
+        return DEFAULT_DECIMAL.copy()
+    given = dict(identity["decimal"])
+    names = given.pop("traps", [])
+    traps = [signal for signal in DEFAULT_DECIMAL.traps if signal.__name__ in names]
+    return decimal.Context(**given, traps=traps, flags=[])
 
 
 def _describe(context: decimal.Context) -> str:

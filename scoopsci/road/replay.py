@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import decimal
 import os
 import pickle
 from collections.abc import Mapping
@@ -11,6 +12,7 @@ from typing import Any
 
 from scoopsci.basics.codehash import hash_values
 from scoopsci.engines.opening import open_engine
+from scoopsci.engines.settings import read_arithmetic
 from scoopsci.errors import LedgerError
 from scoopsci.estimation.estimators import CircleCount, SampleMean
 from scoopsci.reporting.workers import with_numerics
@@ -217,10 +219,14 @@ def replay_block(path: str | os.PathLike[str], block: int, *, trust: bool = Fals
         blocks = min(around, key=lambda each: each.size)
         inputs, recorded = ledger.recall(blocks, trust=trust)
         numerics = {row["battery"] for row in ledger.find_numerics()}
+        try:
+            arithmetic = read_arithmetic(ledger.identity)
+        except (TypeError, ValueError) as error:
+            raise ledger.damaged(f"its decimal context cannot be read ({error})") from error
     size = int(inputs)
     sizes = BlockSizes(*blocks, size)
     work = FoldBlocks(estimator, estimator.merge)
-    with open_engine("serial") as engine:
+    with decimal.localcontext(arithmetic), open_engine("serial") as engine:
         future = engine.submit(run_chunk, work, blocks.start, sizes, False)
         partials, failures, more = future.result()
     for failing, failure in failures:
