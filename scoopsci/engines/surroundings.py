@@ -127,9 +127,9 @@ class _Undoing(CountedContext):
         if event == "os.chdir":
             with contextlib.suppress(OSError):  # it has been deleted
                 self._before.setdefault("folder", os.getcwd())
-        elif event == "resource.setrlimit":
-            limits = self._before.setdefault("limits", {})
-            limits.setdefault(arguments[1], resource.getrlimit(arguments[1]))
+        elif event.startswith("resource."):
+            limits, kind = self._before.setdefault("limits", {}), arguments[-2]
+            limits.setdefault(kind, resource.getrlimit(kind))
         else:
             self._before.setdefault("environment", dict(os.environ))
 
