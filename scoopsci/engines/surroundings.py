@@ -89,7 +89,9 @@ class _Undoing(CountedContext):
         super().__init__()
         self._n_modules = 0
         self._process: dict[str, Any] = {}
+        #: Read rarely: handlers slowly, and the umask only by setting another one for a moment.
         self._handlers: dict[signal.Signals, Any] = {}
+        self._umask = 0o077
         #: What was there before the first change that an event has announced.
         self._before: dict[Any, Any] = {}
         self._is_active = False
@@ -107,12 +109,9 @@ class _Undoing(CountedContext):
         if self._n_inside != 1 or self._is_active:
             return
         if not self._handlers or len(sys.modules) != self._n_modules:
-            self._handlers = _take_handlers()
+            self._handlers, self._umask = _take_handlers(), _read_umask()
         self._n_modules = len(sys.modules)
-        umask = os.umask(0o077)
-        os.umask(umask)
         self._process = {
-            "umask": umask,
             "locale": locale.setlocale(locale.LC_ALL),
             "filters": list(warnings.filters),
             "recursion": sys.getrecursionlimit(),
@@ -142,7 +141,7 @@ class _Undoing(CountedContext):
             self._undo_others()
 
     def _undo_own(self) -> None:
-        os.umask(self._process["umask"])
+        os.umask(self._umask)
         if "folder" in self._before:
             with contextlib.suppress(OSError):
                 os.chdir(self._before["folder"])
@@ -169,6 +168,12 @@ class _Undoing(CountedContext):
 
 def _take_handlers() -> dict[signal.Signals, Any]:
     return {number: signal.getsignal(number) for number in SIGNALS}
+
+
+def _read_umask() -> int:
+    umask = os.umask(0o077)
+    os.umask(umask)
+    return umask
 
 
 def _restore_environment(before: dict[str, str]) -> None:
