@@ -6,9 +6,10 @@ import pickle
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from scoopsci.engines.payload import Buffer, pack
+from scoopsci.engines.payload import Call
 from scoopsci.engines.taskfuture import unpack
 from scoopsci.errors import EngineError, TaskError
+from scoopsci.pickling.frames import Buffer
 
 __all__ = ["check_initialized", "pack_initializer"]
 
@@ -29,7 +30,7 @@ def pack_initializer(
         return None
     if not callable(initializer):
         raise TypeError(f"initializer must be callable, got {initializer!r}")
-    head, *body = pack(initializer, tuple(initargs), {})
+    head, *body = Call(initializer, tuple(initargs), {}).as_whole()
     return [pickle.dumps({**pickle.loads(head), "lasts": True}), *body]
 
 

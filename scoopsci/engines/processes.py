@@ -18,9 +18,10 @@ import loky
 
 from scoopsci.basics.processors import count_processors
 from scoopsci.engines.initializers import check_initialized, pack_initializer
-from scoopsci.engines.payload import as_plain, run_plain_payload
+from scoopsci.engines.payload import run_plain_payload
 from scoopsci.errors import EngineError
 from scoopsci.hosts import check_workers
+from scoopsci.pickling.frames import as_plain
 from scoopsci.pool.lifetime import check_owner, prepare_worker
 
 __all__ = ["open_processes"]

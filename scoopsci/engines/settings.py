@@ -10,7 +10,7 @@ import logging
 import re
 import sys
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from contextvars import Context, ContextVar, copy_context
 from functools import cache
 from operator import attrgetter
@@ -310,25 +310,47 @@ def _set_local(local: dict[str, Any]) -> None:
 
 
 class Keeper:
-    """Keeps what an initializer sets in a context, for the tasks that follow.
+    """Keeps ContextVars that are set in the context of a task, where that is not the task's doing.
 
     Parameters
     ----------
     context : Context
-        From `enter_settings`, before the initializer runs in it.
+        From `enter_settings`, before anything runs in it.
     settings : dict
         From `take_settings`.
     """
 
     def __init__(self, context: Context, settings: dict[str, Any]) -> None:
         self._context, self._before = context, dict(context.items())
-        self._arithmetic = _describe(settings.get("decimal") or decimal.getcontext())
+        self._settings = settings
+        self._imported: list[tuple[ContextVar[Any], Any]] = []
 
-    def keep(self) -> None:
-        """Set in the caller's context what has changed in the other one."""
-        for variable, value in self._context.items():
-            if self._before.get(variable) is not value:
+    def _list_changes(self) -> list[tuple[ContextVar[Any], Any]]:
+        items = self._context.items()
+        return [(name, value) for name, value in items if self._before.get(name) is not value]
+
+    def note_imports(self, ours: Container[ContextVar[Any]]) -> None:
+        """Note what modules have set that were imported up to now.
+
+        Parameters
+        ----------
+        ours : container of ContextVar
+            Others than theirs.
+        """
+        self._imported = [item for item in self._list_changes() if item[0] not in ours]
+
+    def keep_imports(self) -> None:
+        """Set in the caller's context what has been noted, apart from settings of the driver."""
+        theirs = {_variable_of(name) for name in NUMPYS}
+        for variable, value in self._imported:
+            if variable not in theirs and not isinstance(value, decimal.Context):
                 variable.set(value)
+
+    def keep_all(self) -> None:
+        """Set in the caller's context what has changed in the other one: by an initializer."""
+        for variable, value in self._list_changes():
+            variable.set(value)
+        given = self._settings.get("decimal") or decimal.getcontext()
         arithmetic = self._context.run(decimal.getcontext)  # changed in place
-        if _describe(arithmetic) != self._arithmetic:
+        if _describe(arithmetic) != _describe(given):
             decimal.setcontext(arithmetic)

@@ -11,6 +11,7 @@ import sys
 import threading
 import warnings
 from collections.abc import Callable
+from contextvars import ContextVar
 from functools import cache
 from typing import Any
 
@@ -64,12 +65,17 @@ def run_in_surroundings(
     if at_home:
         return context.run(fn, *args)
     follow_driver(settings)
-    keeper = Keeper(context, settings) if lasts else None
-    with contextlib.nullcontext() if lasts else _undoing:
-        result = context.run(fn, *args)
-    if keeper is not None:
-        keeper.keep()
-    return result
+    keeper = Keeper(context, settings)
+    context.run(_keeper.set, keeper)
+    try:
+        with contextlib.nullcontext() if lasts else _undoing:
+            return context.run(fn, *args)
+    finally:
+        (keeper.keep_all if lasts else keeper.keep_imports)()
+
+
+#: Of the task that runs.
+_keeper: ContextVar[Keeper | None] = ContextVar("keeper", default=None)
 
 
 def hosts_tasks() -> bool:
@@ -77,8 +83,17 @@ def hosts_tasks() -> bool:
     return _undoing.is_used
 
 
-def note_loaded() -> None:
-    """Tell that what a task changes from now on is its own doing, and not that of an import."""
+def note_loaded(*ours: ContextVar[Any]) -> None:
+    """Tell that what a task changes from now on is its own doing, and not that of an import.
+
+    Parameters
+    ----------
+    *ours
+        Variables that we have set for the task.
+    """
+    keeper = _keeper.get()
+    if keeper is not None:
+        keeper.note_imports((*ours, _keeper))
     _undoing.begin()
 
 

@@ -23,8 +23,21 @@ from scoopsci.testing.surroundings import (
     talk_in_thread,
     write_bytes,
 )
+from scoopsci.testing.users import users_module
 
 __all__ = ["SettingsContract", "SurroundingsContract"]
+
+SETS_VARIABLE = """
+from contextvars import ContextVar
+
+VARIABLE = ContextVar("variable")
+VARIABLE.set(5)
+
+def swap(value):
+    before = VARIABLE.get()
+    VARIABLE.set(value)
+    return before
+"""
 
 
 class SettingsContract(EngineUnderTest):
@@ -90,6 +103,13 @@ class SurroundingsContract(EngineUnderTest):
             assert all(found[name] != before[0][name] for name in found)
         for future in [engine.submit(look_around) for _ in range(n_tasks)]:
             assert future.result(self.patience_s) == before[0]
+
+    def test_a_context_variable_that_a_module_sets_is_set_for_all_tasks(
+        self, engine: Engine, tmp_path: Path
+    ) -> None:
+        with users_module(tmp_path, f"sets_variable_{self.name}", SETS_VARIABLE) as module:
+            for _ in range(4 * engine.n_workers):
+                assert engine.submit(module.swap, 6).result(self.patience_s) == 5
 
     def test_programs_of_a_task_inherit_what_those_of_the_driver_do(self, engine: Engine) -> None:
         assert engine.submit(inherited).result(self.patience_s) == inherited()
