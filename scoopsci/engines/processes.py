@@ -101,7 +101,7 @@ class _RenewedExecutor(Executor):
                 raise
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
-        check_owner(self._owner, ENGINE)
+        self.check_owner()
         if self._setup is not None:
             fn, args = _run_initialized, (fn, *args)
         with self._lock, _open_streams():
@@ -114,10 +114,14 @@ class _RenewedExecutor(Executor):
         future.__class__ = _Cancellable
         return future
 
+    def check_owner(self) -> None:
+        """Raise an `EngineError` in a forked child of the driver."""
+        check_owner(self._owner, ENGINE)
+
     def end(self, *, kill_workers: bool) -> None:
         if os.getpid() != self._owner and kill_workers:
             return  # a forked child of the driver leaves the block by an exception
-        check_owner(self._owner, ENGINE)
+        self.check_owner()
         _shut_down(self._executor, kill_workers=kill_workers)
 
 
