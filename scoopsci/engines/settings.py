@@ -23,6 +23,7 @@ __all__ = [
     "describe_arithmetic",
     "enter_settings",
     "follow_driver",
+    "leave_driver",
     "read_arithmetic",
     "take_settings",
 ]
@@ -239,6 +240,14 @@ class _Process:
         self._follow_levels(settings.get("levels", {}))
         self._follow_filters(settings.get("filters", ()))
 
+    def leave(self) -> None:
+        """Set back filters that raise: the worker's own code runs until the next task.
+
+        Others stay, as changing them would show again what is shown once.
+        """
+        if any(action == "error" for action, *_ in self._filters):
+            self._follow_filters(())
+
     def _follow_levels(self, levels: dict[str, int]) -> None:
         if levels == self._levels:
             return
@@ -274,7 +283,8 @@ def _compile(plain: Any) -> Any:
     return re.compile(*plain) if isinstance(plain, tuple) else plain
 
 
-follow_driver = _Process().follow
+_process = _Process()
+follow_driver, leave_driver = _process.follow, _process.leave
 
 
 def enter_settings(settings: dict[str, Any], *, at_home: bool) -> Context | None:

@@ -17,7 +17,7 @@ from typing import Any
 
 from scoopsci.engines.auditing import notice
 from scoopsci.engines.counted import CountedContext
-from scoopsci.engines.settings import Keeper, enter_settings, follow_driver
+from scoopsci.engines.settings import Keeper, enter_settings, follow_driver, leave_driver
 
 __all__ = ["hosts_tasks", "note_loaded", "run_in_surroundings"]
 
@@ -154,6 +154,7 @@ class _Undoing(CountedContext):
         self._undo_own()
         if len(sys.modules) == self._n_modules:
             self._undo_others()
+        leave_driver()
 
     def _undo_own(self) -> None:
         os.umask(self._umask)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import contextlib
 import decimal
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -23,6 +24,8 @@ import pytest
 import scoopsci
 from scoopsci import Engine, EngineError, Pool, open_engine
 from scoopsci.basics.processors import count_processors
+from scoopsci.testing.surroundings import start_processes
+from scoopsci.testing.users import users_module
 from tests.conftest import becomes
 
 cloudpickle.register_pickle_by_value(sys.modules[__name__])
@@ -173,6 +176,41 @@ class TestForks:
         assert (done.stdout, done.stderr) == ("5 3 3\n", "")
 
 
+# --- what user code relies on
+
+SETS_VARIABLE = """
+from contextvars import ContextVar
+
+VARIABLE = ContextVar("variable")
+VARIABLE.set(5)
+
+def swap(value):
+    before = VARIABLE.get()
+    VARIABLE.set(value)
+    return before
+"""
+
+
+class TestCode:
+    def test_a_context_variable_that_a_module_sets_is_set_for_all_tasks(
+        self, name: str, tmp_path: Path
+    ) -> None:
+        with (
+            users_module(tmp_path, f"sets_variable_{name}", SETS_VARIABLE) as module,
+            opened(name, n_workers=1) as engine,
+        ):
+            for _ in range(4):
+                assert engine.submit(module.swap, 6).result(GENEROUS_S) == 5
+
+    @pytest.mark.parametrize("method", [None, "spawn", "fork", "forkserver"])
+    def test_a_task_starts_processes_as_the_driver_does(
+        self, name: str, method: str | None
+    ) -> None:
+        with opened(name, n_workers=1) as engine:
+            found = engine.submit(start_processes, method).result(GENEROUS_S)
+            assert found == [multiprocessing.get_start_method(), 3]
+
+
 # --- how workers end
 
 
@@ -279,10 +317,14 @@ class TestPrograms:
             with open_engine(engine) as one:
                 assert one.n_workers == count_processors() == loky.cpu_count() == 1
 
-    def test_show_no_key_in_a_list_of_processes(self) -> None:
-        from multiprocessing import current_process
+    def test_serve_arguments_by_a_manager(self, name: str) -> None:
+        with opened(name, n_workers=1) as engine, multiprocessing.Manager() as manager:
+            shared = manager.dict()
+            engine.submit(shared.update, {"a": 1}).result(GENEROUS_S)
+            assert dict(shared) == {"a": 1}
 
-        key = bytes(current_process().authkey)
+    def test_show_no_key_in_a_list_of_processes(self) -> None:
+        key = bytes(multiprocessing.current_process().authkey)
         with Pool(1):
             for child in psutil.Process().children(recursive=True):
                 shown = " ".join([*child.cmdline(), *map(str, child.environ().items())])

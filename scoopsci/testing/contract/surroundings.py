@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 from pathlib import Path
 
 import pytest
@@ -19,25 +18,11 @@ from scoopsci.testing.surroundings import (
     print_bars,
     settings,
     speak,
-    start_processes,
     talk_in_thread,
     write_bytes,
 )
-from scoopsci.testing.users import users_module
 
 __all__ = ["SettingsContract", "SurroundingsContract"]
-
-SETS_VARIABLE = """
-from contextvars import ContextVar
-
-VARIABLE = ContextVar("variable")
-VARIABLE.set(5)
-
-def swap(value):
-    before = VARIABLE.get()
-    VARIABLE.set(value)
-    return before
-"""
 
 
 class SettingsContract(EngineUnderTest):
@@ -104,25 +89,5 @@ class SurroundingsContract(EngineUnderTest):
         for future in [engine.submit(look_around) for _ in range(n_tasks)]:
             assert future.result(self.patience_s) == before[0]
 
-    def test_a_context_variable_that_a_module_sets_is_set_for_all_tasks(
-        self, engine: Engine, tmp_path: Path
-    ) -> None:
-        with users_module(tmp_path, f"sets_variable_{self.name}", SETS_VARIABLE) as module:
-            for _ in range(4 * engine.n_workers):
-                assert engine.submit(module.swap, 6).result(self.patience_s) == 5
-
     def test_programs_of_a_task_inherit_what_those_of_the_driver_do(self, engine: Engine) -> None:
         assert engine.submit(inherited).result(self.patience_s) == inherited()
-
-    @pytest.mark.parametrize("method", [None, "spawn", "fork", "forkserver"])
-    def test_a_task_starts_processes_as_the_driver_does(
-        self, engine: Engine, method: str | None
-    ) -> None:
-        found = engine.submit(start_processes, method).result(self.patience_s)
-        assert found == [multiprocessing.get_start_method(), 3]
-
-    def test_an_argument_that_a_manager_serves(self, engine: Engine) -> None:
-        with multiprocessing.Manager() as manager:
-            shared = manager.dict()
-            engine.submit(shared.update, {"a": 1}).result(self.patience_s)
-            assert dict(shared) == {"a": 1}
