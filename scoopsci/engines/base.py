@@ -18,6 +18,7 @@ from weakref import WeakSet
 from scoopsci.basics.extras import import_extra
 from scoopsci.basics.wording import plural
 from scoopsci.engines.byvalue import users_modules
+from scoopsci.engines.mapping import MappingExecutor
 from scoopsci.engines.payload import as_plain, count_bytes, pack, run_payload, run_plain_payload
 from scoopsci.engines.taskfuture import TaskFuture
 from scoopsci.errors import EngineError
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 __all__ = ["Engine"]
 
 
-class Engine(Executor):
+class Engine(MappingExecutor):
     """An executor whose tasks run on the workers of an engine.
 
     Use it as a context manager, or call `shutdown`. Its futures are those of the standard library.
