@@ -16,9 +16,11 @@ from tests.libraries.suite_of_python import GROUPS, PACKAGE
 RUNNER = Path(__file__).parent / "suite_of_python.py"
 GENEROUS_S = 600.0
 
-#: Debian has the tests of the same minor version in a package of its own, libpython3-testsuite.
+#: Debian has the tests of the same minor version in a package of its own, libpython3.N-testsuite.
 DEBIANS = Path(f"/usr/lib/python3.{sys.version_info.minor}/test")
-WORDS = f"{PACKAGE}, which is in the interpreter's test package or in Debian's libpython3-testsuite"
+WORDS = (
+    f"{PACKAGE}, which is in the interpreter's test package or in Debian's libpython3.N-testsuite"
+)
 
 
 @pytest.fixture
