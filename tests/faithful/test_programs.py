@@ -49,6 +49,7 @@ COMMAND = "the command starts the workers: it has no initializer, and states the
 LIFETIME = "the command's workers live as long as the program"
 LOADS = "SCOOP's workers load the script, so that it needs a guard"
 NOTEBOOK = "IPython replaces the script's module, which the command's workers have loaded"
+OPENED = "the worker has opened the file, too, as it has loaded the script, or is the program"
 NO_REPORT = "SCOOP's futures have no report"
 IN_PROCESS = "its tasks are a part of the program, and what they change is the program's own"
 
@@ -61,6 +62,7 @@ EXCEPTIONS: dict[str, dict[str, str]] = {
     "children/unguarded": dict.fromkeys(SCOOPS, LOADS),
     "names/cells": dict.fromkeys(SCOOPS, NOTEBOOK),
     "sizes/large_global": {"futures": NO_REPORT},
+    "state/open_files": dict.fromkeys(("serial", *SCOOPS), OPENED),
     "state/initialized_module": dict.fromkeys(SCOOPS, COMMAND),
     "state/initializers": dict.fromkeys(SCOOPS, COMMAND),
 }

@@ -10,6 +10,8 @@ import sys
 
 from ways import open_way
 
+os.environ["OWN_VARIABLE"] = "own"
+
 
 def run(text):
     done = subprocess.run([sys.executable, "-c", text], capture_output=True, text=True, check=True)
@@ -21,7 +23,6 @@ def folder():
 
 
 if __name__ == "__main__":
-    os.environ["OWN_VARIABLE"] = "own"
     with open_way() as way:
         print(way.call(run, "print(2 * 3)"), way.call(folder) == folder())
         text = "import os; print(os.environ.get('OWN_VARIABLE'))"
