@@ -1,18 +1,20 @@
-"""An open file of the script cannot be sent: the error names the variable, and how to go on.
+"""A file open for writing cannot be sent: the error names the variable that holds it.
 
 TaskError names NOTES
 [1, 2]
 """
 
+import os
+
 from ways import open_way
 
 from scoopsci import TaskError
 
-NOTES = open(__file__)  # noqa: SIM115
+NOTES = open(os.devnull, "w")  # noqa: SIM115
 
 
-def read():
-    return NOTES.readline()
+def note():
+    NOTES.write("noted")
 
 
 def read_own(x):
@@ -23,7 +25,7 @@ def read_own(x):
 if __name__ == "__main__":
     with open_way() as way:
         try:
-            way.call(read)
+            way.call(note)
         except TaskError as error:
             text = "\n".join([str(error), *getattr(error, "__notes__", ())])
             print("TaskError names", "NOTES" if "NOTES" in text else text)
