@@ -17,8 +17,8 @@ from tests.faithful.ways import WAYS
 
 PROGRAMS = Path(__file__).parent / "programs"
 
-#: Each start of a pool under a command of SCOOP takes longer: CI runs one of so many programs so.
-ONE_IN = 3
+#: Each start of a pool under a command of SCOOP takes longer: CI runs one of so many.
+ONE_IN = 9
 SCOOPS = ("run", "futures", "scoop")
 
 
