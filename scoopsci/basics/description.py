@@ -19,7 +19,6 @@ from scoopsci.basics.members import (
     find_inner,
     is_compiled,
     is_users,
-    is_users_module,
     is_wrapper,
     list_arguments,
     list_cells,
@@ -27,6 +26,7 @@ from scoopsci.basics.members import (
     reduce,
 )
 from scoopsci.basics.moved import former_name
+from scoopsci.basics.ownership import is_users_module
 from scoopsci.basics.randomness import GENERATORS, find_shared, is_distribution
 
 __all__ = ["Description", "Findings"]

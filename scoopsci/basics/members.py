@@ -5,13 +5,13 @@ from __future__ import annotations
 import contextlib
 import copyreg
 import functools
-import sys
 import types
 import weakref
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from scoopsci.basics.bytecode import UNREAD
+from scoopsci.basics.ownership import is_users_module
 
 __all__ = [
     "IGNORE",
@@ -21,7 +21,6 @@ __all__ = [
     "find_inner",
     "is_compiled",
     "is_users",
-    "is_users_module",
     "is_wrapper",
     "list_arguments",
     "list_cells",
@@ -69,21 +68,6 @@ def read_hook(attributes: Mapping[str, Any]) -> set[str]:
     """Return the names that a function, class or object excludes, given its dictionary."""
     names = attributes.get(IGNORE, ())
     return {names} if isinstance(names, str) else set(names)
-
-
-def is_users_module(module_name: str | None) -> bool:
-    """Tell whether a module is the user's own: not Python's, not ours, not an installed one.
-
-    Parameters
-    ----------
-    module_name : str or None
-        Its full name.
-    """
-    top, _, _ = (module_name or "").partition(".")
-    if top in sys.stdlib_module_names or top == "scoopsci":
-        return False
-    place = getattr(sys.modules.get(module_name or ""), "__file__", None) or ""
-    return "site-packages" not in place and "dist-packages" not in place
 
 
 def is_users(value: object) -> bool:

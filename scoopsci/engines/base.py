@@ -7,27 +7,32 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable
-from concurrent.futures import CancelledError, Executor, Future
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import CancelledError, Executor, Future, wait
 from contextlib import AbstractContextManager
+from functools import partial
 from threading import Lock
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 from weakref import WeakSet
 
 from scoopsci.basics.extras import import_extra
 from scoopsci.basics.wording import plural
-from scoopsci.engines.byvalue import users_modules
+from scoopsci.engines.delivery import Delivery
 from scoopsci.engines.mapping import MappingExecutor
-from scoopsci.engines.payload import as_plain, count_bytes, pack, run_payload, run_plain_payload
+from scoopsci.engines.payload import Call, run_payload, run_plain_payload
 from scoopsci.engines.taskfuture import TaskFuture
 from scoopsci.errors import EngineError
+from scoopsci.pickling.frames import Buffer, as_plain, count_bytes
+from scoopsci.pickling.program import program
 from scoopsci.reporting.progress import ProgressCallback
 
 if TYPE_CHECKING:
     from scoopsci.dashboard import Dashboard
 
 __all__ = ["Engine"]
+
+T = TypeVar("T")
 
 
 class Engine(MappingExecutor):
@@ -47,8 +52,8 @@ class Engine(MappingExecutor):
     mixed : bool
         Whether to accept hosts that compute differently in the last bit.
     in_process : bool
-        Whether tasks run in this process, with the user's modules that it has imported. Other
-        processes get these modules by value, in their present state.
+        Whether tasks run in this process, in the user's own modules. Other processes get these
+        modules, and what of their state a task refers to.
 
     Attributes
     ----------
@@ -72,10 +77,10 @@ class Engine(MappingExecutor):
         self.name = name
         self.mixed = mixed
         self._carrier = carrier
-        self._modules = contextlib.nullcontext() if in_process else users_modules
+        self._in_process = in_process
+        self._delivery = Delivery()
         self._executor, self._n_workers = carrier.__enter__()
         self._plain = plain or getattr(self._executor, "plain_frames", False)
-        self._modules.__enter__()
         self._open = True
         self._lock = Lock()
         # In the order of submission.
@@ -195,23 +200,63 @@ class Engine(MappingExecutor):
         future = TaskFuture(of_run=of_run)
         start_s = time.perf_counter()
         try:
-            frames = pack(fn, args, kwargs)
-            if self._plain:
-                frames = list(map(as_plain, frames))
+            call = Call(fn, args, kwargs, in_process=self._in_process)
         except Exception as error:
             future.set_exception(error)
             return future
+        sent = self._delivery.choose(call.manifest, self.n_workers)
+        carried, cost = self._carry(call.as_frames(sent), start_s, how)
+        self._note_company(future)
+        if call.manifest is None:
+            future._follow(carried, cost, None)
+            return future
+
+        def send_whole() -> tuple[Future[list[Buffer]], dict[str, Any]]:
+            return self._carry(call.as_whole(), time.perf_counter(), how)
+
+        future._follow(carried, cost, send_whole)
+        future.add_done_callback(partial(self._delivery.confirm, call.manifest))
+        return future
+
+    def _carry(
+        self, frames: list[Buffer], start_s: float, how: dict[str, Any]
+    ) -> tuple[Future[list[Buffer]], dict[str, Any]]:
+        """Give frames to the executor; return its future, and what packing has cost."""
+        if self._plain:
+            frames = list(map(as_plain, frames))
         cost = {"pack_s": time.perf_counter() - start_s, "sent_bytes": count_bytes(frames)}
         try:
             run = run_plain_payload if self._plain else run_payload
-            carried = self._executor.submit(run, frames, **how)
+            return self._executor.submit(run, frames, **how), cost
         except EngineError:
             raise
         except Exception as error:
             raise EngineError(f"engine {self.name!r} takes no more tasks: {error}") from error
-        self._note_company(future)
-        future._follow(carried, cost)
-        return future
+
+    def map(
+        self, fn: Callable[..., T], *iterables: Iterable[Any], **options: Any
+    ) -> Iterator[T]:
+        """Submit a call for each item; see `concurrent.futures.Executor.map`.
+
+        Parameters
+        ----------
+        fn : callable
+            The function.
+        *iterables
+            Its arguments, side by side.
+        **options
+            Those of the standard library.
+        """
+        self.refresh()
+        return super().map(fn, *iterables, **options)
+
+    def refresh(self) -> None:
+        """Have workers get large globals that have been changed in place.
+
+        Smaller ones, below about 1 MB, are compared for each task, and all of them at the start of
+        a map or run.
+        """
+        program.refresh()
 
     def _note_company(self, future: TaskFuture) -> None:
         with self._lock:
@@ -256,10 +301,11 @@ class Engine(MappingExecutor):
             return
         self._open = False
         kind = None if error is None else type(error)
+        if error is None:  # before the executor ends: some may have to be sent again
+            wait(list(self._in_flight))
         try:
             with contextlib.suppress(CancelledError):
                 self._carrier.__exit__(kind, error, None)
         finally:
-            self._modules.__exit__(None, None, None)
             for board in list(self._boards):
                 board.close()

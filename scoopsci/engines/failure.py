@@ -10,8 +10,8 @@ import traceback
 from dataclasses import dataclass, replace
 from types import TracebackType
 
-from scoopsci.engines.pickler import pickle_exception
 from scoopsci.errors import TaskError
+from scoopsci.pickling.pickler import pickle_exception
 
 __all__ = ["Failure", "not_pickled"]
 

@@ -6,42 +6,28 @@ are frames, too, so that no carrier has to pickle a user's exception.
 
 from __future__ import annotations
 
-import io
 import logging
 import os
 import pickle
 import secrets
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from contextvars import ContextVar
-from typing import Any, TypeAlias
+from typing import Any
 
 from scoopsci.basics.interrupts import Terminated
-from scoopsci.engines.byvalue import users_modules
 from scoopsci.engines.failure import Failure, not_pickled
 from scoopsci.engines.output import capture_output
-from scoopsci.engines.pickler import Pickler
+from scoopsci.engines.shared import collect_shared
 from scoopsci.engines.threads import limit_libraries_to_come, one_thread
+from scoopsci.pickling.frames import Buffer, as_plain, dump, load
+from scoopsci.pickling.names import Key
+from scoopsci.pickling.program import Entry, Manifest, program
+from scoopsci.pickling.replica import MissingError, replicas
 from scoopsci.reporting.receipts import process_facts
 
-__all__ = [
-    "Buffer",
-    "as_plain",
-    "count_bytes",
-    "dump",
-    "dump_by",
-    "in_task",
-    "load",
-    "pack",
-    "run_payload",
-    "run_plain_payload",
-]
-
-Buffer: TypeAlias = bytes | bytearray | memoryview | pickle.PickleBuffer
-
-#: Smaller arrays stay in the pickle: a separate frame would cost more than the copy.
-OUT_OF_BAND_BYTES = 1 << 16
+__all__ = ["Call", "in_task", "run_payload", "run_plain_payload"]
 
 _in_task: ContextVar[bool] = ContextVar("in_task", default=False)
 _PROCESS = secrets.token_hex(8)
@@ -52,75 +38,74 @@ def in_task() -> bool:
     return _in_task.get()
 
 
-def dump(value: object) -> list[Buffer]:
-    """Pickle a value, and the user's modules by value.
-
-    Returns
-    -------
-    list of buffer
-        The pickle, then its large buffers, uncopied; see `dump_by`.
-    """
-    users_modules.renew()
-    return dump_by(Pickler, value)
-
-
-def dump_by(pickler: type[pickle.Pickler], value: object) -> list[Buffer]:
-    """Return a value's pickle, followed by its large buffers, out of band and uncopied."""
-    buffers: list[Buffer] = []
-
-    def keep_small_in_band(buffer: pickle.PickleBuffer) -> bool:
-        small = buffer.raw().nbytes < OUT_OF_BAND_BYTES
-        if not small:
-            buffers.append(buffer)
-        return small
-
-    file = io.BytesIO()
-    pickler(file, protocol=5, buffer_callback=keep_small_in_band).dump(value)
-    return [file.getvalue(), *buffers]
-
-
-def load(frames: Sequence[Buffer]) -> Any:
-    """Return the value that `dump` was given."""
-    return pickle.loads(frames[0], buffers=frames[1:])
-
-
-def count_bytes(frames: Sequence[Buffer]) -> int:
-    """Return the total size of frames."""
-    return sum(memoryview(frame).nbytes for frame in frames)
-
-
-def as_plain(frame: Buffer) -> bytes | bytearray:
-    """Copy a frame; a writable one stays writable."""
-    view = frame.raw() if isinstance(frame, pickle.PickleBuffer) else memoryview(frame)
-    return bytes(view) if view.readonly else bytearray(view)
-
-
 def run_plain_payload(frames: Sequence[Buffer]) -> list[Buffer]:
     """Do the same as `run_payload`, for carriers that do not support pickle protocol 5 buffers."""
     return [as_plain(frame) for frame in run_payload(frames)]
 
 
-def pack(
-    fn: Callable[..., object], args: Sequence[object], kwargs: Mapping[str, object]
-) -> list[Buffer]:
-    """Turn a call into frames for `run_payload`; raise a TaskError if it cannot be pickled.
+class Call:
+    """A call that is sent to a worker.
 
     Parameters
     ----------
     fn : callable
-        The function. It, and what it refers to in a notebook or script, is pickled by value.
+        The function.
     args, kwargs : sequence, mapping
         Its arguments. Large arrays are separate frames, not copied where the engine supports it.
+    in_process : bool
+        Whether it runs in this process, which has what it needs.
+
+    Attributes
+    ----------
+    manifest : Manifest or None
+        What a worker needs of the program.
+
+    Raises
+    ------
+    TaskError
+        If it cannot be pickled.
     """
-    header = {
-        "python": sys.version_info[:2],
-        "process": (_PROCESS, os.getpid()),
-        "log_level": logging.getLogger().level,
-    }
-    try:
-        return [pickle.dumps(header), *dump((fn, args, kwargs))]
-    except (Exception, SystemExit) as error:  # pickling must not end the driver
-        raise not_pickled(error) from error
+
+    def __init__(
+        self,
+        fn: Callable[..., object],
+        args: Sequence[object],
+        kwargs: Mapping[str, object],
+        *,
+        in_process: bool = False,
+    ) -> None:
+        self.manifest: Manifest | None = None
+        reached: set[Key] = set()
+        try:
+            with collect_shared() as shared:
+                self._body = dump((fn, args, kwargs), reached)
+            if not in_process and (reached or shared):
+                self.manifest = program.list_needed(reached, *(each.manifest for each in shared))
+        except (Exception, SystemExit) as error:  # pickling must not end the driver
+            raise not_pickled(error) from error
+        self._header = {
+            "python": sys.version_info[:2],
+            "process": (_PROCESS, os.getpid()),
+            "log_level": logging.getLogger().level,
+        }
+
+    def as_frames(self, sent: Container[Entry] | None = ()) -> list[Buffer]:
+        """Return the frames for `run_payload`.
+
+        Parameters
+        ----------
+        sent : container of Entry, optional
+            What of the manifest is sent along; None for not even its list.
+        """
+        if self.manifest is None:
+            return [pickle.dumps(self._header), *self._body]
+        needed = [] if sent is None else self.manifest.as_frames(sent)
+        needs = program.token, self.manifest.number, len(needed)
+        return [pickle.dumps({**self._header, "needs": needs}), *needed, *self._body]
+
+    def as_whole(self) -> list[Buffer]:
+        """Return the frames for a worker that has nothing yet."""
+        return self.as_frames([] if self.manifest is None else self.manifest.entries)
 
 
 def run_payload(frames: Sequence[Buffer]) -> list[Buffer]:
@@ -135,7 +120,7 @@ def run_payload(frames: Sequence[Buffer]) -> list[Buffer]:
         limit_libraries_to_come()
     with capture_output(None if at_home else header["log_level"]) as output, one_thread:
         report["prepare_s"] = watch.lap()
-        body, outcome = _run(frames[1:], watch, at_home=at_home)
+        body, outcome = _run(frames[1:], header.get("needs"), watch, at_home=at_home)
         report["ended_s"] = time.monotonic()
     report.update(**outcome, text=output.text(), records=output.records)
     return [pickle.dumps(report), *body]
@@ -154,12 +139,21 @@ class _Stopwatch:
 
 
 def _run(
-    frames: Sequence[Buffer], watch: _Stopwatch, *, at_home: bool
+    frames: Sequence[Buffer],
+    needs: tuple[bytes, int, int] | None,
+    watch: _Stopwatch,
+    *,
+    at_home: bool,
 ) -> tuple[list[Buffer], dict[str, Any]]:
     outcome: dict[str, Any] = {"load_s": 0.0, "elapsed_s": 0.0, "dump_s": 0.0, "failure": None}
     stage = "unpickling the task"
     token = _in_task.set(True)
     try:
+        if needs is not None:
+            driver, number, n_needed = needs
+            frames, needed = frames[n_needed:], frames[:n_needed]
+            if not at_home:
+                replicas.install(driver, number, needed)
         fn, args, kwargs = load(frames)
         outcome["load_s"] = watch.lap()
         stage = "running"
@@ -168,6 +162,8 @@ def _run(
         stage = "pickling the result"
         body = dump(result)
         outcome["dump_s"] = watch.lap()
+    except MissingError:
+        return [], {**outcome, "missing": True}
     except BaseException as error:  # not even SystemExit may end the worker
         if at_home and isinstance(error, (KeyboardInterrupt, Terminated)):
             raise

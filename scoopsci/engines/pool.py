@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from scoopsci.basics.arguments import check_count, check_seconds
 from scoopsci.engines.base import Engine
-from scoopsci.engines.payload import pack
+from scoopsci.engines.payload import Call
 from scoopsci.engines.taskfuture import TaskFuture, unpack
 from scoopsci.engines.threads import VARIABLES
 from scoopsci.errors import EngineError, TaskError
@@ -149,7 +149,7 @@ class Pool(_PoolEngine):
         hosts = _spread(n_workers, None if hostfile is None else read_hostfile(hostfile))
         if initializer is not None and not callable(initializer):
             raise TypeError(f"initializer must be callable, got {initializer!r}")
-        setup = None if initializer is None else pack(initializer, tuple(initargs), {})
+        setup = None if initializer is None else Call(initializer, tuple(initargs), {}).as_whole()
         config = make_config(
             hosts,
             ["scoopsci.pool.worker:work", "scoopsci.engines.payload:run_payload"],

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pickle
 import secrets
 import threading
 from collections import OrderedDict
+from collections.abc import Iterator
+from contextvars import ContextVar
+from functools import cached_property
 from typing import Any
 from weakref import WeakValueDictionary
 
 from scoopsci.engines.failure import not_pickled
-from scoopsci.engines.payload import as_plain, count_bytes, dump
+from scoopsci.pickling.frames import as_plain, count_bytes, dump
+from scoopsci.pickling.names import Key
+from scoopsci.pickling.program import Manifest, program
 
-__all__ = ["Shared", "SharedMissingError"]
+__all__ = ["Shared", "SharedMissingError", "collect_shared"]
 
 #: A value of up to this size is sent with every task.
 SMALL_BYTES = 1 << 14
@@ -49,15 +55,21 @@ class Shared:
 
     def __init__(self, value: object) -> None:
         self._token = token = _origin + secrets.token_bytes(8)
+        self._reached = reached = set[Key]()
         try:
-            frames = [pickle.PickleBuffer(as_plain(frame)) for frame in dump(value)]
+            frames = [pickle.PickleBuffer(as_plain(frame)) for frame in dump(value, reached)]
         except (Exception, SystemExit) as error:
             raise not_pickled(error) from error
         self.n_bytes = count_bytes(frames)
         self.is_small = self.n_bytes <= SMALL_BYTES
         _wanted[token] = self
-        self.whole: Any = _Unpickles(_keep, (token, *frames))
-        self.reference: Any = _Unpickles(_find, (token,))
+        self.whole: Any = _Unpickles(self, _keep, (token, *frames))
+        self.reference: Any = _Unpickles(self, _find, (token,))
+
+    @cached_property
+    def manifest(self) -> Manifest:
+        """What a worker needs of the program for the value, as it was for the first task."""
+        return program.list_needed(self._reached)
 
     def forget(self) -> None:
         """Free the copy kept by this process, where tasks may have run and may still run."""
@@ -69,12 +81,28 @@ class Shared:
 class _Unpickles:
     """Becomes the result of a call when it is unpickled."""
 
-    def __init__(self, fn: Any, args: tuple[Any, ...]) -> None:
+    def __init__(self, shared: Shared, fn: Any, args: tuple[Any, ...]) -> None:
+        self._shared = shared
         self._call = fn, args
 
     def __reduce__(self) -> tuple[Any, ...]:
+        if (collected := _collected.get()) is not None:
+            collected.append(self._shared)
         return self._call
 
+
+@contextlib.contextmanager
+def collect_shared() -> Iterator[list[Shared]]:
+    """Collect what is pickled inside."""
+    found: list[Shared] = []
+    token = _collected.set(found)
+    try:
+        yield found
+    finally:
+        _collected.reset(token)
+
+
+_collected: ContextVar[list[Shared] | None] = ContextVar("collected", default=None)
 
 _kept: OrderedDict[bytes, Any] = OrderedDict()
 _lock = threading.RLock()

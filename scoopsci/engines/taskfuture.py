@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import pickle
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import BrokenExecutor, Future
 from dataclasses import replace
 from typing import Any
 
 from scoopsci.engines.failure import Failure
 from scoopsci.engines.output import replay_output
-from scoopsci.engines.payload import Buffer, count_bytes, load
 from scoopsci.errors import EngineError, ScoopsciError, TaskError, WorkerLostError
+from scoopsci.pickling.frames import Buffer, count_bytes, load
+from scoopsci.pickling.replica import MissingError
 
 __all__ = ["TaskFuture", "unpack"]
 
@@ -41,6 +42,7 @@ class TaskFuture(Future[Any]):
         self.report: dict[str, Any] = {}
         self.ran_alone = True
         self._carried: Future[list[Buffer]] | None = None
+        self._send_whole: Any = None
         self._cost: dict[str, Any] = {}
 
     def cancel(self, **how: bool) -> bool:
@@ -59,13 +61,33 @@ class TaskFuture(Future[Any]):
         carried = self._carried
         return not self.done() and carried is not None and carried.running()
 
-    def _follow(self, carried: Future[list[Buffer]], cost: dict[str, Any]) -> None:
-        self._carried, self._cost = carried, cost
+    def _follow(
+        self,
+        carried: Future[list[Buffer]],
+        cost: dict[str, Any],
+        send_whole: Callable[[], tuple[Future[list[Buffer]], dict[str, Any]]] | None,
+    ) -> None:
+        self._carried, self._cost, self._send_whole = carried, cost, send_whole
         carried.add_done_callback(self._settle)
 
     def _settle(self, carried: Future[list[Buffer]]) -> None:
-        self._take_outcome(carried)
-        self._carried = None  # a cycle would keep the result until the next garbage collection
+        try:
+            self._take_outcome(carried)
+        except MissingError:
+            self._send_again()
+        else:
+            # A cycle would keep the result until the next garbage collection.
+            self._carried = self._send_whole = None
+
+    def _send_again(self) -> None:
+        """Send the task with all that its worker may lack."""
+        assert self._send_whole is not None
+        try:
+            carried, cost = self._send_whole()
+            self._follow(carried, cost, None)
+        except Exception as error:
+            self._carried = self._send_whole = None
+            self.set_exception(error)
 
     def _take_outcome(self, carried: Future[list[Buffer]]) -> None:
         if carried.cancelled():
@@ -85,6 +107,8 @@ class TaskFuture(Future[Any]):
                 "returned_bytes": count_bytes(frames),
             }
             self.report = {**report, **self._cost, **cost}
+        except MissingError:
+            raise
         except TaskError as failure:
             self.set_exception(failure if self._of_run else failure.as_raised())
         except BaseException as failure:
@@ -118,8 +142,12 @@ def unpack(frames: Sequence[Buffer]) -> tuple[Any, dict[str, Any]]:
         If the task failed; the user's exception is its cause.
     EngineError
         If the worker has another minor version of Python.
+    MissingError
+        If the worker has not been sent all that the task needs.
     """
     report = pickle.loads(frames[0])
+    if report.pop("missing", False):
+        raise MissingError(report["host"])
     if "other_python" in report:
         ours = ".".join(map(str, report["other_python"]))
         raise EngineError(

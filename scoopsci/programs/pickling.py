@@ -10,27 +10,25 @@ import pickle
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from types import FunctionType
 from typing import Any
 
 from scoopsci.engines.failure import Failure, not_pickled
-from scoopsci.engines.payload import dump_by, load
-from scoopsci.engines.pickler import Pickler
+from scoopsci.pickling.frames import dump_by, load
+from scoopsci.pickling.names import MAIN, Key, hooks
+from scoopsci.pickling.pickler import Pickler
+from scoopsci.pickling.program import Program
+from scoopsci.pickling.replica import replicas
 
 __all__ = [
-    "SCRIPT_MODULES",
     "dump",
     "find_line",
-    "load",
     "make_task",
     "pack",
     "run_task",
     "share_names",
     "take_outcome",
+    "unpack",
 ]
-
-#: The names of the script's module: in the origin, and in workers.
-SCRIPT_MODULES = ("__main__", "SCOOP_WORKER")
 
 RESULT, FAILURE = b"R", b"F"
 
@@ -50,28 +48,21 @@ def find_line(value: object) -> int | None:
 
 
 class _Pickler(Pickler):
-    def reducer_override(self, obj: Any) -> Any:
-        if isinstance(obj, (type, FunctionType)) and obj.__module__ in SCRIPT_MODULES:
-            path = obj.__qualname__
-            name = path.split(".")[0]
-            is_as_loaded = name in _shared and _shared[name] == find_line(_look_up(name))
-            if is_as_loaded and _look_up(path) is obj:
-                return _find, (path,)
-        return super().reducer_override(obj)
+    def is_known(self, key: Key) -> bool:
+        return _is_loaded(key) if hooks.has_defined is None else super().is_known(key)
 
 
-def _look_up(path: str) -> Any:
-    found: Any = sys.modules["__main__"]
-    for name in path.split("."):
-        found = getattr(found, name, None)
-    return found
+def _is_loaded(key: Key) -> bool:
+    """Tell whether workers have a name: of the script as they have loaded it, or of a module."""
+    module_name, path = key
+    if module_name != MAIN:
+        return True
+    name, value = path.partition(".")[0], vars(sys.modules[MAIN]).get(path.partition(".")[0])
+    return not name or (name in _shared and _shared[name] == find_line(value))
 
 
-def _find(path: str) -> Any:
-    found = _look_up(path)
-    if found is None:
-        raise AttributeError(f"the script defines no {path!r} here")
-    return found
+#: What the script defines in the origin only, say below: if __name__ == "__main__".
+_program = Program(is_known=_is_loaded)
 
 
 def dump(value: object) -> list[Any]:
@@ -85,24 +76,37 @@ def make_task(fn: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any
 
 
 def pack(value: object) -> list[Any]:
-    """Return the frames of a value.
+    """Return the frames of a value, with what workers need for it.
 
     Raises
     ------
     TaskError
         If it cannot be pickled.
     """
+    reached: set[Key] = set()
     try:
-        return dump(value)
+        frames = dump_by(_Pickler, value, reached)
+        manifest = _program.list_needed(reached)
     except (Exception, SystemExit) as error:
         raise not_pickled(error) from error
+    needed = manifest.as_frames(manifest.entries) if manifest.entries else []
+    head = pickle.dumps((_program.token, manifest.number, len(needed)))
+    return [head, *needed, *frames]
+
+
+def unpack(frames: Sequence[Any]) -> Any:
+    """Return the value from the frames of `pack`."""
+    token, number, n_needed = pickle.loads(frames[0])
+    if n_needed and token != _program.token:
+        replicas.install(token, number, frames[1 : 1 + n_needed])
+    return load(frames[1 + n_needed :])
 
 
 def run_task(frames: Sequence[Any]) -> list[Any]:
     """Run a call, and return the frames of its outcome even if it fails."""
     stage = "unpickling the task"
     try:
-        fn, args, kwargs = load(frames)
+        fn, args, kwargs = unpack(frames)
         stage = "running"
         result = fn(*args, **kwargs)
         stage = "pickling the result"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 import sys
@@ -13,6 +14,7 @@ from types import ModuleType
 
 import scoop
 
+from scoopsci.pickling.replica import replicas
 from scoopsci.programs.pickling import find_line, share_names
 from scoopsci.programs.stand_in import stand_in_for_scoop
 
@@ -88,10 +90,21 @@ def load_script(
     sys.modules[loader.name] = module
     loader.exec_module(module)
     found = {name: value for name, value in vars(module).items() if not name.startswith("__")}
-    vars(sys.modules["__main__"]).update(found)
+    _make_main(module, found)
     lines = {name: find_line(value) for name, value in found.items()}
     share_names(lines)
     return lines
+
+
+def _make_main(module: ModuleType, found: Mapping[str, object]) -> None:
+    """Make the loaded script the worker's own program, for its children, too."""
+    for value in found.values():
+        if getattr(value, "__module__", None) == module.__name__:
+            with contextlib.suppress(AttributeError, TypeError):  # an object without attributes
+                value.__module__ = "__main__"
+    module.__name__ = "__main__"
+    sys.modules["__main__"] = module
+    replicas.adopt(module)
 
 
 def run_script(path: str, arguments: Sequence[str]) -> int:

@@ -13,7 +13,7 @@ from functools import cache, partial
 from typing import Any, Generic, Protocol, TypeVar
 
 from scoopsci.errors import EngineError
-from scoopsci.programs.pickling import load
+from scoopsci.programs.pickling import unpack
 
 __all__ = ["Arrivals", "Session", "Watched", "current_session", "do_nothing", "open_session"]
 
@@ -112,7 +112,7 @@ class Session(ABC, Generic[F]):
     def note_constant(self, name: str, owner: bytes, frames: Sequence[Any]) -> None:
         """Record a value, which is not unpickled before the program asks for it."""
         if name not in self.owners:
-            self.owners[name], self.constants[name] = owner, cache(partial(load, frames))
+            self.owners[name], self.constants[name] = owner, cache(partial(unpack, frames))
 
     def wait(self, arrivals: Arrivals[F], deadline_s: float | None = None) -> F | None:
         """Return the next future that has ended, or None once the deadline has passed."""

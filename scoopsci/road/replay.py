@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-import pickle
-from collections.abc import Mapping
-from contextlib import closing
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, closing
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -13,6 +13,7 @@ from scoopsci.basics.codehash import hash_values
 from scoopsci.engines.opening import open_engine
 from scoopsci.errors import LedgerError
 from scoopsci.estimation.estimators import CircleCount, SampleMean
+from scoopsci.pickling.whole import loading_whole
 from scoopsci.reporting.workers import with_numerics
 from scoopsci.road.blocks import Fold, Range
 from scoopsci.road.chunks import FoldBlocks, run_chunk
@@ -110,8 +111,16 @@ def _estimate_so_far(
     found["needs_trust"] = bool(task) and "outline" not in task and not trust
     if not task or found["needs_trust"]:
         return found
-    is_outline = "outline" in task
-    estimator = _read_outline(ledger, task) if is_outline else _unpickle(ledger, task)
+    reading = _reading_outline if "outline" in task else _reading_function
+    with reading(ledger, task) as estimator:
+        found |= _estimate_from(ledger, estimator, ranges, n_blocks, trust=trust)
+    return found
+
+
+def _estimate_from(
+    ledger: Ledger, estimator: Any, ranges: list[Range], n_blocks: int, *, trust: bool
+) -> dict[str, Any]:
+    found: dict[str, Any] = {"n_samples": 0}
     checks = {"unit": estimator.unit, "per_doubling": estimator.per_doubling}
     check = 0
     while (following := next_check(check, **checks)) <= n_blocks:
@@ -164,9 +173,11 @@ def check_ledger(path: str | os.PathLike[str], *, trust: bool) -> tuple[int, int
         ledger.find_numerics()
         task = ledger.read_task()
         if "outline" in task:
-            _read_outline(ledger, task)
+            with _reading_outline(ledger, task):
+                pass
         if trust and "pickle" in task:
-            _unpickle(ledger, task)
+            with _reading_function(ledger, task):
+                pass
         rows = dict(ledger.check_rows(trust=trust))
         return len(rows), sum(rows.values())
 
@@ -205,7 +216,6 @@ def replay_block(path: str | os.PathLike[str], block: int, *, trust: bool = Fals
                 f"{ledger.path} must be the ledger of a Monte Carlo run, got one of "
                 f"{ledger.identity.get('workload')}, which does not hold the items; repeat the call"
             )
-        estimator = _load_estimator(ledger, task, trust=trust)
         ranges = ledger.find_rows()
         around = [blocks for blocks in ranges if blocks.start <= block < blocks.stop]
         if not around:
@@ -215,8 +225,15 @@ def replay_block(path: str | os.PathLike[str], block: int, *, trust: bool = Fals
                 "ledger show"
             )
         blocks = min(around, key=lambda each: each.size)
-        inputs, recorded = ledger.recall(blocks, trust=trust)
         numerics = {row["battery"] for row in ledger.find_numerics()}
+        with _reading(ledger, task, trust=trust) as estimator:
+            return _compute_again(ledger, estimator, block, blocks, numerics, trust=trust)
+
+
+def _compute_again(
+    ledger: Ledger, estimator: Any, block: int, blocks: Range, numerics: set[str], *, trust: bool
+) -> Replay:
+    inputs, recorded = ledger.recall(blocks, trust=trust)
     size = int(inputs)
     sizes = BlockSizes(*blocks, size)
     work = FoldBlocks(estimator, estimator.merge)
@@ -239,20 +256,23 @@ def replay_block(path: str | os.PathLike[str], block: int, *, trust: bool = Fals
     )
 
 
-def _load_estimator(ledger: Ledger, task: Mapping[str, bytes], *, trust: bool) -> Any:
-    """Return the estimator with its function, if it has one."""
+def _reading(
+    ledger: Ledger, task: Mapping[str, bytes], *, trust: bool
+) -> AbstractContextManager[Any]:
+    """Yield the estimator with its function, if it has one."""
     if "pickle" not in task:
-        return _read_outline(ledger, task)
+        return _reading_outline(ledger, task)
     if not trust:
         raise LedgerError(
             f"{ledger.path} holds the function of its run as a pickle, which can run code when it "
             "is loaded; pass --trust (trust=True) if you trust where the file comes from"
         )
-    return _unpickle(ledger, task)
+    return _reading_function(ledger, task)
 
 
-def _read_outline(ledger: Ledger, task: Mapping[str, bytes]) -> Any:
-    """Return the estimator without its function, which can merge and summarise."""
+@contextlib.contextmanager
+def _reading_outline(ledger: Ledger, task: Mapping[str, bytes]) -> Iterator[Any]:
+    """Yield the estimator without its function, which can merge and summarise."""
     try:
         found = decode(task["outline"])
     except (KeyError, ValueError) as error:
@@ -262,17 +282,21 @@ def _read_outline(ledger: Ledger, task: Mapping[str, bytes]) -> Any:
     )
     if not has_steps or ("pickle" not in task and not isinstance(found, CircleCount)):
         raise ledger.damaged(f"its outline is that of no run ({found!r:.80})")
-    return found
+    yield found
 
 
-def _unpickle(ledger: Ledger, task: Mapping[str, bytes]) -> Any:
-    """Return the estimator with its function: this runs what the file brings."""
-    try:
-        first, *buffers = decode(task["pickle"])
-        # As on engines: arrays that were writable are writable again.
-        return pickle.loads(first, buffers=map(bytearray, buffers)).run_all
-    except Exception as error:
-        raise LedgerError(
-            f"{ledger.path} holds a function that cannot be loaded here: {error!r}; it needs the "
-            "packages, and the minor version of Python, that the run had"
-        ) from error
+@contextlib.contextmanager
+def _reading_function(ledger: Ledger, task: Mapping[str, bytes]) -> Iterator[Any]:
+    """Yield the estimator with its function: this runs what the file brings."""
+    with contextlib.ExitStack() as stack:
+        try:
+            # As on engines: arrays that were writable are writable again.
+            first, *others = decode(task["pickle"])
+            frames = [first, *map(bytearray, others)]
+            estimator = stack.enter_context(loading_whole(frames)).run_all
+        except Exception as error:
+            raise LedgerError(
+                f"{ledger.path} holds a function that cannot be loaded here: {error!r}; it needs "
+                "the packages, and the minor version of Python, that the run had"
+            ) from error
+        yield estimator

@@ -9,12 +9,11 @@ from dataclasses import replace
 from typing import Any, Generic, TypeVar, cast
 
 from scoopsci.engines.base import Engine
-from scoopsci.engines.byvalue import users_modules
 from scoopsci.engines.failure import not_pickled
 from scoopsci.engines.opening import borrow_engine
-from scoopsci.engines.payload import as_plain as as_plain_frame
-from scoopsci.engines.payload import dump
 from scoopsci.errors import TaskError
+from scoopsci.pickling.program import program
+from scoopsci.pickling.whole import dump_whole
 from scoopsci.reporting.bars import open_progress
 from scoopsci.reporting.progress import Progress, ProgressCallback
 from scoopsci.reporting.receipts import as_plain
@@ -79,6 +78,7 @@ class Run(Generic[P]):
     def partials(self, *, in_order: bool = False) -> Generator[tuple[Range, P], None, None]:
         """Carry it out, and yield the partials as they arrive, or in block order."""
         start_s = time.monotonic()
+        program.refresh()
         self._started_s = time.time()
         run_blocks, inputs = self._work
         task = self._dump_task() if self._ledger is not None else {}
@@ -148,12 +148,11 @@ class Run(Generic[P]):
             task = {}
         elif outline is estimator:
             return task
-        with users_modules:
-            try:
-                frames = dump(run_blocks)
-            except (Exception, SystemExit) as error:
-                raise not_pickled(error) from error
-        return {**task, "pickle": encode([bytes(as_plain_frame(frame)) for frame in frames])}
+        try:
+            frames = dump_whole(run_blocks)
+        except (Exception, SystemExit) as error:
+            raise not_pickled(error) from error
+        return {**task, "pickle": encode([bytes(frame) for frame in frames])}
 
 
 @contextlib.contextmanager

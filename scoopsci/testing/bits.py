@@ -5,20 +5,15 @@ from __future__ import annotations
 import functools
 import hashlib
 import operator
-import sys
 import warnings
 from collections.abc import Iterable
 from typing import Any
 
-import cloudpickle
 import numpy as np
 
 import scoopsci
 
 __all__ = ["find_map_bits", "make_numbers", "mixed_magnitudes"]
-
-# Like functions of a notebook or a script, those of this file are pickled by value.
-cloudpickle.register_pickle_by_value(sys.modules[__name__])
 
 
 def mixed_magnitudes(**run: Any) -> scoopsci.Estimate:

@@ -17,8 +17,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import cloudpickle
-
 from scoopsci.errors import WorkerLostError
 
 __all__ = [
@@ -40,9 +38,6 @@ __all__ = [
 ]
 
 MEETING_S = 60.0
-
-# Like functions of a notebook or a script, those of this file are pickled by value.
-cloudpickle.register_pickle_by_value(sys.modules[__name__])
 
 
 class Misfit(Exception):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -12,15 +11,12 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
-import cloudpickle
 import pytest
 
 from scoopsci import EngineTimeoutError, Pool, open_engine
 from scoopsci.pool.status import MOST_LOSSES, LossLog
 from scoopsci.testing.engines import WorkersContract
 from tests.conftest import becomes
-
-cloudpickle.register_pickle_by_value(sys.modules[__name__])
 
 GENEROUS_S = 60.0
 

@@ -15,7 +15,7 @@ import scoopsci
 from scoopsci import errors
 from scoopsci.basics.extras import import_extra
 from scoopsci.deployment.wheels import pack_wheel
-from scoopsci.engines.payload import pack, run_payload
+from scoopsci.engines.payload import Call, run_payload
 from scoopsci.engines.taskfuture import unpack
 from scoopsci.hosts import read_hostfile
 from scoopsci.road.chunks import FoldBlocks
@@ -56,7 +56,7 @@ def lose_worker() -> None:
 
 
 def meet_another_python() -> None:
-    header, *frames = pack(call_nothing, (0, None), {})
+    header, *frames = Call(call_nothing, (0, None), {}).as_whole()
     other = {**pickle.loads(header), "python": (2, 7)}
     unpack(run_payload([pickle.dumps(other), *frames]))
 

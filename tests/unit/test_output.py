@@ -9,7 +9,7 @@ from pathlib import Path
 import cloudpickle
 import pytest
 
-from scoopsci.engines.payload import pack
+from scoopsci.engines.payload import Call
 from scoopsci.engines.taskfuture import unpack
 
 cloudpickle.register_pickle_by_value(sys.modules[__name__])
@@ -38,7 +38,7 @@ def talk(name: str) -> None:
 def test_output_of_concurrent_tasks_is_separated(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:
-    tasks = pickle.dumps([pack(talk, (name,), {}) for name in ("one", "two")])
+    tasks = pickle.dumps([Call(talk, (name,), {}).as_whole() for name in ("one", "two")])
     answer = tmp_path / "answer"
     subprocess.run([sys.executable, "-c", WORKER, answer], input=tasks, check=True, timeout=100)
     for name, frames in zip(("one", "two"), pickle.loads(answer.read_bytes()), strict=True):

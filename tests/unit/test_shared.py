@@ -21,8 +21,8 @@ import pytest
 import scoopsci
 from scoopsci import TaskError, WorkerLostError
 from scoopsci.engines import shared
-from scoopsci.engines.payload import count_bytes, dump
 from scoopsci.engines.shared import N_KEPT, SMALL_BYTES, Shared, SharedMissingError
+from scoopsci.pickling.frames import count_bytes, dump
 from scoopsci.road.chunks import CallEach, ListBlocks
 from scoopsci.road.runs import Run
 from scoopsci.testing.tasks import meet

@@ -1,0 +1,123 @@
+"""Classes that are sent by value."""
+
+from __future__ import annotations
+
+import functools
+import os
+import secrets
+import types
+from collections.abc import Callable, Iterator
+from enum import Enum
+from types import FunctionType
+from typing import Any
+
+from cloudpickle import cloudpickle
+
+from scoopsci.basics.members import NEVER, find_inner, is_compiled
+from scoopsci.pickling.names import Key, find_namespace
+from scoopsci.pickling.sources import find_source
+
+__all__ = ["is_data", "is_wrapper", "list_data", "list_members", "list_sent", "reduce_class"]
+
+#: Values that cannot be changed in place.
+ATOMS = (type(None), bool, int, float, complex, str, bytes, type(Ellipsis), type(NotImplemented))
+
+#: Attributes of classes that Python changes by itself.
+UNWATCHED = {"__annotations__", "__abstractmethods__", "_abc_impl"}
+
+_origin = secrets.token_bytes(8)
+
+
+def _begin_anew() -> None:
+    global _origin
+    _origin = secrets.token_bytes(8)
+
+
+os.register_at_fork(after_in_child=_begin_anew)
+
+
+def is_data(value: Any) -> bool:
+    """Tell whether a value may be changed in place: not code, not a module, not a number."""
+    if type(value) in (tuple, frozenset):
+        return any(map(is_data, value))
+    return not isinstance(
+        value,
+        (*ATOMS, type, FunctionType, types.BuiltinFunctionType, types.ModuleType),
+    ) and not is_wrapper(value)
+
+
+def is_wrapper(value: Any) -> bool:
+    """Tell whether an object stands for a function: by `functools.cache`, or compiled by numba."""
+    return isinstance(value, functools._lru_cache_wrapper) or is_compiled(value)
+
+
+def list_members(cls: type) -> dict[str, Any]:
+    """Return the attributes of a class that are code, or are replaced when they change."""
+    data = list_data(cls)
+    return {
+        name: value
+        for name, value in vars(cls).items()
+        if name not in NEVER and name not in UNWATCHED and name not in data
+    }
+
+
+def list_data(cls: type) -> dict[str, Any]:
+    """Return the attributes of a class that may be changed in place, say a list."""
+    if issubclass(cls, Enum):
+        return {}
+    return {
+        name: value
+        for name, value in vars(cls).items()
+        if not (name.startswith("__") or name in UNWATCHED or isinstance(value, cls))
+        and not hasattr(type(value), "__get__")
+        and is_data(value)
+    }
+
+
+def list_sent(cls: type) -> Iterator[str]:
+    """Yield the names of the attributes of a class that are sent by themselves.
+
+    Of a class that a worker imports, these are values, and functions that are not in the source.
+    """
+    source = find_source(cls.__module__)
+    if source is None or issubclass(cls, Enum):
+        yield from list_data(cls)
+        return
+    for name, value in list_members(cls).items():
+        functions = [fn for fn in find_inner(value) or (value,) if isinstance(fn, FunctionType)]
+        if functions:
+            if any(fn.__code__ not in source.codes for fn in functions):
+                yield name
+        elif not name.startswith("_") and not hasattr(type(value), "__get__"):
+            yield name
+    yield from list_data(cls)
+
+
+def reduce_class(cls: type, key: Key | None) -> Any:
+    """Return how to pickle a class by value.
+
+    Parameters
+    ----------
+    cls : type
+        The class.
+    key : Key or None
+        The name that it defines; what can be changed in place is then sent by itself.
+    """
+    make, arguments, state, _, _, _ = cloudpickle._dynamic_class_reduce(cls)
+    if key is not None:
+        data = list_data(cls)
+        state = {name: value for name, value in state[0].items() if name not in data}, state[1]
+    return _make_class, (make, arguments, key), (_origin, state), None, None, _set_class_state
+
+
+def _make_class(make: Callable[..., type], arguments: tuple[Any, ...], key: Key | None) -> type:
+    cls = make(*arguments)
+    if key is not None:
+        find_namespace(key[0])[key[1]] = cls
+    return cls
+
+
+def _set_class_state(cls: type, state: tuple[bytes, Any]) -> None:
+    origin, attributes = state
+    if origin != _origin:  # else it has come back
+        cloudpickle._class_setstate(cls, attributes)

@@ -1,0 +1,58 @@
+"""Marks by which a worker recognises that what it has imported is what the driver has."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import types
+from collections.abc import Iterator
+from typing import Any
+
+from scoopsci.basics.bytecode import read_code
+from scoopsci.basics.members import find_inner
+from scoopsci.pickling.classes import is_wrapper
+from scoopsci.pickling.functions import list_cells
+from scoopsci.pickling.names import Key
+from scoopsci.pickling.pickler import DefinitionPickler
+
+__all__ = ["hash_pickle", "mark_value"]
+
+MARK_BYTES = 16
+
+
+def mark_value(key: Key, value: Any) -> bytes:
+    """Return a mark of what a name stands for, equal in all processes for equal values.
+
+    Raises
+    ------
+    Exception
+        Whatever pickling a value raises.
+    """
+    if not isinstance(value, (type, types.FunctionType)) and not is_wrapper(value):
+        return hash_pickle(key, value)
+    texts = "\0".join(sorted(_list_code(value)))
+    return hashlib.blake2b(texts.encode(), digest_size=MARK_BYTES).digest()
+
+
+def hash_pickle(key: Key, value: Any) -> bytes:
+    """Return a hash that differs once a value has been changed in place."""
+    file = io.BytesIO()
+    DefinitionPickler(file, key=key).dump(value)
+    return hashlib.blake2b(file.getbuffer(), digest_size=MARK_BYTES).digest()
+
+
+def _list_code(value: Any) -> Iterator[str]:
+    """Yield the code of a function or class, with that of the functions within it."""
+    if isinstance(value, types.FunctionType):
+        yield read_code(value.__code__).text
+        for inner in list_cells(value):
+            if isinstance(inner, types.FunctionType) and inner is not value:
+                yield from _list_code(inner)
+    elif isinstance(value, type):
+        yield value.__qualname__
+        for name, member in vars(value).items():
+            for inner in find_inner(member) or (member,):
+                if isinstance(inner, types.FunctionType):
+                    yield f"{name} {read_code(inner.__code__).text}"
+    elif is_wrapper(value):
+        yield from _list_code(getattr(value, "__wrapped__", None) or value.py_func)

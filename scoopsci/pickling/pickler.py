@@ -1,0 +1,218 @@
+"""The pickler of calls and results: cloudpickle's, which knows the user's modules by name."""
+
+from __future__ import annotations
+
+import copyreg
+import functools
+import io
+import sys
+import types
+from collections import ChainMap
+from collections.abc import Callable, Mapping
+from functools import cache
+from typing import Any, ClassVar
+
+import cloudpickle
+import numpy as np
+
+from scoopsci.pickling.classes import is_wrapper, reduce_class
+from scoopsci.pickling.exceptions import reduce_exception
+from scoopsci.pickling.functions import (
+    NamespaceOf,
+    make_function,
+    number_cell,
+    reduce_code,
+    set_function_state,
+    take_state,
+)
+from scoopsci.pickling.names import MAIN, Key, find, find_key, hooks, name_home, true_name
+from scoopsci.pickling.reach import list_reached
+from scoopsci.pickling.resources import RESOURCES
+from scoopsci.pickling.sources import is_made_here, is_sent
+
+__all__ = ["DefinitionPickler", "Pickler", "SharingPickler", "pickle_exception"]
+
+
+@cache
+def _find_home(ufunc: np.ufunc) -> str | None:
+    """Return the module that a ufunc can be imported from."""
+    for name, module in list(sys.modules.items()):
+        is_program = true_name(name) == MAIN
+        if not is_program and getattr(module, "__dict__", {}).get(ufunc.__name__) is ufunc:
+            return name
+    return None
+
+
+def _reduce_ufunc(ufunc: np.ufunc) -> Any:
+    # A ufunc does not know its module, and pickle takes the first that has it: the program, if
+    # that imported the ufunc before SciPy's own module did.
+    home = _find_home(ufunc)
+    return ufunc.__name__ if home is None else (getattr, (sys.modules[home], ufunc.__name__))
+
+
+def _reduce_cache(wrapper: Any) -> Any:
+    parameters = wrapper.cache_parameters()
+    return _make_cache, (wrapper.__wrapped__, parameters), vars(wrapper)
+
+
+def _make_cache(fn: Callable[..., Any], parameters: dict[str, Any]) -> Any:
+    return functools.lru_cache(**parameters)(fn)
+
+
+def _reduce_cached_property(value: functools.cached_property[Any]) -> Any:
+    state = {name: part for name, part in vars(value).items() if name != "lock"}
+    return functools.cached_property, (value.func,), state
+
+
+class Pickler(cloudpickle.Pickler):  # type: ignore[misc]
+    """Pickles functions and classes of the user by name, and what has no name by value.
+
+    Attributes
+    ----------
+    reached : set of Key
+        The names in the user's modules to which the pickle refers.
+    """
+
+    dispatch_table: ClassVar[Any] = ChainMap(
+        {
+            np.ufunc: _reduce_ufunc,
+            types.CodeType: reduce_code,
+            types.CellType: lambda _: (types.CellType, ()),  # a function's state has the contents
+            functools._lru_cache_wrapper: _reduce_cache,
+            functools.cached_property: _reduce_cached_property,
+        },
+        cloudpickle.Pickler.dispatch_table,
+    )
+    with_cause = True
+
+    def __init__(
+        self, file: io.BytesIO, *, buffer_callback: Callable[[Any], Any] | None = None
+    ) -> None:
+        super().__init__(file, protocol=5, buffer_callback=buffer_callback)
+        self.reached: set[Key] = set()
+        self._defined: Key | None = None
+        self._namespaces: dict[str, NamespaceOf] = {}
+
+    def reducer_override(self, obj: Any) -> Any:
+        """Return how to pickle an object; see `pickle.Pickler.reducer_override`."""
+        if isinstance(obj, BaseException):
+            return reduce_exception(obj, with_cause=self.with_cause)
+        is_class = isinstance(obj, type)
+        if is_class and type(obj) in copyreg.dispatch_table:
+            return NotImplemented  # its metaclass defines how
+        if not is_class and not isinstance(obj, types.FunctionType) and not is_wrapper(obj):
+            return super().reducer_override(obj)
+        key = find_key(obj)
+        if key is None:
+            return self._reduce_value(obj, None)
+        return self._refer(obj, key) if is_sent(key[0]) else super().reducer_override(obj)
+
+    def _refer(self, obj: Any, key: Key) -> Any:
+        module_name, path = key
+        if self._defined is not None and _is_part(key, self._defined):
+            return self._reduce_value(obj, key if key == self._defined else None)
+        top = module_name, path.partition(".")[0]
+        if not is_made_here(module_name):
+            self.reached.add(top)
+            return NotImplemented  # pickle does it by name
+        if not self.is_known(top):
+            return self._reduce_value(obj, None)
+        self.reached.add(top)
+        return find, key
+
+    def is_known(self, key: Key) -> bool:
+        """Tell whether the other side knows a name of a module that only the driver can make."""
+        return hooks.has_defined is None or hooks.has_defined(key)
+
+    def _reduce_value(self, obj: Any, key: Key | None) -> Any:
+        if isinstance(obj, types.FunctionType):
+            home = name_home(obj)
+            if home is None:
+                return self._reduce_homeless(obj)
+            return self._reduce_function(obj, home, key)
+        reduced = super().reducer_override(obj)
+        is_dynamic = isinstance(reduced, tuple) and len(reduced) > 2
+        return reduce_class(obj, key) if isinstance(obj, type) and (is_dynamic or key) else reduced
+
+    def _reduce_function(self, fn: types.FunctionType, home: str, key: Key | None) -> Any:
+        if is_sent(home):
+            self.reached.update(list_reached(fn, home))
+        namespace = self._namespaces.setdefault(home, NamespaceOf(home))
+        arguments = fn.__code__, namespace, fn.__closure__, key
+        return make_function, arguments, take_state(fn), None, None, set_function_state
+
+    def _reduce_homeless(self, fn: types.FunctionType) -> Any:
+        """Reduce a function whose globals are those of no module: it takes along what it reads."""
+        namespace = self._function_getnewargs(fn)[1]
+        known = cloudpickle.cloudpickle._function_getstate(fn)[1]["__globals__"]
+        arguments = fn.__code__, namespace, fn.__closure__, None
+        return make_function, arguments, (*take_state(fn), known), None, None, set_function_state
+
+
+def _is_part(key: Key, whole: Key) -> bool:
+    return key[0] == whole[0] and f"{key[1]}.".startswith(f"{whole[1]}.")
+
+
+class DefinitionPickler(Pickler):
+    """Pickles what a name in a module that only the driver can make stands for.
+
+    Parameters
+    ----------
+    file, buffer_callback
+        See `pickle.Pickler`.
+    key : Key
+        The name.
+    """
+
+    dispatch_table: ClassVar[Any] = ChainMap(
+        {**RESOURCES, types.CellType: number_cell}, Pickler.dispatch_table
+    )
+
+    def __init__(
+        self,
+        file: io.BytesIO,
+        *,
+        key: Key,
+        buffer_callback: Callable[[Any], Any] | None = None,
+    ) -> None:
+        super().__init__(file, buffer_callback=buffer_callback)
+        self._defined = key
+
+
+class SharingPickler(DefinitionPickler):
+    """The same, with references to the values of other names, which are not sent again.
+
+    Parameters
+    ----------
+    names : mapping of int to Key
+        The names of values by their ids.
+    """
+
+    def __init__(self, file: io.BytesIO, *, names: Mapping[int, Key], **how: Any) -> None:
+        super().__init__(file, **how)
+        self._names = names
+
+    def persistent_id(self, obj: Any) -> Key | None:
+        """Return the name of a value; see `pickle.Pickler.persistent_id`."""
+        key = self._names.get(id(obj))
+        if key is None or key == self._defined:
+            return None
+        self.reached.add(key)
+        return key
+
+
+def pickle_exception(error: BaseException, *, with_cause: bool = True) -> bytes:
+    """Pickle an exception.
+
+    Parameters
+    ----------
+    error : BaseException
+        The exception.
+    with_cause : bool
+        Whether to keep its causes.
+    """
+    file = io.BytesIO()
+    pickler = Pickler(file)
+    pickler.with_cause = with_cause
+    pickler.dump(error)
+    return file.getvalue()

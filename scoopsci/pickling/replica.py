@@ -1,0 +1,306 @@
+"""The program as a worker has it: the driver's modules and definitions, installed as needed."""
+
+from __future__ import annotations
+
+import builtins
+import contextlib
+import importlib
+import importlib.abc
+import importlib.util
+import io
+import linecache
+import pickle
+import sys
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from importlib.machinery import ModuleSpec
+from types import ModuleType
+from typing import Any
+
+from scoopsci.pickling.frames import Buffer, load
+from scoopsci.pickling.marks import mark_value
+from scoopsci.pickling.names import MAIN, TEXT, Key, find, hooks
+from scoopsci.pickling.program import Row
+
+__all__ = ["MissingError", "replicas"]
+
+MISSING: Any = object()
+
+
+class MissingError(LookupError):
+    """A worker has not been sent yet what a task needs."""
+
+
+class _Unpickler(pickle.Unpickler):
+    """Resolves references to the values of names."""
+
+    def persistent_load(self, key: Key) -> Any:
+        return find(*key)
+
+
+class _Loader(importlib.abc.ExecutionLoader):
+    """Loads a module from its source in the driver."""
+
+    def __init__(self, fields: Mapping[str, Any]) -> None:
+        self.text, self.place, self.search = fields["text"], fields["place"], fields["search"]
+        self.made: dict[str, Any] = {}
+
+    def get_filename(self, fullname: str) -> str:
+        return self.place or f"<{fullname}>"
+
+    def get_source(self, fullname: str) -> str:
+        return str(self.text)
+
+    def is_package(self, fullname: str) -> bool:
+        return self.search is not None
+
+    def exec_module(self, module: ModuleType) -> None:
+        super().exec_module(module)
+        self.made = dict(vars(module))
+
+
+class _Finder(importlib.abc.MetaPathFinder):
+    """Finds the modules of a replica."""
+
+    def __init__(self, loaders: Mapping[str, _Loader]) -> None:
+        self._loaders = loaders
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        loader = self._loaders.get(fullname)
+        if loader is None:
+            return None
+        if loader.place is None:  # a package without a file of its own
+            spec = ModuleSpec(fullname, loader, is_package=True)
+            spec.submodule_search_locations = list(loader.search or ())
+            return spec
+        search = None if loader.search is None else list(loader.search)
+        return importlib.util.spec_from_file_location(
+            fullname, loader.place, loader=loader, submodule_search_locations=search
+        )
+
+
+class Replica:
+    """The definitions of one driver in this process.
+
+    Parameters
+    ----------
+    main : module
+        The program's own module.
+    is_private : bool
+        Whether modules that are in use here already are left alone, and imported once more.
+    """
+
+    def __init__(self, main: ModuleType, *, is_private: bool = False) -> None:
+        self.main = main
+        self.made = dict(vars(main))
+        self.loaders: dict[str, _Loader] = {}
+        self._finder = _Finder(self.loaders)
+        self._is_private = is_private
+        self._modules: dict[str, ModuleType] = {MAIN: main}
+        self._displaced: dict[str, ModuleType] = {}
+        self._installed: dict[Key, int] = {}
+        self._rows: dict[int, list[Row]] = {}
+        self._complete: set[int] = set()
+        self._pending: dict[Key, list[Buffer]] = {}
+
+    def has_defined(self, key: Key) -> bool:
+        """Tell whether the driver has defined a name."""
+        return key in self._installed or (key[0] == MAIN and key[1] in self.made)
+
+    def install(self, number: int, frames: Sequence[Buffer]) -> None:
+        """Install what a task needs.
+
+        Parameters
+        ----------
+        number : int
+            Of the manifest.
+        frames : sequence of buffer
+            The rows of the manifest, and what they define; or nothing.
+
+        Raises
+        ------
+        MissingError
+            If this process has not been sent all that it does not have.
+        """
+        if number in self._complete:
+            return
+        if frames:
+            self._rows[number] = pickle.loads(frames[0])
+        elif number not in self._rows:
+            raise MissingError(number)
+        new = self._take_new(self._rows[number], frames[1:])
+        if any(key in self._installed for key, _, _ in new):
+            self._complete.clear()
+        self._pending = {key: found for key, _, found in new}
+        for key, version, _ in new:
+            self.prepare(key)
+            self._installed[key] = version
+        self._complete.add(number)
+
+    def _take_new(
+        self, rows: list[Row], frames: Sequence[Buffer]
+    ) -> list[tuple[Key, int, list[Buffer]]]:
+        new, at = [], 0
+        for key, version, n_frames, mark in rows:
+            found, at = [*frames[at : at + n_frames]], at + n_frames
+            if self._installed.get(key) == version:
+                continue
+            if not found:
+                raise MissingError(key)
+            new.append((key, version, [mark, *found]))
+        return new
+
+    def prepare(self, key: Key) -> None:
+        """Define a name if it is to be defined and has not been yet."""
+        if key not in self._pending:
+            return
+        mark, *frames = self._pending.pop(key)
+        module_name, path = key
+        if module_name == TEXT:
+            lines = load(frames)
+            linecache.cache.setdefault(path, (sum(map(len, lines)), None, lines, path))
+        elif not path:
+            self._provide(module_name, load(frames))
+        else:
+            self._define(key, mark, frames)
+
+    def _provide(self, module_name: str, fields: Mapping[str, Any]) -> None:
+        """Make a module available under its name."""
+        if "text" in fields:
+            self._serve(module_name, _Loader(fields))
+        elif "attributes" in fields:
+            module = self.main
+            if module_name != MAIN:
+                module = sys.modules.setdefault(module_name, _make_module(module_name))
+            vars(module).update(fields["attributes"])
+            if fields["run_as"] is not None:
+                module.__spec__ = ModuleSpec(fields["run_as"], None, origin=module.__file__)
+        else:
+            importlib.import_module(module_name)
+
+    def _serve(self, module_name: str, loader: _Loader) -> None:
+        is_own = module_name in self.loaders
+        self.loaders[module_name] = loader
+        module = sys.modules.get(module_name)
+        if module is None or (_read_source(module) == loader.text and not self._is_private):
+            return
+        if is_own:
+            importlib.reload(module)
+        else:  # another module of that name
+            self._displaced[module_name] = sys.modules.pop(module_name)
+
+    def enter(self) -> None:
+        """Let its modules replace those of this process."""
+        for name in self._modules:
+            if name in sys.modules:
+                self._displaced[name] = sys.modules[name]
+        sys.modules.update(self._modules)
+        sys.meta_path.insert(0, self._finder)
+        hooks.prepare, hooks.has_defined = self.prepare, self.has_defined
+
+    def leave(self) -> None:
+        """Put back the modules that it has replaced."""
+        names = [MAIN, *self.loaders]
+        self._modules = {name: sys.modules.pop(name) for name in names if name in sys.modules}
+        sys.modules.update(self._displaced)
+        sys.meta_path.remove(self._finder)
+        hooks.prepare = hooks.has_defined = None
+
+    def _define(self, key: Key, mark: Buffer, frames: list[Buffer]) -> None:
+        module_name, path = key
+        *owners, name = path.split(".")
+        module = importlib.import_module(module_name)
+        owner: Any = find(module_name, ".".join(owners)) if owners else module
+        present = vars(owner).get(name, MISSING)
+        if present is not MISSING and key not in self._installed and not owners:
+            made = self._find_made(module).get(name, MISSING)
+            if present is not made or _has_mark(key, present, mark):
+                return  # a task has set it, or it is what the driver has
+        setattr(owner, name, _Unpickler(io.BytesIO(frames[0]), buffers=frames[1:]).load())
+
+    def _find_made(self, module: ModuleType) -> dict[str, Any]:
+        """Return what loading a module has made; all that it has, if it was not loaded here."""
+        if module is self.main:
+            return self.made
+        loader = getattr(module, "__loader__", None)
+        return loader.made if isinstance(loader, _Loader) else vars(module)
+
+
+def _make_module(module_name: str) -> ModuleType:
+    module = ModuleType(module_name)
+    vars(module)["__builtins__"] = builtins  # imports by C code look for it there
+    return module
+
+
+def _read_source(module: ModuleType) -> str | None:
+    spec = getattr(module, "__spec__", None)
+    try:
+        text: str | None = spec.loader.get_source(spec.name)  # type: ignore[union-attr]
+    except (AttributeError, ImportError, OSError):
+        return None
+    return text
+
+
+def _has_mark(key: Key, value: Any, mark: Buffer) -> bool:
+    try:
+        return mark_value(key, value) == bytes(mark)
+    except Exception:  # it cannot be pickled, and the driver's can
+        return False
+
+
+class Replicas:
+    """The replicas in this process, of one driver or more; one is present at a time."""
+
+    def __init__(self) -> None:
+        self._replicas: dict[bytes, Replica] = {}
+        self._present: Replica | None = None
+        self._main: ModuleType | None = None
+        self._lock = threading.RLock()
+
+    def adopt(self, main: ModuleType) -> None:
+        """Use a module that has been loaded here as the program's own, on a worker of SCOOP."""
+        self._main = main
+
+    def install(self, token: bytes, number: int, frames: Sequence[Buffer]) -> None:
+        """Install what a task needs; see `Replica.install`.
+
+        Parameters
+        ----------
+        token : bytes
+            Of the driver.
+        number, frames
+            See `Replica.install`.
+        """
+        with self._lock:
+            replica = self._replicas.get(token)
+            if replica is None:
+                main = self._main or sys.modules.get("SCOOP_WORKER") or _make_module(MAIN)
+                replica = self._replicas[token] = Replica(main)
+            if replica is not self._present:
+                self._switch(replica)
+            replica.install(number, frames)
+
+    @contextlib.contextmanager
+    def visit(self, number: int, frames: Sequence[Buffer]) -> Iterator[None]:
+        """Have what a recorded task needs, without a change to the modules of this process."""
+        with self._lock:
+            before = self._present
+            try:
+                visitor = Replica(_make_module(MAIN), is_private=True)
+                self._switch(visitor)
+                visitor.install(number, frames)
+                yield
+            finally:
+                self._switch(before)
+
+    def _switch(self, replica: Replica | None) -> None:
+        if self._present is not None:
+            self._present.leave()
+        if replica is not None:
+            replica.enter()
+        self._present = replica
+
+
+replicas = Replicas()
