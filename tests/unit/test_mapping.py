@@ -122,4 +122,4 @@ def test_sizes_must_be_counts(name: str) -> None:
         with pytest.raises(ValueError, match=f"{name} must be at least 1, got 0"):
             engine.map(abs, [1], **{name: 0})
         with pytest.raises(TypeError, match=f"{name} must be an integer, got 1.5"):
-            engine.map(abs, [1], **{name: 1.5})  # type: ignore[arg-type]
+            engine.map(abs, [1], **{name: 1.5})
