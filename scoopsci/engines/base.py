@@ -233,9 +233,7 @@ class Engine(MappingExecutor):
         except Exception as error:
             raise EngineError(f"engine {self.name!r} takes no more tasks: {error}") from error
 
-    def map(
-        self, fn: Callable[..., T], *iterables: Iterable[Any], **options: Any
-    ) -> Iterator[T]:
+    def map(self, fn: Callable[..., T], *iterables: Iterable[Any], **options: Any) -> Iterator[T]:
         """Submit a call for each item; see `concurrent.futures.Executor.map`.
 
         Parameters

@@ -67,7 +67,7 @@ def list_data(cls: type) -> dict[str, Any]:
         return {}
     return {
         name: value
-        for name, value in vars(cls).items()
+        for name, value in dict(vars(cls)).items()  # isinstance adds to those of a protocol
         if not (name.startswith("__") or name in UNWATCHED or isinstance(value, cls))
         and not hasattr(type(value), "__get__")
         and is_data(value)
@@ -104,6 +104,9 @@ def reduce_class(cls: type, key: Key | None) -> Any:
         The name that it defines; what can be changed in place is then sent by itself.
     """
     make, arguments, state, _, _, _ = cloudpickle._dynamic_class_reduce(cls)
+    if "__slots__" in vars(cls) and not issubclass(cls, Enum):  # a class without has a __dict__
+        with_slots = {**arguments[3], "__slots__": cls.__slots__}  # type: ignore[attr-defined]
+        arguments = (*arguments[:3], with_slots, *arguments[4:])
     if key is not None:
         data = list_data(cls)
         state = {name: value for name, value in state[0].items() if name not in data}, state[1]
