@@ -165,7 +165,7 @@ class DefinitionPickler(Pickler):
     """
 
     dispatch_table: ClassVar[Any] = ChainMap(
-        {**RESOURCES, types.CellType: number_cell}, Pickler.dispatch_table
+        {types.CellType: number_cell}, RESOURCES, Pickler.dispatch_table
     )
 
     def __init__(
