@@ -12,7 +12,7 @@ BIN := $(VENV)/bin
 POINTS ?= 100000000
 PYTEST_ARGS ?= -m "not slow"
 # Both run on two processors: these test by test, the others by modules, which share what they start.
-SINGLE := tests/unit tests/property tests/statistics
+SINGLE := tests/unit tests/property tests/statistics tests/faithful
 MODULES := $(filter-out $(SINGLE) %__pycache__,$(patsubst %/,%,$(wildcard tests/*/)))
 
 .PHONY: pi test lint docs notebooks bench clean

@@ -19,6 +19,7 @@ from weakref import WeakSet
 from scoopsci.basics.extras import import_extra
 from scoopsci.basics.wording import plural
 from scoopsci.engines.delivery import Delivery
+from scoopsci.engines.mapping import MappingExecutor
 from scoopsci.engines.payload import Call, run_payload, run_plain_payload
 from scoopsci.engines.taskfuture import TaskFuture
 from scoopsci.errors import EngineError
@@ -34,7 +35,7 @@ __all__ = ["Engine"]
 T = TypeVar("T")
 
 
-class Engine(Executor):
+class Engine(MappingExecutor):
     """An executor whose tasks run on the workers of an engine.
 
     Use it as a context manager, or call `shutdown`. Its futures are those of the standard library.
@@ -82,7 +83,8 @@ class Engine(Executor):
         self._plain = plain or getattr(self._executor, "plain_frames", False)
         self._open = True
         self._lock = Lock()
-        self._in_flight: set[TaskFuture] = set()
+        # In the order of submission.
+        self._in_flight: dict[Future[Any], TaskFuture] = {}
         self.watchers: list[ProgressCallback] = []
         self._boards: WeakSet[Dashboard] = WeakSet()
 
@@ -259,13 +261,13 @@ class Engine(Executor):
         with self._lock:
             future.ran_alone = not self._in_flight
             if len(self._in_flight) == 1:  # several have been marked already
-                next(iter(self._in_flight)).ran_alone = False
-            self._in_flight.add(future)
+                next(iter(self._in_flight.values())).ran_alone = False
+            self._in_flight[future] = future
         future.add_done_callback(self._note_end)
 
     def _note_end(self, future: Future[Any]) -> None:
         with self._lock:
-            self._in_flight.discard(future)
+            self._in_flight.pop(future, None)
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """End the engine.
@@ -275,9 +277,14 @@ class Engine(Executor):
         wait : bool
             Let the tasks in flight finish first; otherwise they are ended or abandoned.
         cancel_futures : bool
-            Cancel those that have not started.
+            Cancel those that have not started, first.
         """
-        self._close(CancelledError() if cancel_futures or not wait else None)
+        if cancel_futures:
+            with self._lock:
+                newest_first = list(reversed(self._in_flight))
+            for future in newest_first:
+                future.cancel()
+        self._close(None if wait else CancelledError())
 
     def __exit__(
         self,

@@ -21,6 +21,7 @@ from scoopsci.basics.processors import count_processors
 from scoopsci.engines.base import Engine
 from scoopsci.engines.payload import in_task
 from scoopsci.errors import EngineUnavailableError
+from scoopsci.pickling.resources import RESOURCES
 
 __all__ = [
     "ENTRY_POINTS",
@@ -29,6 +30,7 @@ __all__ = [
     "inside_plain_scoop",
     "inside_scoop",
     "open_engine",
+    "reduce_engine",
 ]
 
 #: ``factory(n_workers=..., hostfile=..., **options)``, found by entry point.
@@ -96,6 +98,14 @@ def open_engine(
     factory = _find_factory(engine)
     carrier = factory(n_workers=n_workers, hostfile=hostfile, **options)
     return Engine(engine, carrier, in_process=engine == "serial")
+
+
+def reduce_engine(engine: Engine) -> Any:
+    """Return how a global that holds an engine is sent: the engine of a task is serial."""
+    return open_engine, ("serial",)
+
+
+RESOURCES[Engine] = reduce_engine
 
 
 @contextlib.contextmanager

@@ -16,9 +16,11 @@ import numpy.typing as npt
 from scoopsci.basics.arguments import check_count, check_seconds
 from scoopsci.engines.base import Engine
 from scoopsci.engines.initializers import check_initialized, pack_initializer
+from scoopsci.engines.opening import reduce_engine
 from scoopsci.engines.taskfuture import TaskFuture
 from scoopsci.engines.threads import limiting_variables
 from scoopsci.hosts import MAX_WORKERS, Host, read_hostfile
+from scoopsci.pickling.resources import RESOURCES
 from scoopsci.pool.broadcast import Broadcast
 from scoopsci.pool.config import make_config
 from scoopsci.pool.driver import PoolDriver
@@ -259,6 +261,9 @@ class Pool(_PoolEngine):
 
     def __reduce__(self) -> Any:
         raise TypeError("a pool cannot be sent to a worker; inside a task, use engine='serial'")
+
+
+RESOURCES[Pool] = reduce_engine
 
 
 class _Resending(Executor):

@@ -9,7 +9,7 @@ import types
 from collections.abc import Callable, Iterator
 from enum import Enum
 from types import FunctionType
-from typing import Any
+from typing import Any, NamedTuple
 
 from cloudpickle import cloudpickle
 
@@ -67,7 +67,7 @@ def list_data(cls: type) -> dict[str, Any]:
         return {}
     return {
         name: value
-        for name, value in vars(cls).items()
+        for name, value in dict(vars(cls)).items()  # isinstance adds to those of a protocol
         if not (name.startswith("__") or name in UNWATCHED or isinstance(value, cls))
         and not hasattr(type(value), "__get__")
         and is_data(value)
@@ -104,10 +104,18 @@ def reduce_class(cls: type, key: Key | None) -> Any:
         The name that it defines; what can be changed in place is then sent by itself.
     """
     make, arguments, state, _, _, _ = cloudpickle._dynamic_class_reduce(cls)
+    if _has_own_slots(cls):  # without them, instances would have a __dict__
+        with_slots = {**arguments[3], "__slots__": cls.__slots__}  # type: ignore[attr-defined]
+        arguments = (*arguments[:3], with_slots, *arguments[4:])
     if key is not None:
         data = list_data(cls)
         state = {name: value for name, value in state[0].items() if name not in data}, state[1]
     return _make_class, (make, arguments, key), (_origin, state), None, None, _set_class_state
+
+
+def _has_own_slots(cls: type) -> bool:
+    makes_them = issubclass(cls, Enum) or NamedTuple in getattr(cls, "__orig_bases__", ())
+    return "__slots__" in vars(cls) and not makes_them
 
 
 def _make_class(make: Callable[..., type], arguments: tuple[Any, ...], key: Key | None) -> type:

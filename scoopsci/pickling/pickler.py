@@ -213,7 +213,7 @@ class DefinitionPickler(Pickler):
     """
 
     dispatch_table: ClassVar[Any] = ChainMap(
-        {**RESOURCES, types.CellType: _numbers.reduce}, Pickler.dispatch_table
+        {types.CellType: _numbers.reduce}, RESOURCES, Pickler.dispatch_table
     )
 
     def __init__(

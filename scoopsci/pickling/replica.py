@@ -14,6 +14,8 @@ import sys
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from importlib.machinery import ModuleSpec
+from importlib.readers import FileReader
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -25,6 +27,9 @@ from scoopsci.pickling.program import Row
 __all__ = ["MissingError", "replicas"]
 
 MISSING: Any = object()
+
+#: The names of the program's own module: the second one is multiprocessing's.
+PROGRAM = (MAIN, "__mp_main__")
 
 
 class MissingError(LookupError):
@@ -53,6 +58,17 @@ class _Loader(importlib.abc.ExecutionLoader):
 
     def is_package(self, fullname: str) -> bool:
         return self.search is not None
+
+    @property
+    def path(self) -> str:
+        """The module's file, beside which are those of its package, where this host has them."""
+        return self.place or ""
+
+    def get_data(self, path: str) -> bytes:
+        return Path(path).read_bytes()
+
+    def get_resource_reader(self, fullname: str) -> FileReader | None:
+        return FileReader(self) if self.place else None  # type: ignore[arg-type]
 
     def exec_module(self, module: ModuleType) -> None:
         super().exec_module(module)
@@ -98,7 +114,8 @@ class Replica:
         self.loaders: dict[str, _Loader] = {}
         self._finder = _Finder(self.loaders)
         self._is_private = is_private
-        self._modules: dict[str, ModuleType] = {MAIN: main}
+        # Classes of children that were spawned by multiprocessing have the other name.
+        self._modules = dict.fromkeys(PROGRAM, main)
         self._displaced: dict[str, ModuleType] = {}
         self._installed: dict[Key, int] = {}
         self._rows: dict[int, list[Row]] = {}
@@ -204,7 +221,7 @@ class Replica:
 
     def leave(self) -> None:
         """Put back the modules that it has replaced."""
-        names = [MAIN, *self.loaders]
+        names = [*PROGRAM, *self.loaders]
         self._modules = {name: sys.modules.pop(name) for name in names if name in sys.modules}
         sys.modules.update(self._displaced)
         sys.meta_path.remove(self._finder)

@@ -56,6 +56,16 @@ class ProcessesContract(EngineUnderTest):
         with pytest.raises(concurrent.futures.CancelledError):
             blockers[-1].result(timeout=0)
 
+    def test_shutdown_can_cancel_what_has_not_started(self, engine: Engine) -> None:
+        other = self.open_engine()
+        tasks = [other.submit(sleep_and_return, 0.1, i) for i in range(20 * other.n_workers)]
+        tasks[0].result(self.patience_s)
+        other.shutdown(cancel_futures=True)
+        assert all(task.done() for task in tasks)
+        ended = {i: task for i, task in enumerate(tasks) if not task.cancelled()}
+        assert [task.result(timeout=0) for task in ended.values()] == list(ended)
+        assert len(ended) < len(tasks)
+
     def test_an_error_in_the_block_does_not_wait_for_tasks(self, engine: Engine) -> None:
         other = self.open_engine()
         with contextlib.suppress(Misfit), other:

@@ -1,0 +1,5 @@
+"""Its module."""
+
+
+def own():
+    return "own xdrlib.sub"

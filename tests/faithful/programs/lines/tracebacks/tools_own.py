@@ -1,0 +1,5 @@
+"""A module that fails."""
+
+
+def divide(x):
+    return 1 // x

@@ -1,0 +1,5 @@
+"""Birds."""
+
+from .parrots import Parrot
+
+__all__ = ["Parrot"]

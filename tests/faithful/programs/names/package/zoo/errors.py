@@ -1,0 +1,5 @@
+"""Errors of the package."""
+
+
+class CageError(LookupError):
+    """No such cage."""

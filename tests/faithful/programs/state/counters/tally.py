@@ -1,0 +1,9 @@
+"""A module that counts its calls."""
+
+N = 0
+
+
+def count():
+    global N
+    N += 1
+    return N

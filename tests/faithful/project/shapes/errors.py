@@ -1,0 +1,5 @@
+"""Errors of the package."""
+
+
+class ShapeError(Exception):
+    """No such shape."""
