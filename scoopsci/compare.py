@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from scoopsci.basics.arguments import check_count, check_seconds
+from scoopsci.basics.processors import count_processors
 from scoopsci.engines.opening import ENTRY_POINTS
 from scoopsci.errors import EngineError
 from scoopsci.estimation.streams import check_seed
@@ -26,7 +27,6 @@ from scoopsci.harness.children import Child, run_children
 from scoopsci.harness.comparison import BARE, Comparison, Row
 from scoopsci.harness.methods import MapComparison, MethodRow, compare_methods
 from scoopsci.harness.rounds import (
-    count_processors,
     describe_machine,
     find_break_even,
     interleave,

@@ -29,6 +29,10 @@ if TYPE_CHECKING:
 
 __all__ = ["SortResult", "merge_sort", "sort_and_describe"]
 
+#: Arrays whose sorted items are all that there is to keep. The result is of the first type, and for
+#: records, whose fields are attributes, of their own.
+KEPT = (np.ndarray, np.memmap, np.recarray)
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class SortResult:
@@ -102,7 +106,9 @@ def merge_sort(
     Parameters
     ----------
     values : ndarray, shape (n,), or iterable
-        An array of any dtype that NumPy sorts, or any iterable that `sorted` takes.
+        An array of any dtype that NumPy sorts, or any iterable that `sorted` takes. Of the
+        subclasses of arrays, memory-mapped ones and record arrays are taken; others, such as masked
+        arrays and those with units, raise a TypeError.
     key : callable, optional
         Called once for each item, on the workers; items are sorted by the keys it returns.
     reverse : bool
@@ -152,7 +158,7 @@ def merge_sort(
     >>> merge_sort(["pear", "fig", "apple", "kiwi"], key=len, engine="serial")
     ['fig', 'pear', 'kiwi', 'apple']
     """
-    return sort_and_describe(values, key=key, reverse=reverse, **run).values
+    return _sort(values, key, reverse, run, describes=False).values
 
 
 def sort_and_describe(
@@ -184,6 +190,18 @@ def sort_and_describe(
     >>> sort_and_describe([3, 1, 2], engine="serial").values
     [1, 2, 3]
     """
+    return _sort(values, key, reverse, run, describes=True)
+
+
+def _sort(
+    values: Iterable[Any],
+    key: Callable[[Any], Any] | None,
+    reverse: bool,
+    run: RunOptions,
+    *,
+    describes: bool,
+) -> SortResult:
+    """Sort values; their receipt names the key only where it is asked for: a hash may take long."""
     start_s = time.monotonic()
     if key is not None and not callable(key):
         raise TypeError(f"key must be callable or None, got {key!r}")
@@ -205,12 +223,14 @@ def sort_and_describe(
         else:
             found, largest_share = sort_array(array, reverse, phases)
             found = found if array is items else found.tolist()
+        if isinstance(values, np.recarray):
+            found = found.view(np.recarray)
         done = {"engine": engine.name, **phases.describe(time.monotonic() - start_s)}
         receipt = make_receipt(
             workload="sort",
             options={"n_items": len(found), "reverse": reverse},
             stream="",
-            code="scoopsci.merge_sort" if key is None else hash_code(key),
+            code=hash_code(key) if key is not None and describes else "scoopsci.merge_sort",
             result={"largest_share": largest_share},
             **done,
         )
@@ -227,6 +247,11 @@ def sort_and_describe(
 def _check_array(values: NDArray[Any]) -> NDArray[Any]:
     if isinstance(values, np.ma.MaskedArray):
         raise TypeError("values must not be masked; leave out or replace what is masked")
+    if type(values) not in KEPT:
+        raise TypeError(
+            f"values must be a plain array, got {type(values).__name__}, whose additions would be "
+            "lost; sort np.asarray(values), and add them to the result"
+        )
     if values.ndim != 1:
         raise ValueError(f"values must be of shape (n,), got shape {values.shape}")
     return np.asarray(values)
@@ -263,11 +288,20 @@ def _find_array(items: Any) -> NDArray[Any] | None:
     return None
 
 
-def _split_nans(items: Any) -> tuple[Any, list[float]]:
-    """Separate NaN from a list of numbers of several types: it comes last, as in an array."""
-    if not isinstance(items, list) or not set(map(type, items)) <= {bool, int, float}:
+def _split_nans(items: Any) -> tuple[Any, list[Any]]:
+    """Separate NaN and NaT from a list of numbers of several types: they come last, as in an array.
+
+    Items of other types are not compared with themselves.
+    """
+    if not isinstance(items, list) or not all(map(_is_number, set(map(type, items)))):
         return items, []
     return [x for x in items if x == x], [x for x in items if x != x]
+
+
+def _is_number(kind: type) -> bool:
+    return kind in (bool, int, float) or (
+        issubclass(kind, np.generic) and np.dtype(kind).kind in "buifmM"
+    )
 
 
 if __name__ == "__main__":

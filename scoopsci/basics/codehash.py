@@ -50,15 +50,17 @@ class Code:
     reaches_compiled: bool
 
 
-def describe_code(*values: object) -> Code:
+def describe_code(*values: object, most_items: int | None = None) -> Code:
     """Describe a user's code, with all that it reads.
 
     Parameters
     ----------
     *values
         Functions, and objects that hold functions; see `hash_code`.
+    most_items : int, optional
+        Look at no more items of each container: enough for doubts, and no hash.
     """
-    description = Description(has_names=True)
+    description = Description(has_names=True, most_items=most_items)
     roots = {}
     for number, value in enumerate(values):
         named = value if hasattr(value, "__qualname__") else type(value)

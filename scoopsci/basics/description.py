@@ -7,6 +7,7 @@ import hashlib
 import types
 from collections import Counter
 from collections.abc import Callable, Iterable
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -69,6 +70,13 @@ class Description:
     Functions and classes of the user are described under their own names, and other objects under
     the name by which they are reached first.
 
+    Parameters
+    ----------
+    has_names : bool
+        Whether to keep a digest for each name.
+    most_items : int, optional
+        Look at no more items of each container: enough for what it encounters, and no hash.
+
     Attributes
     ----------
     names : dict
@@ -77,10 +85,10 @@ class Description:
         What it encountered.
     """
 
-    def __init__(self, *, has_names: bool = False) -> None:
+    def __init__(self, *, has_names: bool = False, most_items: int | None = None) -> None:
         self.names: dict[str, Any] = {}
         self.found = Findings()
-        self._has_names = has_names
+        self._has_names, self._most_items = has_names, most_items
         self._digest = hashlib.sha256()
         self._parts: list[str] = []
         self._path = ""
@@ -220,7 +228,7 @@ class Description:
             self._describe_instance(value)
 
     def _describe_all(self, values: Iterable[Any]) -> None:
-        for value in values:
+        for value in islice(values, self._most_items):
             if len(self._parts) > N_PARTS:
                 self._flush()
             self._describe(value)
@@ -228,8 +236,8 @@ class Description:
     def _describe_set(self, values: Any) -> None:
         """Describe each item by itself, as their order differs between processes."""
         hashes = []
-        for value in values:
-            inner = Description()
+        for value in islice(values, self._most_items):
+            inner = Description(most_items=self._most_items)
             inner.found = self.found
             inner._sets = {**self._sets, id(values): self._seen[id(values)]}
             inner.add(value, self._path)

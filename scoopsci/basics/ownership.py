@@ -52,13 +52,14 @@ def is_users_file(place: str, depth: int) -> bool:
     depth : int
         Number of packages that the module is in.
     """
-    path = os.path.normpath(os.path.join(os.getcwd(), place))
+    # The working folder may have been deleted.
+    path = os.path.normpath(place if os.path.isabs(place) else os.path.abspath(place))
     parts = Path(path).parts
     if not SITES.isdisjoint(parts) or path.startswith(_STANDARD):
         return False
     is_package = parts[-1].startswith("__init__.")
     folder = Path(path).parents[depth + is_package]
-    return os.path.relpath(path, folder) not in _list_installed(str(folder))
+    return str(Path(path).relative_to(folder)) not in _list_installed(str(folder))
 
 
 @cache

@@ -197,6 +197,7 @@ class Engine(MappingExecutor):
     ) -> TaskFuture:
         if not self._open:
             raise RuntimeError(f"engine {self.name!r} has been shut down and takes no more tasks")
+        self._check_owner()
         future = TaskFuture(of_run=of_run)
         start_s = time.perf_counter()
         try:
@@ -294,9 +295,15 @@ class Engine(MappingExecutor):
         # After an error the tasks in flight are not waited for.
         self._close(exc_value)
 
+    def _check_owner(self) -> None:
+        """Raise an `EngineError` in a forked child of the driver, before any lock is taken."""
+        getattr(self._executor, "check_owner", bool)()
+
     def _close(self, error: BaseException | None) -> None:
         if not self._open:
             return
+        if error is None:
+            self._check_owner()
         self._open = False
         kind = None if error is None else type(error)
         if error is None:  # before the executor ends: some may have to be sent again

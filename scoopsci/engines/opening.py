@@ -17,6 +17,7 @@ from importlib.metadata import EntryPoints, entry_points, metadata
 from typing import Any, TypeAlias
 
 from scoopsci.basics.arguments import check_count
+from scoopsci.basics.processors import count_processors
 from scoopsci.engines.base import Engine
 from scoopsci.engines.payload import in_task
 from scoopsci.errors import EngineUnavailableError
@@ -149,9 +150,7 @@ def _choose(n_workers: int | None, hostfile: str | os.PathLike[str] | None) -> s
     if hostfile is not None:
         return "pool"
     if n_workers is None:
-        import loky
-
-        n_workers = loky.cpu_count()
+        n_workers = count_processors()
     return "processes" if n_workers > 1 else "serial"
 
 

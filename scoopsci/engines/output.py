@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import logging
+import os
+import pickle
 import sys
 from collections.abc import Iterable, Iterator
 from contextvars import ContextVar
@@ -17,9 +20,10 @@ __all__ = ["Output", "capture_output", "replay_output"]
 #: Longer output is truncated: a task that prints in a loop must not fill the driver's memory.
 LIMIT_CHARACTERS = 100_000
 LIMIT_RECORDS = 1_000
+LIMIT_SHARED_BYTES = 1 << 20
 
 
-@dataclass
+@dataclass(eq=False)
 class Output:
     """Text and log records of one task."""
 
@@ -27,25 +31,51 @@ class Output:
     records: list[dict[str, Any]] = field(default_factory=list)
     n_characters: int = 0
     n_records: int = 0
+    #: A file in memory, for the children that the task forks.
+    shared: int | None = None
 
     def write(self, text: str) -> None:
         """Keep printed text, up to the limit."""
+        if text.startswith("\r") and text.strip("\r\n"):
+            self._drop_line()
         room = LIMIT_CHARACTERS - self.n_characters
         self.n_characters += len(text)
         if room > 0:
             self.parts.append(text[:room])
 
+    def _drop_line(self) -> None:
+        """Forget the unfinished line, which a progress bar overwrites."""
+        while self.parts and "\n" not in self.parts[-1]:
+            self.n_characters -= len(self.parts.pop())
+
     def log(self, record: logging.LogRecord) -> None:
         """Keep a log record as plain values, up to the limit."""
+        self.keep(_as_plain(record))
+
+    def keep(self, values: dict[str, Any]) -> None:
+        """Keep the plain values of a log record, up to the limit."""
         self.n_records += 1
-        if self.n_records > LIMIT_RECORDS:
+        if self.n_records <= LIMIT_RECORDS:
+            self.records.append(values)
+
+    def share(self) -> int:
+        """Return the file for what forked children print and log."""
+        if self.shared is None:
+            self.shared = os.memfd_create("output")
+            fcntl.fcntl(self.shared, fcntl.F_SETFL, os.O_APPEND)
+        return self.shared
+
+    def collect(self) -> None:
+        """Take what forked children have printed and logged."""
+        if self.shared is None:
             return
-        if record.exc_info and not record.exc_text:
-            record.exc_text = logging.Formatter().formatException(record.exc_info)
-        kept = ("name", "levelno", "levelname", "pathname", "filename", "module", "lineno",
-                "funcName", "created", "exc_text")  # fmt: skip
-        values = {name: getattr(record, name) for name in kept}
-        self.records.append({**values, "msg": record.getMessage()})
+        with open(self.shared, "rb") as file:
+            self.shared = None
+            file.seek(0)
+            with contextlib.suppress(EOFError):
+                while True:
+                    name, value = pickle.load(file)
+                    getattr(self, name)(value)
 
     def text(self) -> str:
         """Return the printed text, with a note where it was cut."""
@@ -57,7 +87,63 @@ class Output:
         return "".join(self.parts) + notes
 
 
+def _as_plain(record: logging.LogRecord) -> dict[str, Any]:
+    if record.exc_info and not record.exc_text:
+        record.exc_text = logging.Formatter().formatException(record.exc_info)
+    kept = ("name", "levelno", "levelname", "pathname", "filename", "module", "lineno",
+            "funcName", "created", "exc_text")  # fmt: skip
+    values = {name: getattr(record, name) for name in kept}
+    return {**values, "msg": record.getMessage()}
+
+
 _output: ContextVar[Output | None] = ContextVar("output", default=None)
+
+#: Those of the tasks of other processes that run here: threads that they start have no variable.
+_visitors: list[Output] = []
+
+
+def _current() -> Output | _Children | None:
+    """Return where the output of this thread goes, unless it is no task's."""
+    if _children is not None:
+        return _children
+    found = _output.get()
+    return _visitors[0] if found is None and len(_visitors) == 1 else found
+
+
+class _Children:
+    """Sends what a forked child of a task prints and logs to the process of the task."""
+
+    def __init__(self, file: int) -> None:
+        self._file = file
+
+    def write(self, text: str) -> None:
+        self._send("write", text)
+
+    def log(self, record: logging.LogRecord) -> None:
+        self._send("keep", _as_plain(record))
+
+    def _send(self, name: str, value: Any) -> None:
+        if os.fstat(self._file).st_size < LIMIT_SHARED_BYTES:
+            os.write(self._file, pickle.dumps((name, value)))
+
+
+_children: _Children | None = None
+
+
+def _prepare_fork() -> None:
+    output = _current()
+    if isinstance(output, Output):
+        output.share()
+
+
+def _note_fork() -> None:
+    global _children
+    output = _current()
+    if isinstance(output, Output) and output.shared is not None:
+        _children = _Children(output.shared)
+
+
+os.register_at_fork(before=_prepare_fork, after_in_child=_note_fork)
 
 
 class _TaskStream:
@@ -70,7 +156,9 @@ class _TaskStream:
         self.stream = stream
 
     def write(self, text: str, /) -> int:
-        output = _output.get()
+        if not isinstance(text, str):
+            raise TypeError(f"write() argument must be str, not {type(text).__name__}")
+        output = _current()
         if output is not None:
             output.write(text)
         elif self.stream is not None:
@@ -93,7 +181,7 @@ class _TaskLogHandler(logging.Handler):
     """Keeps the records of the current task."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        output = _output.get()
+        output = _current()
         if output is not None:
             try:
                 output.log(record)
@@ -148,10 +236,15 @@ def capture_output(log_level: int | None) -> Iterator[Output]:
     """
     output = Output()
     token = _output.set(output)
+    if log_level is not None:
+        _visitors.append(output)
     try:
         with _capture, contextlib.nullcontext() if log_level is None else _logging_at(log_level):
             yield output
     finally:
+        output.collect()
+        if log_level is not None:
+            _visitors.remove(output)
         _output.reset(token)
 
 
@@ -171,6 +264,12 @@ def _set_log_level(level: int) -> None:
         logging.root.setLevel(level)
 
 
+def _as_shown(text: str) -> list[str]:
+    """Return the lines that a terminal shows in the end, where carriage returns overwrite them."""
+    lines = text.removesuffix("\n").split("\n")
+    return [line.rstrip("\r").rpartition("\r")[2] for line in lines]
+
+
 def replay_output(text: str, records: list[dict[str, Any]], label: str) -> None:
     """Write a task's text to stderr, and pass its log records to the driver's loggers.
 
@@ -182,7 +281,7 @@ def replay_output(text: str, records: list[dict[str, Any]], label: str) -> None:
         From `Output.records`.
     """
     if text and sys.stderr is not None:
-        lines = "".join(f"[{label}] {line}\n" for line in text.splitlines())
+        lines = "".join(f"[{label}] {line}\n" for line in _as_shown(text))
         with contextlib.suppress(OSError, ValueError):  # a closed stderr must not lose the result
             sys.stderr.write(lines)
     for values in records:

@@ -14,12 +14,15 @@ import sys
 import time
 from collections.abc import Callable, Container, Mapping, Sequence
 from contextvars import ContextVar
+from functools import partial
 from typing import Any
 
 from scoopsci.basics.interrupts import Terminated
 from scoopsci.engines.failure import Failure, not_pickled
 from scoopsci.engines.output import capture_output
-from scoopsci.engines.shared import collect_shared
+from scoopsci.engines.settings import take_settings
+from scoopsci.engines.shared import collect_shared, keep_only, list_wanted
+from scoopsci.engines.surroundings import hosts_tasks, note_loaded, run_in_surroundings
 from scoopsci.engines.threads import limit_libraries_to_come, one_thread
 from scoopsci.pickling.frames import Buffer, as_plain, dump, load
 from scoopsci.pickling.names import Key
@@ -35,7 +38,7 @@ _PROCESS = secrets.token_hex(8)
 
 def in_task() -> bool:
     """Return whether the caller runs inside a task."""
-    return _in_task.get()
+    return _in_task.get() or hosts_tasks()  # threads that a task has started, and their children
 
 
 def run_plain_payload(frames: Sequence[Buffer]) -> list[Buffer]:
@@ -87,6 +90,8 @@ class Call:
             "python": sys.version_info[:2],
             "process": (_PROCESS, os.getpid()),
             "log_level": logging.getLogger().level,
+            "shared": list_wanted(),
+            "settings": take_settings(),
         }
 
     def as_frames(self, sent: Container[Entry] | None = ()) -> list[Buffer]:
@@ -118,9 +123,12 @@ def run_payload(frames: Sequence[Buffer]) -> list[Buffer]:
     at_home = header["process"] == (_PROCESS, os.getpid())
     if not at_home:
         limit_libraries_to_come()
+        keep_only(*header["shared"])
     with capture_output(None if at_home else header["log_level"]) as output, one_thread:
         report["prepare_s"] = watch.lap()
-        body, outcome = _run(frames[1:], header.get("needs"), watch, at_home=at_home)
+        how = {"at_home": at_home, "lasts": header.get("lasts", False)}
+        run = partial(_run, frames[1:], header.get("needs"), watch, at_home=at_home)
+        body, outcome = run_in_surroundings(header["settings"], run, **how)
         report["ended_s"] = time.monotonic()
     report.update(**outcome, text=output.text(), records=output.records)
     return [pickle.dumps(report), *body]
@@ -155,6 +163,7 @@ def _run(
             if not at_home:
                 replicas.install(driver, number, needed)
         fn, args, kwargs = load(frames)
+        note_loaded(_in_task)
         outcome["load_s"] = watch.lap()
         stage = "running"
         result = fn(*args, **kwargs)

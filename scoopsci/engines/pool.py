@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, Future
 from dataclasses import replace
+from functools import partial
 from typing import Any
 from weakref import finalize
 
@@ -14,11 +15,10 @@ import numpy.typing as npt
 
 from scoopsci.basics.arguments import check_count, check_seconds
 from scoopsci.engines.base import Engine
+from scoopsci.engines.initializers import check_initialized, pack_initializer
 from scoopsci.engines.opening import reduce_engine
-from scoopsci.engines.payload import Call
-from scoopsci.engines.taskfuture import TaskFuture, unpack
-from scoopsci.engines.threads import VARIABLES
-from scoopsci.errors import EngineError, TaskError
+from scoopsci.engines.taskfuture import TaskFuture
+from scoopsci.engines.threads import limiting_variables
 from scoopsci.hosts import MAX_WORKERS, Host, read_hostfile
 from scoopsci.pickling.resources import RESOURCES
 from scoopsci.pool.broadcast import Broadcast
@@ -27,10 +27,7 @@ from scoopsci.pool.driver import PoolDriver
 from scoopsci.pool.losses import POISON_AFTER, Losses
 from scoopsci.reporting.markup import as_table
 
-__all__ = ["THREADS", "Pool", "open_pool"]
-
-#: Variables that limit the threads of a worker.
-THREADS = (*VARIABLES, "NUMBA_NUM_THREADS", "SCOOPSCI_THREADS")
+__all__ = ["Pool", "open_pool"]
 
 
 class _PoolEngine(Engine):
@@ -149,13 +146,11 @@ class Pool(_PoolEngine):
         check_seconds("host_timeout", host_timeout)
         check_seconds("start_timeout", start_timeout)
         hosts = _spread(n_workers, None if hostfile is None else read_hostfile(hostfile))
-        if initializer is not None and not callable(initializer):
-            raise TypeError(f"initializer must be callable, got {initializer!r}")
-        setup = None if initializer is None else Call(initializer, tuple(initargs), {}).as_whole()
+        setup = pack_initializer(initializer, initargs)
         config = make_config(
             hosts,
             ["scoopsci.pool.worker:work", "scoopsci.engines.payload:run_payload"],
-            variables=dict.fromkeys(THREADS, str(threads_per_worker)),
+            variables=limiting_variables(threads_per_worker),
             python=python,
             ssh=ssh,
             host_timeout=host_timeout,
@@ -164,7 +159,7 @@ class Pool(_PoolEngine):
             worker_memory=worker_memory,
             mixed=mixed,
         )
-        self._driver = PoolDriver(config, setup, _check_setup)
+        self._driver = PoolDriver(config, setup, partial(check_initialized, engine="the pool"))
         try:
             self._driver.wait_until_ready(start_timeout)
         except BaseException:
@@ -237,6 +232,22 @@ class Pool(_PoolEngine):
         """
         return self._driver.broadcast(array)
 
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        """End the pool; see `Engine.shutdown`.
+
+        Parameters
+        ----------
+        wait, cancel_futures : bool
+            See `Engine.shutdown`.
+
+        Raises
+        ------
+        EngineError
+            In a forked child of the process that has opened it.
+        """
+        self._driver.check_owner()
+        super().shutdown(wait, cancel_futures=cancel_futures)
+
     def resize(self, n_workers: int) -> None:
         """Change the number of workers; surplus ones end when they have finished their tasks.
 
@@ -261,6 +272,7 @@ class _Resending(Executor):
     def __init__(self, driver: PoolDriver, poison_after: int) -> None:
         self._driver = driver
         self._poison_after = poison_after
+        self.check_owner = driver.check_owner
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
         return self._driver.send(*args, judge=Losses(self._poison_after).judge, **kwargs)
@@ -286,15 +298,6 @@ def open_pool(
     # Each run compares the hosts itself, and knows whether they may differ.
     with Pool(n_workers, hostfile=hostfile, **{"mixed": True, **options}) as pool:
         yield pool._driver, pool.n_workers
-
-
-def _check_setup(frames: Sequence[Any]) -> None:
-    try:
-        unpack(frames)
-    except TaskError as error:
-        failure = EngineError(f"the initializer of the pool failed: {error}")
-        failure.__cause__ = error.__cause__
-        raise failure from error.__cause__
 
 
 def _spread(n_workers: int | None, hosts: list[Host] | None) -> list[Host]:

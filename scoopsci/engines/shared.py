@@ -8,7 +8,7 @@ import pickle
 import secrets
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextvars import ContextVar
 from functools import cached_property
 from typing import Any
@@ -19,7 +19,7 @@ from scoopsci.pickling.frames import as_plain, count_bytes, dump
 from scoopsci.pickling.names import Key
 from scoopsci.pickling.program import Manifest, program
 
-__all__ = ["Shared", "SharedMissingError", "collect_shared"]
+__all__ = ["Shared", "SharedMissingError", "collect_shared", "keep_only", "list_wanted"]
 
 #: A value of up to this size is sent with every task.
 SMALL_BYTES = 1 << 14
@@ -62,7 +62,8 @@ class Shared:
             raise not_pickled(error) from error
         self.n_bytes = count_bytes(frames)
         self.is_small = self.n_bytes <= SMALL_BYTES
-        _wanted[token] = self
+        with _lock:
+            _wanted[token] = self
         self.whole: Any = _Unpickles(self, _keep, (token, *frames))
         self.reference: Any = _Unpickles(self, _find, (token,))
 
@@ -118,6 +119,26 @@ def _begin_anew() -> None:
 
 
 os.register_at_fork(after_in_child=_begin_anew)
+
+
+def list_wanted() -> tuple[bytes, tuple[bytes, ...]]:
+    """Return the prefix of this process's tokens, and the tokens that its runs still use."""
+    with _lock:
+        return _origin, tuple(_wanted)
+
+
+def keep_only(origin: bytes, wanted: Collection[bytes]) -> None:
+    """Free the values of runs that have ended in another process.
+
+    Parameters
+    ----------
+    origin, wanted
+        See `list_wanted`.
+    """
+    with _lock:
+        for token in [each for each in _kept if each.startswith(origin)]:
+            if token not in wanted:
+                del _kept[token]
 
 
 def _keep(token: bytes, *frames: Any) -> Any:

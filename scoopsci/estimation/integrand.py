@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from scoopsci.basics.arguments import check_count
 from scoopsci.estimation.comoments import CoMoments
 from scoopsci.estimation.fused import FusedIntegrand, FusedPoints, fuse_points
-from scoopsci.estimation.samples import as_columns
+from scoopsci.estimation.samples import as_columns, refuse_masked
 from scoopsci.estimation.variance import Antithetic, ControlVariates, ImportanceSampling, Method
 
 __all__ = ["Integrand"]
@@ -274,6 +274,7 @@ def _solve(matrix: Floats, right: Floats) -> Floats:
 def _check_box(
     lower: ArrayLike, upper: ArrayLike, dim: int | None, *, may_be_infinite: bool
 ) -> tuple[Floats, Floats]:
+    refuse_masked("lower and upper", lower, upper)
     try:
         low, high = (np.atleast_1d(np.asarray(c, dtype=np.float64)) for c in (lower, upper))
     except (TypeError, ValueError):

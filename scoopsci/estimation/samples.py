@@ -7,7 +7,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["as_columns", "as_samples"]
+__all__ = ["as_columns", "as_samples", "refuse_masked"]
+
+#: Arrays that are no more than their numbers; masked ones as far as none is.
+KEPT = (np.ndarray, np.memmap, np.matrix, np.recarray, np.ma.MaskedArray)
 
 Floats = NDArray[np.float64]
 
@@ -50,12 +53,23 @@ def as_columns(name: str, values: ArrayLike, n: int) -> Floats:
 
 
 def _as_real(name: str, values: ArrayLike) -> NDArray[Any]:
-    if np.ma.is_masked(values):
-        raise TypeError(f"{name} must not be masked; leave out or replace what is masked")
+    parts = values if isinstance(values, (list, tuple)) else [values]
+    refuse_masked(name, *(part for part in parts if isinstance(part, np.ma.MaskedArray)))
+    if isinstance(values, np.ndarray) and type(values) not in KEPT:
+        raise TypeError(
+            f"{name} must be a plain array, got {type(values).__name__}, whose additions would be "
+            "lost; return np.asarray of it"
+        )
     array = np.asarray(values)
     if array.dtype.kind not in "buif":
         raise TypeError(f"{name} must be real numbers, got an array of {array.dtype}")
     return array
+
+
+def refuse_masked(name: str, *arrays: object) -> None:
+    """Raise a TypeError if any element of an array is masked; the name is for the error."""
+    if any(map(np.ma.is_masked, arrays)):
+        raise TypeError(f"{name} must not be masked; leave out or replace what is masked")
 
 
 def _has_rows(array: NDArray[Any], n: int) -> bool:

@@ -13,11 +13,11 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from scoopsci.basics.processors import count_processors
 from scoopsci.reporting.receipts import software_versions
 
 __all__ = [
     "Figure",
-    "count_processors",
     "describe_machine",
     "find_break_even",
     "format_seconds",
@@ -231,11 +231,3 @@ def describe_machine() -> dict[str, Any]:
         ``n_processors`` that this process may use, and ``versions``.
     """
     return {"n_processors": count_processors(), "versions": software_versions()}
-
-
-def count_processors() -> int:
-    """Return the number of processors that this process may use."""
-    import loky  # takes 50 ms
-
-    n_processors: int = loky.cpu_count()
-    return n_processors

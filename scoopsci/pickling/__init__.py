@@ -1,8 +1,10 @@
 """How the user's program is known to workers: what is sent by name, and what a name means there.
 
 On a worker each of the user's modules exists once, under its true name. `names` finds values by
-name; `code` lists what a code object reads; `pickler` sends functions and classes by name, and
-those without a name by value, as `functions` and `exceptions` rebuild them; `resources` makes
-locks and the like anew. In the driver `sources` reads the user's modules, and `program` determines
-which of their definitions a task needs; `replica` installs these on a worker.
+name, `sources` the text of modules; `code` lists what a code object names, and `reach` the names of
+the user's that a function reaches. `pickler` pickles functions and classes by name, and those
+without a name by value, as `functions`, `classes` and `exceptions` rebuild them; `resources` are
+made anew. `frames` are what is sent, `whole` those of a value with all that it needs. In the driver
+`program` keeps what the names stand for, by version; a worker's `replica` installs that, and
+recognises by `marks` what it has made itself.
 """

@@ -6,8 +6,7 @@ a module share one.
 
 from __future__ import annotations
 
-import itertools
-import secrets
+import contextlib
 import types
 from typing import Any
 
@@ -17,9 +16,9 @@ from scoopsci.pickling.names import Key, find_namespace
 
 __all__ = [
     "NamespaceOf",
+    "find_cell",
     "list_cells",
     "make_function",
-    "number_cell",
     "reduce_code",
     "set_function_state",
     "take_state",
@@ -29,11 +28,8 @@ __all__ = [
 STATE = ("__name__", "__qualname__", "__annotations__", "__kwdefaults__", "__defaults__",
          "__module__", "__doc__")  # fmt: skip
 
-#: The closures of the program's own functions: cells that these share, by number.
-_process = secrets.token_bytes(8)
-_count = itertools.count()
-_numbers: dict[int, tuple[bytes, types.CellType]] = {}
-_cells: dict[bytes, types.CellType] = {}
+#: Cells of closures that the program's own functions share, by number, with their versions.
+_cells: dict[bytes, tuple[types.CellType, bytes]] = {}
 
 
 class NamespaceOf:
@@ -51,15 +47,14 @@ def list_cells(fn: types.FunctionType) -> list[Any]:
     return [cloudpickle._get_cell_contents(cell) for cell in fn.__closure__ or ()]
 
 
-def number_cell(cell: types.CellType) -> Any:
-    """Return how to pickle a cell of the program so that a worker has it once, at first empty."""
-    if id(cell) not in _numbers:  # the cell is kept, so that its id is not reused
-        _numbers[id(cell)] = _process + next(_count).to_bytes(8, "big"), cell
-    return _find_cell, (_numbers[id(cell)][0],)
-
-
-def _find_cell(number: bytes) -> types.CellType:
-    return _cells.setdefault(number, types.CellType())
+def find_cell(number: bytes, version: bytes) -> types.CellType:
+    """Return a cell of the program, which is empty if its contents have another version."""
+    cell, present = _cells.get(number, (types.CellType(), b""))
+    if version != present:
+        with contextlib.suppress(ValueError):  # it is empty
+            del cell.cell_contents
+        _cells[number] = cell, version
+    return cell
 
 
 def reduce_code(code: types.CodeType) -> Any:
@@ -103,5 +98,8 @@ def set_function_state(
     for name, value in attributes.items():
         setattr(fn, name, value)
     for cell, value in closure:
-        if value is not cloudpickle._empty_cell_value:
-            cell.cell_contents = value
+        try:
+            cell.cell_contents  # noqa: B018, it may be that of another function, and set already
+        except ValueError:
+            if value is not cloudpickle._empty_cell_value:
+                cell.cell_contents = value

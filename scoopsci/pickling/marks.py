@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import types
 from collections.abc import Iterator
 from typing import Any
@@ -13,11 +12,9 @@ from scoopsci.basics.members import find_inner
 from scoopsci.pickling.classes import is_wrapper
 from scoopsci.pickling.functions import list_cells
 from scoopsci.pickling.names import Key
-from scoopsci.pickling.pickler import DefinitionPickler
+from scoopsci.pickling.pickler import HASH_BYTES, hash_pickle
 
-__all__ = ["hash_pickle", "mark_value"]
-
-MARK_BYTES = 16
+__all__ = ["mark_value"]
 
 
 def mark_value(key: Key, value: Any) -> bytes:
@@ -29,16 +26,9 @@ def mark_value(key: Key, value: Any) -> bytes:
         Whatever pickling a value raises.
     """
     if not isinstance(value, (type, types.FunctionType)) and not is_wrapper(value):
-        return hash_pickle(key, value)
+        return hash_pickle(value, key)
     texts = "\0".join(sorted(_list_code(value)))
-    return hashlib.blake2b(texts.encode(), digest_size=MARK_BYTES).digest()
-
-
-def hash_pickle(key: Key, value: Any) -> bytes:
-    """Return a hash that differs once a value has been changed in place."""
-    file = io.BytesIO()
-    DefinitionPickler(file, key=key).dump(value)
-    return hashlib.blake2b(file.getbuffer(), digest_size=MARK_BYTES).digest()
+    return hashlib.blake2b(texts.encode(), digest_size=HASH_BYTES).digest()
 
 
 def _list_code(value: Any) -> Iterator[str]:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import copyreg
 import functools
+import hashlib
 import io
+import itertools
+import secrets
 import sys
 import types
 from collections import ChainMap
@@ -15,12 +18,12 @@ from typing import Any, ClassVar
 import cloudpickle
 import numpy as np
 
-from scoopsci.pickling.classes import is_wrapper, reduce_class
+from scoopsci.pickling.classes import is_data, is_wrapper, reduce_class
 from scoopsci.pickling.exceptions import reduce_exception
 from scoopsci.pickling.functions import (
     NamespaceOf,
+    find_cell,
     make_function,
-    number_cell,
     reduce_code,
     set_function_state,
     take_state,
@@ -30,7 +33,11 @@ from scoopsci.pickling.reach import list_reached
 from scoopsci.pickling.resources import RESOURCES
 from scoopsci.pickling.sources import is_made_here, is_sent
 
-__all__ = ["DefinitionPickler", "Pickler", "SharingPickler", "pickle_exception"]
+__all__ = ["HASH_BYTES", "DefinitionPickler", "Pickler", "SharingPickler", "hash_pickle",
+           "pickle_exception"]  # fmt: skip
+
+
+HASH_BYTES = 16
 
 
 @cache
@@ -153,6 +160,47 @@ def _is_part(key: Key, whole: Key) -> bool:
     return key[0] == whole[0] and f"{key[1]}.".startswith(f"{whole[1]}.")
 
 
+class _Numbers:
+    """Numbers the cells of closures that the program's own functions share.
+
+    A version stands for contents: they are set on a worker when they are another object here, or
+    have been changed in place.
+    """
+
+    def __init__(self) -> None:
+        self._process = secrets.token_bytes(8)
+        self._count = itertools.count()
+        self._known: dict[int, tuple[bytes, types.CellType]] = {}
+        self._objects: dict[int, tuple[bytes, Any]] = {}
+        self._within: set[int] = set()
+
+    def reduce(self, cell: types.CellType) -> Any:
+        """Return how to pickle a cell, without its contents."""
+        if id(cell) not in self._known:  # the cell is kept, so that its id is not reused
+            self._known[id(cell)] = self._number(), cell
+        return find_cell, (self._known[id(cell)][0], self._find_version(cell))
+
+    def _number(self) -> bytes:
+        return self._process + next(self._count).to_bytes(8, "big")
+
+    def _find_version(self, cell: types.CellType) -> bytes:
+        contents = cloudpickle.cloudpickle._get_cell_contents(cell)
+        if is_data(contents) and id(cell) not in self._within:
+            self._within.add(id(cell))
+            try:
+                return hash_pickle(contents)
+            finally:
+                self._within.discard(id(cell))
+        version, known = self._objects.get(id(cell), (b"", cell))
+        if known is not contents:
+            version = self._number()
+            self._objects[id(cell)] = version, contents
+        return version
+
+
+_numbers = _Numbers()
+
+
 class DefinitionPickler(Pickler):
     """Pickles what a name in a module that only the driver can make stands for.
 
@@ -160,23 +208,38 @@ class DefinitionPickler(Pickler):
     ----------
     file, buffer_callback
         See `pickle.Pickler`.
-    key : Key
+    key : Key, optional
         The name.
     """
 
     dispatch_table: ClassVar[Any] = ChainMap(
-        {types.CellType: number_cell}, RESOURCES, Pickler.dispatch_table
+        {types.CellType: _numbers.reduce}, RESOURCES, Pickler.dispatch_table
     )
 
     def __init__(
         self,
         file: io.BytesIO,
         *,
-        key: Key,
+        key: Key | None = None,
         buffer_callback: Callable[[Any], Any] | None = None,
     ) -> None:
         super().__init__(file, buffer_callback=buffer_callback)
         self._defined = key
+
+
+def hash_pickle(value: Any, key: Key | None = None) -> bytes:
+    """Return a hash that differs once a value has been changed in place.
+
+    Parameters
+    ----------
+    value : object
+        The value.
+    key : Key, optional
+        The name that stands for it.
+    """
+    file = io.BytesIO()
+    DefinitionPickler(file, key=key).dump(value)
+    return hashlib.blake2b(file.getbuffer(), digest_size=HASH_BYTES).digest()
 
 
 class SharingPickler(DefinitionPickler):

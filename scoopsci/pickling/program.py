@@ -23,9 +23,9 @@ from typing import Any, TypeAlias
 from scoopsci.pickling.classes import is_data, list_members, list_sent
 from scoopsci.pickling.frames import Buffer, as_plain, count_bytes, dump, dump_by
 from scoopsci.pickling.functions import list_cells
-from scoopsci.pickling.marks import hash_pickle, mark_value
+from scoopsci.pickling.marks import mark_value
 from scoopsci.pickling.names import MAIN, TEXT, Key, find_key, true_name
-from scoopsci.pickling.pickler import SharingPickler
+from scoopsci.pickling.pickler import DefinitionPickler, SharingPickler, hash_pickle
 from scoopsci.pickling.sources import find_source, is_made_here, is_sent, spec_of
 
 __all__ = ["Entry", "Manifest", "Program", "Row", "program"]
@@ -71,7 +71,8 @@ class Entry:
     mark: bytes = b""
     reached: set[Key] = field(default_factory=set)
     parts: tuple[Any, ...] = ()
-    state: bytes = b""
+    state: bytes = b""  # of what can be changed in place
+    epoch: int = 0  # when a large value was compared last
     version: int = field(default_factory=lambda: next(_numbers))
 
     @cached_property
@@ -128,21 +129,27 @@ class Program:
 
     def __init__(self, *, is_known: Callable[[Key], bool] = lambda _: False) -> None:
         self._is_known = is_known
-        self._lock = threading.RLock()
         self._begin_anew()
         os.register_at_fork(after_in_child=self._begin_anew)
 
     def _begin_anew(self) -> None:
+        self._lock = threading.RLock()
         self.token = secrets.token_bytes(8)
         self._entries: dict[Key, Entry] = {}
         self._plans: dict[frozenset[Key], tuple[list[Entry], Manifest]] = {}
         self._joined: dict[tuple[int, int], Manifest] = {}
         self._epoch = 0
-        self._epochs: dict[int, int] = {}
 
     def refresh(self) -> None:
-        """Have large values compared, too, when they are used next."""
-        self._epoch += 1
+        """Have large values compared, too, when they are used next, and forget deleted ones."""
+        with self._lock:
+            self._epoch += 1
+            gone = [key for key, entry in self._entries.items() if not _is_bound(entry)]
+            for key in gone:
+                del self._entries[key]
+            if gone:
+                self._plans.clear()
+                self._joined.clear()
 
     def list_needed(self, keys: Iterable[Key], extra: Manifest | None = None) -> Manifest:
         """Return what a task needs that refers to names.
@@ -201,20 +208,18 @@ class Program:
 
     def _is_current(self, entry: Entry) -> bool:
         """Tell whether a name still stands for the same value, unchanged."""
-        module_name, path = entry.key
-        if module_name == TEXT:
-            return True
-        if not path:
-            return _identify_module(module_name) is entry.value
-        if _look_up(entry.key) is not entry.value or not _has_same_parts(entry):
+        if not _is_bound(entry) or not _has_same_parts(entry):
             return False
         if not entry.state:
             return True
         if entry.n_bytes > LARGE_BYTES:
-            if self._epochs.get(entry.version) == self._epoch:
+            if entry.epoch == self._epoch:
                 return True
-            self._epochs[entry.version] = self._epoch
-        return hash_pickle(entry.key, entry.value) == entry.state
+            if not _has_same_frames(entry) and hash_pickle(entry.value, entry.key) != entry.state:
+                return False
+            entry.epoch = self._epoch
+            return True
+        return hash_pickle(entry.value, entry.key) == entry.state
 
     def _define(self, key: Key, names: Mapping[int, Key]) -> Entry:
         module_name, path = key
@@ -229,8 +234,8 @@ class Program:
         entry = Entry(key, value)
         if value is not MISSING:
             entry.reached.add((module_name, ""))
+            entry.epoch = self._epoch
             _fill(entry, names)
-            self._epochs[entry.version] = self._epoch
         return entry
 
 
@@ -250,6 +255,21 @@ def _look_up(key: Key) -> Any:
         found = attributes.get(name, MISSING)
         attributes = getattr(found, "__dict__", {})
     return found
+
+
+def _is_bound(entry: Entry) -> bool:
+    """Tell whether a name still stands for the same object."""
+    module_name, path = entry.key
+    if module_name == TEXT:
+        return True
+    return (_look_up(entry.key) if path else _identify_module(module_name)) is entry.value
+
+
+def _has_same_frames(entry: Entry) -> bool:
+    """Compare a large value with what was sent, which takes less time than a hash."""
+    pickler = partial(DefinitionPickler, key=entry.key)
+    frames = [memoryview(frame) for frame in dump_by(pickler, entry.value)]
+    return len(frames) == len(entry.frames) and all(map(operator.eq, entry.frames, frames))
 
 
 def _identify_module(module_name: str) -> Any:
@@ -299,6 +319,9 @@ def _define_text(place: str) -> Entry:
 def _define_module(module_name: str) -> Entry:
     entry = Entry((module_name, ""), _identify_module(module_name))
     source = find_source(module_name)
+    package = module_name.rpartition(".")[0]
+    if package and find_source(package) is not None:  # imported first, whatever it imports
+        entry.reached.add((package, ""))
     if source is not None:
         entry.reached.update((name, "") for name in source.imports)
         entry.frames = dump(source.as_fields())
@@ -333,10 +356,11 @@ def _fill(entry: Entry, names: Mapping[int, Key]) -> None:
         entry.reached.update((key[0], f"{key[1]}.{name}") for name in list_sent(value))
     try:
         pickler = partial(SharingPickler, names=names, key=key)
-        frames = [as_plain(frame) for frame in dump_by(pickler, value, entry.reached)]
-        entry.mark = mark_value(key, value)
+        # Of a type that is compared with another by its memory.
+        frames = [bytearray(as_plain(frame)) for frame in dump_by(pickler, value, entry.reached)]
         if is_data(value) or any(map(is_data, _list_held(value))):
-            entry.state = hash_pickle(key, value)
+            entry.state = hash_pickle(value, key)
+        entry.mark = entry.state if is_data(value) else mark_value(key, value)
     except (Exception, SystemExit) as error:
         if is_made_here(key[0]):
             raise TypeError(_say_unsent(key, error)) from error

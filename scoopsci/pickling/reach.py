@@ -35,7 +35,7 @@ def list_reached(fn: types.FunctionType, home: str) -> set[Key]:
     """
     references = list_references(fn.__code__)
     namespace = fn.__globals__
-    found = {(TEXT, fn.__code__.co_filename)}
+    found = {(home, ""), (TEXT, fn.__code__.co_filename)}
     found.update((home, name) for name in references.global_names)
     values = [namespace.get(name) for name in references.global_names] + list_cells(fn)
     for value in values:

@@ -205,6 +205,8 @@ class Replica:
             return
         if is_own:
             importlib.reload(module)
+            for key in [each for each in self._installed if each[0] == module_name]:
+                del self._installed[key]
         else:  # another module of that name
             self._displaced[module_name] = sys.modules.pop(module_name)
 

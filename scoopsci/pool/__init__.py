@@ -2,7 +2,8 @@
 
 `driver` submits tasks and keeps them in `calls`; `brokerprocess` starts the `broker`, whose
 `config` names the hosts. `supervisor` starts an `agent` on each through `launcher` and `place`,
-`worker` runs tasks, and `lifetime` ends it with its driver. `messages` is their protocol, `members`
+`worker` runs tasks, `lifetime` ends it with its driver, and a `leash` asks it to end; `vitals` are
+what an agent reads of its host. `messages` is their protocol, `members`
 and `losses` what the broker knows and decides, `status` what a pool reports, `broadcast` arrays
 sent once to each host. `plain` serves pools of plain SCOOP.
 """

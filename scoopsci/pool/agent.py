@@ -8,8 +8,6 @@ connection ends, or is silent for too long, it ends its workers, removes its fil
 from __future__ import annotations
 
 import contextlib
-import ctypes
-import fcntl
 import importlib
 import json
 import os
@@ -18,12 +16,16 @@ import shutil
 import signal
 import sys
 import tempfile
-import termios
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from scoopsci.basics.processors import count_processors
+from scoopsci.pool.leash import PARTING_S, Leash
+from scoopsci.pool.lifetime import become_worker
+from scoopsci.pool.vitals import count_unread, read_process, read_vitals
 
 __all__ = ["main"]
 
@@ -31,7 +33,6 @@ __all__ = ["main"]
 MARK = "scoopsci: "
 
 TICK_S = 0.25
-PR_SET_PDEATHSIG = 1
 
 #: Signals to a worker that come from outside: a task that crashes raises others.
 FROM_OUTSIDE = (signal.SIGKILL, signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGQUIT)
@@ -49,9 +50,19 @@ class _Child:
     name: str
     pid: int
     pidfd: int
+    leash: Leash
     n_bytes: int = 0
     stopped: bool = False
     ended_for: str | None = None
+    deadline_s: float | None = None
+
+
+class _ForkedError(Exception):
+    """Leaves the agent's code in a process that is a worker from now on."""
+
+    def __init__(self, name: str, socket: str, leash: Leash) -> None:
+        super().__init__(name)
+        self.arguments = name, socket, leash
 
 
 class Agent:
@@ -60,12 +71,18 @@ class Agent:
     Parameters
     ----------
     config : dict
-        The broker's first line: ``python``, ``work``, ``path``, ``folder``,
-        ``heartbeat_s``, ``lease_s``, ``hangs_up``, ``memory_bytes`` and ``stale``.
+        The broker's first line: ``python``, ``work``, ``path``, ``folder``, ``umask``,
+        ``authkey``, ``heartbeat_s``, ``lease_s``, ``hangs_up``, ``memory_bytes`` and ``stale``.
+
+    Attributes
+    ----------
+    work : callable
+        ``work(name, socket, leash)`` is what a worker does.
     """
 
     def __init__(self, config: dict[str, Any]) -> None:
         self._config = config
+        self._pid = os.getpid()
         for folder in config["stale"]:
             shutil.rmtree(folder, ignore_errors=True)
         self._parent = os.getppid()
@@ -82,7 +99,8 @@ class Agent:
         self._beaten_s, self._n_beats = 0.0, 0
         sys.path += [entry for entry in config["path"] if entry not in sys.path]
         # Workers are forked: they inherit what is loaded here.
-        self._work, *self._tools = map(_import, config["work"])
+        work, *tools = map(_import, config["work"])
+        self.work: Callable[[str, str, Leash], None] = lambda *given: work(*given, *tools)
 
     def run(self) -> None:
         """Serve until the broker has gone."""
@@ -92,17 +110,43 @@ class Agent:
             self._tell(
                 hello={**process_facts(), "versions": software_versions()},
                 folder=self.folder,
-                n_cores=len(os.sched_getaffinity(0)),
-                memory_bytes=_read_process(os.getpid())[1],
+                n_cores=count_processors(),
+                memory_bytes=read_process(os.getpid())[1],
             )
             while self._connected:
                 self._turn()
         finally:
-            for child in list(self._children.values()):
+            if os.getpid() == self._pid:  # a worker leaves by the same way
+                self._part()
+
+    def _part(self) -> None:
+        """End the workers, those that run no task as programs end."""
+        for child in self._children.values():
+            self._let_go(child)
+        while any(child.deadline_s for child in self._children.values()):
+            for key, _ in self._selector.select(TICK_S):
+                if key.data is None:
+                    self._selector.unregister(key.fd)  # the broker's
+                else:
+                    self._reap(key.data)
+            self._end_late_ones()
+        for child in list(self._children.values()):
+            self._reap(child)
+        if self._own_folder:
+            shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _let_go(self, child: _Child) -> None:
+        if child.leash.let_go():
+            child.deadline_s = time.monotonic() + PARTING_S
+        else:
+            self._kill(child)
+
+    def _end_late_ones(self) -> None:
+        now = time.monotonic()
+        for child in self._children.values():
+            if child.deadline_s is not None and now > child.deadline_s:
+                child.deadline_s = None
                 self._kill(child)
-                os.waitid(os.P_PIDFD, child.pidfd, os.WEXITED)
-            if self._own_folder:
-                shutil.rmtree(self.folder, ignore_errors=True)
 
     def _turn(self) -> None:
         for key, _ in self._selector.select(TICK_S):
@@ -115,6 +159,7 @@ class Agent:
             self._connected = False
             if self._config["hangs_up"]:
                 self._hang_up()
+        self._end_late_ones()
         for child in self._children.values():
             self._look_at(child)
         if now - self._beaten_s >= self._config["heartbeat_s"]:
@@ -123,9 +168,9 @@ class Agent:
 
     def _beat(self) -> None:
         """Send a heartbeat, with the state of the host and of the workers."""
-        if _count_unread() > 0:
+        if count_unread() > 0:
             return  # not being read: a pipe full of heartbeats would look like a broken one
-        vitals = _read_vitals()
+        vitals = read_vitals()
         children = list(self._children.values())
         # With very many workers, each heartbeat reports others: it must fit into the pipe.
         self._n_beats += 1
@@ -166,41 +211,26 @@ class Agent:
                 for child in self._children.values():
                     if child.name == order["kill"]:
                         child.ended_for = order["why"]
-                        self._kill(child)
+                        (self._let_go if order["gently"] else self._kill)(child)
 
     def _start(self, name: str, socket: str) -> None:
-        agent = os.getpid()
+        leash = Leash()
         pid = os.fork()
         if pid:
+            leash.hold()
             pidfd = os.pidfd_open(pid)
-            child = _Child(name, pid, pidfd)
+            child = _Child(name, pid, pidfd, leash)
             self._children[pid] = child
             self._selector.register(pidfd, selectors.EVENT_READ, child)
             self._tell(started=name, pid=pid)
             return
-        try:
-            self._become_worker(agent)
-            self._work(name, socket, *self._tools)
-        except BaseException as error:
-            sys.stderr.write(f"a worker of the pool cannot continue: {error!r}\n")
-        finally:
-            os._exit(1)
-
-    def _become_worker(self, agent: int) -> None:
-        os.setsid()  # processes started by a task end with its worker, as one group
-        ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-        if os.getppid() != agent:
-            os._exit(1)
+        become_worker(self._pid, self._config["umask"], bytes.fromhex(self._config["authkey"]))
         self._selector.close()
         for child in self._children.values():
             os.close(child.pidfd)
-        nothing = os.open(os.devnull, os.O_RDWR)
-        os.dup2(nothing, 0)
-        os.dup2(2, 1)
-        os.close(nothing)
-        # The driver alone handles Ctrl-C.
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+            child.leash.drop()
+        leash.drop()
+        raise _ForkedError(name, socket, leash)
 
     def _reap(self, child: _Child) -> None:
         self._selector.unregister(child.pidfd)
@@ -209,6 +239,7 @@ class Agent:
         assert found is not None
         del self._children[child.pid]
         os.close(child.pidfd)
+        child.leash.drop()
         if found.si_code == os.CLD_EXITED:
             how, own = f"exit status {found.si_status}", True
         else:
@@ -225,7 +256,7 @@ class Agent:
     def _look_at(self, child: _Child) -> None:
         """Detect a worker that has been stopped, or that exceeds its memory limit."""
         try:
-            state, child.n_bytes = _read_process(child.pid)
+            state, child.n_bytes = read_process(child.pid)
         except OSError:
             return  # it has just ended
         if (state == "T") != child.stopped:
@@ -242,35 +273,9 @@ def _import(name: str) -> Any:
     return getattr(importlib.import_module(module), attribute)
 
 
-def _count_unread() -> int:
-    """Return the number of unread bytes in the pipe to the broker, or to sshd."""
-    n_unread = bytearray(4)
-    fcntl.ioctl(1, termios.FIONREAD, n_unread)
-    return int.from_bytes(n_unread, sys.byteorder)
-
-
-def _read_process(pid: int) -> tuple[str, int]:
-    """Return the state of a process, one letter, and the memory it uses."""
-    stat = Path(f"/proc/{pid}/stat").read_text("ascii", "replace")
-    fields = stat[stat.rindex(")") + 2 :].split()
-    return fields[0], int(fields[21]) * os.sysconf("SC_PAGESIZE")
-
-
-def _read_vitals() -> dict[str, Any]:
-    """Return the load of this machine over a minute, its cores and its memory."""
-    lines = [line.split() for line in Path("/proc/meminfo").read_text("ascii").splitlines()]
-    n_kilobytes = {words[0]: int(words[1]) for words in lines}
-    return {
-        "load": os.getloadavg()[0],
-        "n_cores": len(os.sched_getaffinity(0)),
-        "memory_bytes": 1024 * n_kilobytes["MemTotal:"],
-        "available_bytes": 1024 * n_kilobytes["MemAvailable:"],
-    }
-
-
 def main() -> None:
     """Read the broker's first line, and serve the broker."""
-    os.umask(0o077)
+    umask = os.umask(0o077)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGPIPE, signal.SIG_IGN)
     end: Callable[..., None] = lambda *_: sys.exit(1)  # noqa: E731
@@ -280,7 +285,24 @@ def main() -> None:
     if config["python"] != list(sys.version_info[:2]):
         os.write(1, f"{MARK}{json.dumps({'other_python': sys.version.split()[0]})}\n".encode())
         return
-    Agent(config).run()
+    if config["umask"] is None:  # another machine's: that of a login there
+        config["umask"] = umask
+    agent = Agent(config)
+    forked = None
+    try:
+        agent.run()
+    except _ForkedError as error:
+        forked = error.arguments
+    if forked is not None:  # no longer within its handler, or it were the context of all errors
+        _work(agent, *forked)
+
+
+def _work(agent: Agent, name: str, socket: str, leash: Leash) -> None:
+    try:
+        agent.work(name, socket, leash)
+    except BaseException as error:
+        sys.stderr.write(f"a worker of the pool cannot continue: {error!r}\n")
+        os._exit(1)
 
 
 def _read_line() -> bytes:

@@ -385,14 +385,14 @@ class PoolBroker(Broker):  # type: ignore[misc]
 
 def main() -> None:
     """Read the driver's first line, and serve the driver."""
-    os.umask(0o077)
+    umask = os.umask(0o077)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     line = sys.stdin.buffer.readline()
     if not line:
         return
-    config = json.loads(line)
+    config = {**json.loads(line), "umask": umask}
     try:
         driver_pidfd = os.pidfd_open(config["driver_pid"])
     except ProcessLookupError:  # it has ended already

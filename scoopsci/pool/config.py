@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from multiprocessing import current_process
 from pathlib import Path
 from typing import Any
 
@@ -80,6 +81,8 @@ def make_config(
             "heartbeat_s": min(HEARTBEAT_S, host_timeout / BEATS_PER_TIMEOUT),
             "lease_s": LEASE_TIMES * host_timeout,
             "memory_bytes": worker_memory,
+            # It goes through pipes and SSH connections only, as the names of workers do.
+            "authkey": bytes(current_process().authkey).hex(),
         },
     }
 

@@ -22,6 +22,7 @@ from scoopsci.pool import messages as kind
 from scoopsci.pool.broadcast import Broadcast
 from scoopsci.pool.brokerprocess import BrokerProcess, name_folder
 from scoopsci.pool.calls import Call, Calls, Judge, PoolFuture
+from scoopsci.pool.lifetime import check_owner
 from scoopsci.pool.losses import as_lost
 
 __all__ = ["PoolDriver"]
@@ -99,6 +100,7 @@ class PoolDriver(Executor):
 
     def broadcast(self, array: npt.ArrayLike) -> Broadcast:
         """Make an array available to all workers; see `Broadcast`."""
+        self.check_owner()
         return Broadcast.write(array, self._folder)
 
     @property
@@ -126,6 +128,7 @@ class PoolDriver(Executor):
         EngineError, RuntimeError
             If the pool has failed, or has been shut down.
         """
+        self.check_owner()
         if threading.current_thread() is self._thread:
             raise RuntimeError("a callback of a pool's future cannot wait for the pool's status")
         number = next(self._numbers).to_bytes(kind.NUMBER_BYTES, "big")
@@ -205,6 +208,7 @@ class PoolDriver(Executor):
         EngineError, RuntimeError
             If the pool has failed, or has been shut down.
         """
+        self.check_owner()  # before the lock, which may be held for ever
         number = next(self._numbers).to_bytes(kind.NUMBER_BYTES, "big")
         future = PoolFuture(self, number)
         with self._lock:
@@ -213,6 +217,10 @@ class PoolDriver(Executor):
             self._wake()
         return future
 
+    def check_owner(self) -> None:
+        """Raise an `EngineError` in a forked child of the driver."""
+        check_owner(self._pid, "the pool")
+
     def check_open(self) -> None:
         """Raise the error that has ended the pool, if any."""
         if self._closing:
@@ -220,6 +228,7 @@ class PoolDriver(Executor):
 
     def take_back(self, number: bytes, *, kill: bool) -> None:
         """Cancel a task if it has not started, or end its worker."""
+        self.check_owner()
         with self._lock:
             call = self._calls.take_waiting(number)
             if call is None:
@@ -234,6 +243,7 @@ class PoolDriver(Executor):
 
     def resize(self, counts: Sequence[int]) -> None:
         """Change the number of workers on each host."""
+        self.check_owner()
         self._post(kind.RESIZE + json.dumps(counts).encode())
 
     def set_variable(self, name: bytes, frames: Sequence[Any]) -> None:
@@ -242,6 +252,7 @@ class PoolDriver(Executor):
 
     def finish(self) -> None:
         """Wait until every task has ended."""
+        self.check_owner()
         wait(self._calls.futures())
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:

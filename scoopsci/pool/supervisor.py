@@ -133,7 +133,8 @@ class Supervisor:
         """End a worker on purpose."""
         worker.doomed = why
         if worker.host.agent is not None:
-            worker.host.agent.tell(kill=worker.name.decode(), why=why)
+            name = worker.name.decode()
+            worker.host.agent.tell(kill=name, why=why, gently=why == SURPLUS)
 
     def describe(self) -> dict[str, Any]:
         """Return ``hosts`` and ``losses``, for the status of the pool."""
@@ -207,6 +208,7 @@ class Supervisor:
             **self._config["agent"],
             "folder": os.path.dirname(self._socket_path) if is_here else None,
             "stale": host.stale,
+            "umask": self._config["umask"] if is_here else None,
             "hangs_up": host.place.users_control is None,
         }
         return AgentProcess(host.place, config, variables=self._config["variables"])

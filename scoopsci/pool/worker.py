@@ -11,6 +11,7 @@ import numpy as np
 import zmq
 
 from scoopsci.pool.broadcast import serve_broadcasts
+from scoopsci.pool.leash import Leash
 from scoopsci.pool.messages import FETCH, INITIALIZE, INITIALIZED, REPLY, REQUEST, TASK
 
 __all__ = ["work"]
@@ -19,8 +20,10 @@ __all__ = ["work"]
 NO_ANSWERS = b"0"
 
 
-def work(name: str, socket: str, run: Callable[[Sequence[Any]], Sequence[Any]]) -> None:
-    """Process tasks until the process is ended.
+def work(
+    name: str, socket: str, leash: Leash, run: Callable[[Sequence[Any]], Sequence[Any]]
+) -> None:
+    """Process tasks until the agent lets go of the worker.
 
     Parameters
     ----------
@@ -28,6 +31,8 @@ def work(name: str, socket: str, run: Callable[[Sequence[Any]], Sequence[Any]]) 
         The worker's name at the broker, a secret.
     socket : str
         Path of the broker's socket on this host.
+    leash : Leash
+        The agent's.
     run : callable
         ``run(frames)`` returns the frames of the outcome, even if the task fails.
     """
@@ -46,12 +51,18 @@ def work(name: str, socket: str, run: Callable[[Sequence[Any]], Sequence[Any]]) 
 
     serve_broadcasts(os.path.dirname(socket), fetch)
     broker.send(REQUEST + str(os.getpid()).encode())
-    while True:
+    poller = zmq.Poller()
+    for source in (broker, leash.fileno()):
+        poller.register(source, zmq.POLLIN)
+    while leash.fileno() not in dict(poller.poll()):
         head, *frames = broker.recv_multipart(copy=False)
         kind, task = head.bytes[:2], head.bytes[2:]
         if kind not in (TASK, INITIALIZE):
             continue
+        leash.mark(busy=True)
         outcome = run([frame.buffer for frame in frames])
+        leash.mark(busy=False)
         answer = REPLY + task + NO_ANSWERS if kind == TASK else INITIALIZED
         broker.send_multipart([answer, *outcome], copy=False)
         del frames, outcome  # or they would stay in memory until the next task
+    broker.context.destroy(linger=0)

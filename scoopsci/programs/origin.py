@@ -13,8 +13,8 @@ from typing import Any
 
 import scoop
 
-from scoopsci.engines.pool import THREADS
 from scoopsci.engines.scoop import use_workers
+from scoopsci.engines.threads import limiting_variables
 from scoopsci.errors import EngineError, TaskError
 from scoopsci.hosts import Host
 from scoopsci.pool import messages as kind
@@ -194,7 +194,7 @@ def run_program(
         config = make_config(
             hosts,
             ["scoopsci.programs.worker:work"],
-            variables=dict.fromkeys(THREADS, "1"),
+            variables=limiting_variables(1),
             start_timeout=start_timeout,
             initializes=True,
             mixed=mixed,

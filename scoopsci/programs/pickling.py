@@ -10,9 +10,12 @@ import pickle
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from scoopsci.engines.failure import Failure, not_pickled
+from scoopsci.engines.settings import take_settings
+from scoopsci.engines.surroundings import note_loaded, run_in_surroundings
 from scoopsci.pickling.frames import dump_by, load
 from scoopsci.pickling.names import MAIN, Key, hooks
 from scoopsci.pickling.pickler import Pickler
@@ -72,7 +75,7 @@ def dump(value: object) -> list[Any]:
 
 def make_task(fn: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any]) -> list[Any]:
     """Return the frames of a call; see `pack`."""
-    return pack((fn, args, kwargs))
+    return pack((fn, args, kwargs, take_settings()))
 
 
 def pack(value: object) -> list[Any]:
@@ -102,17 +105,31 @@ def unpack(frames: Sequence[Any]) -> Any:
     return load(frames[1 + n_needed :])
 
 
-def run_task(frames: Sequence[Any]) -> list[Any]:
-    """Run a call, and return the frames of its outcome even if it fails."""
+def run_task(frames: Sequence[Any], *, lasts: bool = False) -> list[Any]:
+    """Run a call, and return the frames of its outcome even if it fails.
+
+    Parameters
+    ----------
+    frames : sequence of buffer
+        From `make_task`.
+    lasts : bool
+        Whether what it sets is kept for the tasks that follow.
+    """
     stage = "unpickling the task"
     try:
-        fn, args, kwargs = unpack(frames)
+        fn, args, kwargs, settings = unpack(frames)
         stage = "running"
-        result = fn(*args, **kwargs)
+        call = partial(_call, fn, args, kwargs)
+        result = run_in_surroundings(settings, call, at_home=False, lasts=lasts)
         stage = "pickling the result"
         return [RESULT, *dump(result)]
     except BaseException as error:  # SystemExit, too, must not end the worker
         return [FAILURE, pickle.dumps(Failure.of(error, stage))]
+
+
+def _call(fn: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+    note_loaded()
+    return fn(*args, **kwargs)
 
 
 def take_outcome(frames: Sequence[Any]) -> tuple[Any, BaseException | None]:

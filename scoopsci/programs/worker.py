@@ -17,6 +17,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Sequence
+from contextvars import copy_context
 from functools import partial
 from typing import Any
 
@@ -24,8 +25,10 @@ import greenlet
 import numpy as np
 import zmq
 
+from scoopsci.engines.threads import limit_libraries_to_come
 from scoopsci.errors import EngineError
 from scoopsci.pool import messages as kind
+from scoopsci.pool.leash import Leash
 from scoopsci.pool.losses import Losses, as_lost
 from scoopsci.programs.futures import Future
 from scoopsci.programs.pickling import run_task
@@ -35,11 +38,13 @@ from scoopsci.programs.session import Arrivals, Session, do_nothing, open_sessio
 __all__ = ["work"]
 
 
-def work(name: str, socket: str) -> None:
-    """Process tasks until the process is ended; see `scoopsci.pool.worker.work`."""
+def work(name: str, socket: str, leash: Leash) -> None:
+    """Process tasks until the agent lets go of the worker; see `scoopsci.pool.worker.work`."""
     random.seed()
     np.random.seed()
-    Hub(name.encode(), socket).run()
+    limit_libraries_to_come()
+    Hub(name.encode(), socket, leash).run()
+    sys.stdout, sys.stderr = sys.__stdout__, sys.__stderr__
 
 
 #: In effect, no timeout.
@@ -63,13 +68,16 @@ class Hub(Session[Future]):
         Its name at the broker.
     socket : str
         Path of the broker's socket on this host.
+    leash : Leash
+        The agent's.
     """
 
     #: What is waited for may need some time of this very worker.
     glance_s = 0.001
 
-    def __init__(self, name: bytes, socket: str) -> None:
+    def __init__(self, name: bytes, socket: str, leash: Leash) -> None:
         super().__init__()
+        self._leash, self._is_over = leash, False
         self._name = name
         self._socket = zmq.Context().socket(zmq.DEALER)
         self._socket.setsockopt(zmq.IDENTITY, name)
@@ -79,7 +87,7 @@ class Hub(Session[Future]):
         self._output: deque[list[bytes]] = deque()
         self._bell = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._poller = zmq.Poller()
-        for source in (self._socket, self._bell):
+        for source in (self._socket, self._bell, leash.fileno()):
             self._poller.register(source, zmq.POLLIN)
         self._hub = greenlet.getcurrent()
         self._numbers = itertools.count()
@@ -89,6 +97,7 @@ class Hub(Session[Future]):
         self._has_asked = True
         self._begun: deque[greenlet.greenlet] = deque()
         self._ready: deque[greenlet.greenlet] = deque()
+        self._context = copy_context()
         self._keys: dict[greenlet.greenlet, bytes] = {}
         self._newest = b""
         self._alarms: list[tuple[float, int, greenlet.greenlet]] = []
@@ -99,10 +108,11 @@ class Hub(Session[Future]):
         return self._name
 
     def run(self) -> None:
-        """Process tasks until the process is ended."""
+        """Process tasks until the agent lets go of the worker."""
         self._socket.send(kind.REQUEST + str(os.getpid()).encode())
-        while True:
+        while not self._is_over:
             self._wake()
+            self._leash.mark(busy=bool(self._keys))
             if self._ready or self._begun:
                 self._go_on((self._ready or self._begun).popleft())
             else:
@@ -188,6 +198,7 @@ class Hub(Session[Future]):
     def take_in(self, timeout_s: float) -> None:
         """Process what has arrived, or else wait some time for something to arrive."""
         ready = dict(self._poller.poll(int(max(0.0, min(1000 * timeout_s, LONG_MS)))))
+        self._is_over = self._is_over or self._leash.fileno() in ready
         if self._bell in ready:
             os.eventfd_read(self._bell)
             self._send_output()
@@ -200,6 +211,7 @@ class Hub(Session[Future]):
         if message == kind.TASK:
             self._has_asked = False
             task = greenlet.greenlet(partial(self._do, rest, frames), self._hub)
+            task.gr_context = self._context.copy()  # it would have none of what the script has set
             self._keys[task] = self._newest = rest
             self._begun.append(task)
         elif message == kind.INITIALIZE:
@@ -255,7 +267,8 @@ class Hub(Session[Future]):
     def _initialize(self, frames: list[Any]) -> None:
         self._has_asked = True
         sys.stdout, sys.stderr = open_output(self.say, b"1"), open_output(self.say, b"2")
-        outcome = run_task(frames)
+        outcome = run_task(frames, lasts=True)
+        self._context = copy_context()
         _flush()
         open_session(self)
         self._socket.send_multipart([kind.INITIALIZED, *outcome], copy=False)

@@ -14,7 +14,8 @@ N_LISTED = 6
 #: What makes a difference matter that is not one of the samples.
 REASONS = {
     "declared": "an interval that holds at every look follows the bounds and the goal that were "
-    "stated before the first sample, and later ones would void it: "
+    "stated before the first sample, and later ones would void it: ",
+    "decimal": "results of two decimal contexts are not those of one run: ",
 }
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import warnings
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias, Unpack
 
-from scoopsci.basics.codehash import describe_code, identify, list_doubts
+from scoopsci.basics.codehash import Code, describe_code, identify, list_doubts
 from scoopsci.estimation.estimates import DoubtfulEstimateWarning
 from scoopsci.estimation.streams import STREAM, check_seed
 from scoopsci.reporting.receipts import make_receipt
@@ -21,6 +21,9 @@ from scoopsci.road.runs import Run, fold_run, hold_engine, merging, raising_user
 __all__ = ["MapCall", "MapOptions", "OnError"]
 
 OnError: TypeAlias = Literal["raise", "return"]
+
+#: Items of a container that a captured generator is searched in, where no hash is needed.
+N_SAMPLED = 1_000
 
 
 class MapOptions(RunOptions, total=False):
@@ -70,23 +73,22 @@ class MapCall:
         self._what: dict[str, Any] = {"workload": workload, "stream": STREAM}
         self._choices: dict[str, Any] = {"seed": seed, "unpack": self.each.unpack}
         identity = {**self._what, **self._choices}
-        is_recorded = options.get("ledger") is not None or seed is not None
-        if is_recorded or receipt is not None:  # nobody else asks
-            identity |= self._identify(fn, merge, warns=is_recorded)
+        is_recorded = options.get("ledger") is not None
+        codes = {"code": fn} if merge is None else {"code": fn, "merge": merge}
+        if is_recorded or receipt is not None:  # nobody else asks, and a large table takes long
+            identity |= self._identify(codes, warns=is_recorded or seed is not None)
+        elif seed is not None:
+            _warn_of_doubts({n: describe_code(c, most_items=N_SAMPLED) for n, c in codes.items()})
         self._known: dict[str, Any] = {"identity": identity, "n_blocks": self.n_items}
 
-    def _identify(
-        self, fn: Callable[..., Any], merge: Callable[..., Any] | None, *, warns: bool
-    ) -> dict[str, Any]:
+    def _identify(self, functions: dict[str, Callable[..., Any]], *, warns: bool) -> dict[str, Any]:
         """Add the hashes of the code, and return the identity's share of it."""
-        codes = {"code": describe_code(fn)}
+        codes = {name: describe_code(fn) for name, fn in functions.items()}
         self._what["code"] = codes["code"].hash
-        if merge is not None:
-            codes["merge"] = describe_code(merge)
+        if "merge" in codes:
             self._choices["merge"] = codes["merge"].hash
-        remedy = "draw from the rng that a call with seed= gives to each item"
-        for doubt in list_doubts(codes, remedy) if warns else ():
-            warnings.warn(doubt, DoubtfulEstimateWarning, stacklevel=4)
+        if warns:
+            _warn_of_doubts(codes, stacklevel=5)
         return {**{name: code.hash for name, code in codes.items()}, **identify(codes)}
 
     def parts(self, on_error: OnError, *, in_order: bool) -> Generator[list[Any], None, None]:
@@ -152,6 +154,12 @@ class MapCall:
         if self._receipt is not None:
             options = {**self._choices, "n_items": self.n_items}
             self._receipt(make_receipt(**self._what, options=options, result={}, **done))
+
+
+def _warn_of_doubts(codes: Mapping[str, Code], stacklevel: int = 4) -> None:
+    remedy = "draw from the rng that a call with seed= gives to each item"
+    for doubt in list_doubts(codes, remedy):
+        warnings.warn(doubt, DoubtfulEstimateWarning, stacklevel=stacklevel)
 
 
 def _side_by_side(iterables: tuple[Iterable[Any], ...]) -> Iterable[Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import decimal
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, closing
@@ -11,6 +12,7 @@ from typing import Any
 
 from scoopsci.basics.codehash import hash_values
 from scoopsci.engines.opening import open_engine
+from scoopsci.engines.settings import read_arithmetic
 from scoopsci.errors import LedgerError
 from scoopsci.estimation.estimators import CircleCount, SampleMean
 from scoopsci.pickling.whole import loading_whole
@@ -226,8 +228,17 @@ def replay_block(path: str | os.PathLike[str], block: int, *, trust: bool = Fals
             )
         blocks = min(around, key=lambda each: each.size)
         numerics = {row["battery"] for row in ledger.find_numerics()}
-        with _reading(ledger, task, trust=trust) as estimator:
+        arithmetic = _read_arithmetic(ledger)
+        reading = _reading(ledger, task, trust=trust)
+        with reading as estimator, decimal.localcontext(arithmetic):
             return _compute_again(ledger, estimator, block, blocks, numerics, trust=trust)
+
+
+def _read_arithmetic(ledger: Ledger) -> decimal.Context:
+    try:
+        return read_arithmetic(ledger.identity)
+    except (TypeError, ValueError) as error:
+        raise ledger.damaged(f"its decimal context cannot be read ({error})") from error
 
 
 def _compute_again(

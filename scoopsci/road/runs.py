@@ -11,6 +11,7 @@ from typing import Any, Generic, TypeVar, cast
 from scoopsci.engines.base import Engine
 from scoopsci.engines.failure import not_pickled
 from scoopsci.engines.opening import borrow_engine
+from scoopsci.engines.settings import describe_arithmetic
 from scoopsci.errors import TaskError
 from scoopsci.pickling.program import program
 from scoopsci.pickling.whole import dump_whole
@@ -70,7 +71,7 @@ class Run(Generic[P]):
         self._where, self._ledger, self._options = split_options(options)
         self._work = run_blocks, inputs
         self._more: dict[str, Any] = {"n_blocks": n_blocks, "stand_in": stand_in}
-        self._identity = as_plain(identity)
+        self._identity = as_plain({**identity, **describe_arithmetic()})
         self._complete = complete
         self.description: dict[str, Any] = {}
         self.state: Callable[[], Progress] | None = None

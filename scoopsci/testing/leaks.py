@@ -16,9 +16,9 @@ from scoopsci.engines import scoop
 
 __all__ = ["check_leaks", "no_leaks"]
 
-#: They live as long as the process: the first by design of the standard library, the worker that
-#: replaces the origin and its driver as long as the program that SCOOP runs.
-KEPT_PROCESSES = ("resource_tracker", "pool/plain/substitute.py")
+#: They live as long as the process: the first two by design of the standard library, the worker
+#: that replaces the origin and its driver as long as the program that SCOOP runs.
+KEPT_PROCESSES = ("resource_tracker", "multiprocessing.forkserver", "pool/plain/substitute.py")
 KEPT_THREADS = ("scoop-driver",)
 
 

@@ -59,13 +59,13 @@ class TestStart:
     def test_workers_that_end_while_they_start_are_started_again(
         self, n_deaths: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        def die_at_first(driver: int) -> None:
+        def die_at_first(*_: object) -> None:
             for death in range(n_deaths):
                 with suppress(FileExistsError):
                     (tmp_path / str(death)).touch(exist_ok=False)
                     os._exit(1)
 
-        monkeypatch.setattr("scoopsci.engines.processes.prepare_worker", die_at_first)
+        monkeypatch.setattr("scoopsci.engines.processes._set_up", die_at_first)
         with ExitStack() as stack:
             if n_deaths == N_STARTS:
                 stack.enter_context(pytest.raises(EngineError, match="do not start"))

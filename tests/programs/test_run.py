@@ -701,3 +701,52 @@ def test_runs_of_scoopsci_in_a_program(tmp_path: Path) -> None:
     engines, bits = zip(*json.loads(done.stdout), strict=True)
     assert engines == ("serial", "scoop", "scoop")
     assert len(set(bits)) == 1
+
+
+SETTINGS = """
+    import atexit, decimal, os, subprocess, sys, warnings
+    import numpy as np
+
+    decimal.getcontext().prec = 50
+    np.seterr(divide="raise")
+    folder = os.path.dirname(os.path.abspath(__file__))
+    if __name__ != "__main__":
+        atexit.register(open, f"{folder}/atexit", "w")
+    kept = open(f"{folder}/{__name__}.left", "w")
+    kept.write("flushed")
+
+    def look(item):
+        shown = subprocess.run(
+            ["sh", "-c", "umask; echo $OMP_NUM_THREADS; grep SigIgn /proc/self/status"],
+            capture_output=True, text=True, check=True,
+        )
+        first = warnings.filters[0][0]
+        return decimal.getcontext().prec, np.geterr()["divide"], first, shown.stdout
+
+    def change(item):
+        decimal.getcontext().prec = 3
+        os.chdir("/")
+        os.environ["CHANGED"] = "yes"
+        return list(futures.map(look, [item]))[0]
+
+    def changes(item):
+        return decimal.getcontext().prec, os.getcwd() == folder, os.environ.get("CHANGED")
+
+    if __name__ == "__main__":
+        assert set(futures.map(look, range(9))) == {look(0)}
+        decimal.getcontext().prec = 60
+        warnings.simplefilter("error")
+        assert set(futures.map(look, range(9))) == {look(0)}
+        import scoopsci
+        assert set(scoopsci.map(look, range(9))) == {look(0)}
+        assert {found[0] for found in futures.map(change, range(9))} == {3}
+        assert set(futures.map(changes, range(9))) == {(60, True, None)}
+        print("equal")
+"""
+
+
+def test_tasks_have_the_program_s_settings_and_workers_end_as_programs(tmp_path: Path) -> None:
+    done = run_text(tmp_path, SETTINGS)
+    assert (done.stdout, done.stderr) == ("equal\n", "")
+    assert (tmp_path / "atexit").exists()
+    assert (tmp_path / "SCOOP_WORKER.left").read_text() == "flushed"

@@ -51,6 +51,12 @@ def make_rng() -> np.random.Generator:
     return np.random.default_rng(20_240_229)
 
 
+class WithUnit(np.ndarray):
+    """An array with something more, which sorting its numbers would lose."""
+
+    unit = "m"
+
+
 def with_nans(values: Array) -> Array:
     """Put NaN of both signs and several payloads at random places."""
     bits = values.view(f"u{values.dtype.itemsize}")
@@ -333,6 +339,32 @@ class TestLists:
         found = merge_sort(values, engine=engine, reverse=True)
         assert found[:150] == [float("inf")] * 50 + [1.0] * 50 + [-1.0] * 50
 
+    @pytest.mark.parametrize(
+        "kinds", [[np.float64], [np.float32, int], [np.float16, np.int8, float]]
+    )
+    def test_nan_comes_last_among_scalars_of_numpy_s(
+        self, engine: Engine, kinds: list[Any]
+    ) -> None:
+        values = [kinds[i % len(kinds)](i % 7) for i in range(60)]
+        values[5::6] = [kinds[0]("nan") for _ in values[5::6]]
+        found = merge_sort(values, engine=engine)
+        assert np.array_equal(found, np.sort(np.array(values, float)), equal_nan=True)
+        assert sorted(map(id, found)) == sorted(map(id, values))
+        found = merge_sort(values, engine=engine, reverse=True)
+        assert np.isnan(found[-10:]).all()
+        assert found[:-10] == sorted(found[:-10], reverse=True)
+
+    def test_nat_comes_last_among_scalars(self, engine: Engine) -> None:
+        dates = [np.datetime64("2021"), np.datetime64("NaT"), np.datetime64("2020-05")] * 9
+        assert merge_sort(dates, engine=engine)[:18] == sorted(dates[::3] + dates[2::3])
+
+    def test_records_stay_records(self, engine: Engine) -> None:
+        records = np.zeros(3, [("a", int), ("b", float)]).view(np.recarray)
+        records["a"] = [2, 1, 3]
+        found = merge_sort(records, engine=engine)
+        assert type(found) is np.recarray
+        assert found.a.tolist() == [1, 2, 3]
+
     @pytest.mark.parametrize("item", [float("nan"), {1}, {2}])
     def test_nothing_is_lost_without_a_consistent_order(self, engine: Engine, item: Any) -> None:
         others = [1.0, 5, 3.0, 2] if isinstance(item, float) else [{1, 2}, {3}, set(), {2, 1, 4}]
@@ -429,6 +461,7 @@ class TestErrors:
             (np.zeros((2, 2)), {}, ValueError, r"shape \(n,\), got shape \(2, 2\)"),
             (np.array(3.0), {}, ValueError, r"shape \(n,\), got shape \(\)"),
             (np.ma.array([1, 2], mask=[False, True]), {}, TypeError, "must not be masked"),
+            (np.ones(3).view(WithUnit), {}, TypeError, "a plain array, got WithUnit, whose addit"),
             ([1, 2], {"key": 3}, TypeError, "key must be callable or None, got 3"),
             ([1, 2], {"reverse": 1}, TypeError, "reverse must be True or False, got 1"),
             (

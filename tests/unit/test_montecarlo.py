@@ -352,6 +352,10 @@ class TestArguments:
             integrate(fn)
 
 
+class WithUnit(np.ndarray):
+    """An array with something more, which an estimate would lose."""
+
+
 SAMPLES: dict[str, tuple[Callable[[int], Any], type[Exception], str]] = {
     "a number": (lambda n: 1.0, ValueError, r"\(size,\) or \(size, k\) with size = 7.*\(\)"),
     "too few": (lambda n: np.ones(n - 1), ValueError, r"size = 7, got shape \(6,\)"),
@@ -365,8 +369,22 @@ SAMPLES: dict[str, tuple[Callable[[int], Any], type[Exception], str]] = {
     "text": (lambda n: ["a"] * n, TypeError, "real numbers, got an array of <U1"),
     "times": (lambda n: np.zeros(n, "m8[s]"), TypeError, "real numbers.*timedelta64|m8"),
     "masked": (lambda n: np.ma.masked_equal(np.arange(n), 3), TypeError, "must not be masked"),
+    "masked in a list": (
+        lambda n: [np.ma.masked_equal([0.0, i], 3) for i in range(n)],
+        TypeError,
+        "must not be masked",
+    ),
+    "with units": (lambda n: np.ones(n).view(WithUnit), TypeError, "a plain array, got WithUnit"),
     "ragged": (lambda n: [[1.0]] * (n - 1) + [[1.0, 2.0]], ValueError, "inhomogeneous"),
 }
+
+
+def test_masked_corners_are_refused() -> None:
+    corners = np.ma.array([0.0, 1.0], mask=[False, True])
+    boxes: list[tuple[Any, Any]] = [(corners, 2.0), (-1.0, corners)]
+    for lower, upper in boxes:
+        with pytest.raises(TypeError, match="lower and upper must not be masked"):
+            scoopsci.integrate(lambda x: x[:, 0], lower, upper, 100)
 
 
 @pytest.mark.parametrize("name", SAMPLES)

@@ -6,13 +6,14 @@ This file is the main module of a SCOOP worker, which loads it under the name SC
 from __future__ import annotations
 
 import os
-import runpy
+from pathlib import Path
 
 from scoopsci.pool.lifetime import prepare_worker
 
 if __name__ == "SCOOP_WORKER":
     prepare_worker(int(os.environ["SCOOPSCI_ORIGIN"]))  # the parent may have ended by now
     # SCOOP's own futures name functions of the script, which SCOOP loads under this name, too.
-    script = runpy.run_path(os.environ["SCOOPSCI_SCRIPT"], run_name="SCOOP_WORKER")
-    __all__ = script.get("__all__") or [name for name in script if not name.startswith("__")]
-    globals().update({name: script[name] for name in __all__})
+    __file__ = os.environ["SCOOPSCI_SCRIPT"]
+    exec(compile(Path(__file__).read_bytes(), __file__, "exec", dont_inherit=True))
+    if "__all__" not in globals():
+        __all__ = [name for name in globals() if not name.startswith("__")]

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +44,8 @@ class TravelContract(EngineUnderTest):
         caplog.set_level(logging.INFO)
         # Warnings and log records of tasks in the caller reach the caller's handlers unchanged.
         warned_here = pytest.warns(UserWarning, match="a warning")
-        with warned_here if self.in_caller else contextlib.nullcontext():
+        with warned_here if self.in_caller else warnings.catch_warnings():
+            warnings.simplefilter("default")  # the filters of the caller's program count
             future = engine.submit(talk)
             pid = future.result(self.patience_s)
         out, err = capfd.readouterr()
