@@ -20,6 +20,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from typing import Any, TypeAlias
 
+from scoopsci.basics.ownership import is_users_module
 from scoopsci.pickling.classes import is_data, list_members, list_sent
 from scoopsci.pickling.frames import Buffer, as_plain, count_bytes, dump, dump_by
 from scoopsci.pickling.functions import list_cells
@@ -319,6 +320,9 @@ def _define_text(place: str) -> Entry:
 def _define_module(module_name: str) -> Entry:
     entry = Entry((module_name, ""), _identify_module(module_name))
     source = find_source(module_name)
+    package = module_name.rpartition(".")[0]
+    if package and find_source(package) is not None:  # imported first, whatever it imports
+        entry.reached.add((package, ""))
     if source is not None:
         entry.reached.update((name, "") for name in source.imports)
         entry.frames = dump(source.as_fields())
@@ -329,7 +333,14 @@ def _define_module(module_name: str) -> Entry:
         spec = spec_of(module_name)
         attributes = {name: vars(module).get(name) for name in OF_MODULE}
         entry.frames = dump({"attributes": attributes, "run_as": spec and spec.name})
+        # A worker may have imported the library's; a task may name them in a text only.
+        entry.reached.update((name, "") for name in sys.stdlib_module_names if _is_hidden(name))
     return entry
+
+
+def _is_hidden(name: str) -> bool:
+    """Tell whether a module of the user's takes the place of the standard library's."""
+    return name in sys.modules and is_users_module(name)
 
 
 def _note_changes(before: Entry, cls: type) -> Entry:

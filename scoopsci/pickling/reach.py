@@ -11,7 +11,7 @@ from cloudpickle import cloudpickle
 
 from scoopsci.pickling.code import list_references
 from scoopsci.pickling.functions import list_cells
-from scoopsci.pickling.names import TEXT, Key, true_name
+from scoopsci.pickling.names import MAIN, TEXT, Key, true_name
 from scoopsci.pickling.sources import is_sent, list_imported
 
 __all__ = ["list_reached"]
@@ -45,6 +45,9 @@ def list_reached(fn: types.FunctionType, home: str) -> set[Key]:
     for name in list_imported(fn.__code__, str(namespace.get("__package__") or "")):
         found.add((name, ""))
         found.update(_list_attributes(sys.modules.get(name), references.attributes))
+    for _, name, taken in references.imports:
+        if name == MAIN:  # which has no source
+            found.update(_list_attributes(sys.modules[MAIN], references.attributes | {*taken}))
     return found
 
 
