@@ -8,7 +8,7 @@ import os
 __all__ = ["Leash"]
 
 #: Workers have so long to end: to run what they have registered for it, and to flush files.
-PARTING_S = 2.0
+PARTING_S = 4.0
 
 
 class Leash:

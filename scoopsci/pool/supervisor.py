@@ -44,7 +44,7 @@ SURPLUS = "no longer wanted"
 MOST_SHOWN = 1_000
 
 #: Time for agents to end with the pool, and to remove what killed ones have left.
-PARTING_S, CLEANING_S = 5.0, 3.0
+PARTING_S, CLEANING_S = 6.0, 3.0
 
 
 class Owner(Protocol):
