@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import ctypes
+import gc
+import io
 import multiprocessing
 import os
 import select
@@ -61,6 +64,15 @@ def become_worker(agent: int, umask: int, authkey: bytes) -> None:
         signal.signal(number, signal.SIG_DFL)
     os.umask(umask)
     multiprocessing.current_process().authkey = authkey
+    atexit.register(_flush_files)  # the first to be registered runs last
+
+
+def _flush_files() -> None:
+    """Flush files that are open: not all that code has left behind is freed at the end."""
+    for file in gc.get_objects():
+        if isinstance(file, (io.TextIOWrapper, io.BufferedWriter)):
+            with contextlib.suppress(OSError, ValueError):  # full, or closed
+                file.flush()
 
 
 def ignore_interrupts() -> None:
