@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import copyreg
 import functools
 import os
 import secrets
 import types
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from enum import Enum
 from types import FunctionType
 from typing import Any, NamedTuple
@@ -15,7 +17,7 @@ from cloudpickle import cloudpickle
 
 from scoopsci.basics.members import NEVER, find_inner, is_compiled
 from scoopsci.pickling.names import Key, find_namespace
-from scoopsci.pickling.sources import find_source
+from scoopsci.pickling.sources import find_source, is_sent
 
 __all__ = ["is_data", "is_wrapper", "list_data", "list_members", "list_sent", "reduce_class"]
 
@@ -24,6 +26,9 @@ ATOMS = (type(None), bool, int, float, complex, str, bytes, type(Ellipsis), type
 
 #: Attributes of classes that Python changes by itself.
 UNWATCHED = {"__annotations__", "__abstractmethods__", "_abc_impl"}
+
+#: The name of the method that a class has called for each subclass.
+HOOK = "__init_subclass__"
 
 _origin = secrets.token_bytes(8)
 
@@ -110,7 +115,10 @@ def reduce_class(cls: type, key: Key | None) -> Any:
     if key is not None:
         data = list_data(cls)
         state = {name: value for name, value in state[0].items() if name not in data}, state[1]
-    return _make_class, (make, arguments, key), (_origin, state), None, None, _set_class_state
+    maker = _make_class if make is cloudpickle._make_skeleton_class else make
+    arguments = (*arguments, key) if maker is _make_class else arguments
+    reducer = copyreg.dispatch_table.get(cls)
+    return maker, arguments, (_origin, key, reducer, state), None, None, _set_class_state
 
 
 def _has_own_slots(cls: type) -> bool:
@@ -118,14 +126,50 @@ def _has_own_slots(cls: type) -> bool:
     return "__slots__" in vars(cls) and not makes_them
 
 
-def _make_class(make: Callable[..., type], arguments: tuple[Any, ...], key: Key | None) -> type:
-    cls = make(*arguments)
+def _make_class(
+    metaclass: Any,
+    name: str,
+    bases: tuple[Any, ...],
+    attributes: dict[str, Any],
+    tracker_id: str,
+    _: None,
+    key: Key | None,
+) -> type:
+    """Make a class without what the user's own code does when one is defined: that is done."""
+    resolved = types.resolve_bases(bases)
+    if resolved is not bases:
+        attributes = {**attributes, "__orig_bases__": bases}
+    maker = next(kind for kind in metaclass.__mro__ if not is_sent(kind.__module__))
+    with _without_hook(resolved):
+        cls: type = maker.__new__(metaclass, name, resolved, dict(attributes))
+    cls = cloudpickle._lookup_class_or_track(tracker_id, cls)
     if key is not None:
         find_namespace(key[0])[key[1]] = cls
     return cls
 
 
-def _set_class_state(cls: type, state: tuple[bytes, Any]) -> None:
-    origin, attributes = state
-    if origin != _origin:  # else it has come back
-        cloudpickle._class_setstate(cls, attributes)
+@contextlib.contextmanager
+def _without_hook(bases: tuple[Any, ...]) -> Iterator[None]:
+    """Keep a class of the user from being told of a new subclass."""
+    ancestors: list[type] = [kind for base in bases for kind in base.__mro__]
+    owner = next(kind for kind in (*ancestors, object) if HOOK in vars(kind))
+    if not is_sent(owner.__module__):
+        yield
+        return
+    hook = vars(owner)[HOOK]
+    setattr(owner, HOOK, classmethod(lambda cls, **options: None))
+    try:
+        yield
+    finally:
+        setattr(owner, HOOK, hook)
+
+
+def _set_class_state(cls: type, state: tuple[bytes, Key | None, Any, Any]) -> None:
+    origin, key, reducer, attributes = state
+    if origin == _origin:
+        return  # it has come back
+    if key is not None:
+        find_namespace(key[0])[key[1]] = cls
+    cloudpickle._class_setstate(cls, attributes)
+    if reducer is not None:
+        copyreg.pickle(cls, reducer)

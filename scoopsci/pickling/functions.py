@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import types
 from typing import Any
+from weakref import WeakKeyDictionary, WeakValueDictionary
 
 from cloudpickle import cloudpickle
 
@@ -23,6 +24,9 @@ __all__ = [
     "set_function_state",
     "take_state",
 ]
+
+#: The contents of a cell that has not been assigned.
+EMPTY = cloudpickle._empty_cell_value
 
 #: Attributes that are set once a function has been made.
 STATE = ("__name__", "__qualname__", "__annotations__", "__kwdefaults__", "__defaults__",
@@ -97,9 +101,11 @@ def set_function_state(
     vars(fn).update(own)
     for name, value in attributes.items():
         setattr(fn, name, value)
-    for cell, value in closure:
-        try:
-            cell.cell_contents  # noqa: B018, it may be that of another function, and set already
-        except ValueError:
-            if value is not cloudpickle._empty_cell_value:
-                cell.cell_contents = value
+    new = [pair for pair in closure if cloudpickle._get_cell_contents(pair[0]) is EMPTY]
+    for cell, value in new:  # others are those of another function, and set already
+        if value is not EMPTY:
+            cell.cell_contents = value
+    for cell, _ in closure if new else ():
+        value = cloudpickle._get_cell_contents(cell)
+        if isinstance(value, (WeakKeyDictionary, WeakValueDictionary)):
+            value.clear()  # a cache of what has just changed

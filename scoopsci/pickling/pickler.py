@@ -30,7 +30,7 @@ from scoopsci.pickling.functions import (
 )
 from scoopsci.pickling.names import MAIN, Key, find, find_key, hooks, name_home, true_name
 from scoopsci.pickling.reach import list_reached
-from scoopsci.pickling.resources import RESOURCES
+from scoopsci.pickling.resources import RESOURCES, WEAK
 from scoopsci.pickling.sources import is_made_here, is_sent
 
 __all__ = ["HASH_BYTES", "DefinitionPickler", "Pickler", "SharingPickler", "hash_pickle",
@@ -82,6 +82,7 @@ class Pickler(cloudpickle.Pickler):  # type: ignore[misc]
 
     dispatch_table: ClassVar[Any] = ChainMap(
         {
+            **WEAK,
             np.ufunc: _reduce_ufunc,
             types.CodeType: reduce_code,
             types.CellType: lambda _: (types.CellType, ()),  # a function's state has the contents
@@ -249,16 +250,21 @@ class SharingPickler(DefinitionPickler):
     ----------
     names : mapping of int to Key
         The names of values by their ids.
+    is_begun : bool
+        Whether the value itself is defined before what is pickled is loaded.
     """
 
-    def __init__(self, file: io.BytesIO, *, names: Mapping[int, Key], **how: Any) -> None:
+    def __init__(
+        self, file: io.BytesIO, *, names: Mapping[int, Key], is_begun: bool = False, **how: Any
+    ) -> None:
         super().__init__(file, **how)
         self._names = names
+        self._is_begun = is_begun
 
     def persistent_id(self, obj: Any) -> Key | None:
         """Return the name of a value; see `pickle.Pickler.persistent_id`."""
         key = self._names.get(id(obj))
-        if key is None or key == self._defined:
+        if key is None or (key == self._defined and not self._is_begun):
             return None
         self.reached.add(key)
         return key

@@ -6,80 +6,26 @@ again, and what its tasks change stays until the driver has another version.
 
 from __future__ import annotations
 
-import itertools
-import linecache
-import operator
 import os
 import pickle
 import secrets
-import sys
 import threading
-import types
-from collections.abc import Callable, Container, Iterable, Mapping
-from dataclasses import dataclass, field, replace
-from functools import cached_property, partial
-from typing import Any, TypeAlias
+from collections.abc import Callable, Container, Iterable
+from dataclasses import dataclass, field
+from typing import TypeAlias
 
-from scoopsci.basics.ownership import is_users_module
-from scoopsci.pickling.classes import is_data, list_members, list_sent
-from scoopsci.pickling.frames import Buffer, as_plain, count_bytes, dump, dump_by
-from scoopsci.pickling.functions import list_cells
-from scoopsci.pickling.marks import mark_value
-from scoopsci.pickling.names import MAIN, TEXT, Key, find_key, true_name
-from scoopsci.pickling.pickler import DefinitionPickler, SharingPickler, hash_pickle
-from scoopsci.pickling.sources import find_source, is_made_here, is_sent, spec_of
+from scoopsci.pickling.classes import is_data
+from scoopsci.pickling.entries import Entry, define, is_bound, is_current, name_data, numbers
+from scoopsci.pickling.frames import Buffer
+from scoopsci.pickling.names import TEXT, Key
 
 __all__ = ["Entry", "Manifest", "Program", "Row", "program"]
-
-#: Larger values are compared at the start of a map or run only.
-LARGE_BYTES = 1 << 20
 
 #: Manifests that are kept, for programs that submit ever new functions.
 N_PLANS = 256
 
-#: Attributes of the program's module that it has on a worker, too.
-OF_MODULE = ("__file__", "__package__", "__doc__")
-
-MISSING: Any = object()
-
 #: A key, its version, the number of its frames (0 where they are not sent) and its mark.
 Row: TypeAlias = tuple[Key, int, int, bytes]
-
-_numbers = itertools.count(1)
-
-
-@dataclass(eq=False)
-class Entry:
-    """What one name stands for.
-
-    Attributes
-    ----------
-    key : Key
-        The name.
-    frames : list of buffer
-        What a worker needs to define it; empty if it needs nothing.
-    mark : bytes
-        See `scoopsci.pickling.marks`.
-    reached : set of Key
-        Names that it refers to.
-    version : int
-        Differs from that of any other entry of the program.
-    """
-
-    key: Key
-    value: Any = None
-    frames: list[Buffer] = field(default_factory=list)
-    mark: bytes = b""
-    reached: set[Key] = field(default_factory=set)
-    parts: tuple[Any, ...] = ()
-    state: bytes = b""  # of what can be changed in place
-    epoch: int = 0  # when a large value was compared last
-    version: int = field(default_factory=lambda: next(_numbers))
-
-    @cached_property
-    def n_bytes(self) -> int:
-        """Size of the frames."""
-        return count_bytes(self.frames)
 
 
 @dataclass(eq=False)
@@ -95,7 +41,7 @@ class Manifest:
     """
 
     entries: list[Entry]
-    number: int = field(default_factory=lambda: next(_numbers))
+    number: int = field(default_factory=lambda: next(numbers))
 
     def as_frames(self, sent: Container[Entry]) -> list[Buffer]:
         """Return the frames for a worker that has some entries already.
@@ -145,7 +91,7 @@ class Program:
         """Have large values compared, too, when they are used next, and forget deleted ones."""
         with self._lock:
             self._epoch += 1
-            gone = [key for key, entry in self._entries.items() if not _is_bound(entry)]
+            gone = [key for key, entry in self._entries.items() if not is_bound(entry)]
             for key in gone:
                 del self._entries[key]
             if gone:
@@ -170,7 +116,7 @@ class Program:
         roots = frozenset(keys)
         with self._lock:
             entries, manifest = self._plans.get(roots, ([], None))
-            if manifest is None or not all(map(self._is_current, entries)):
+            if manifest is None or not all(is_current(entry, self._epoch) for entry in entries):
                 entries, manifest = self._plan(roots)
                 if len(self._plans) >= N_PLANS:
                     self._plans.clear()
@@ -199,206 +145,25 @@ class Program:
             if key in found or self._is_known(key):
                 continue
             entry = self._entries.get(key)
-            if entry is None or not self._is_current(entry):
-                names = names or _name_data()
-                entry = self._entries[key] = self._define(key, names)
+            if entry is None or not is_current(entry, self._epoch):
+                names = names or name_data()
+                entry = define(key, names, entry, self.token)
+                entry.epoch = self._epoch
+                self._entries[key] = entry
             found[key] = entry
             ahead.extend(entry.reached)
         entries = sorted(found.values(), key=_rank)
         return entries, Manifest([entry for entry in entries if entry.frames])
 
-    def _is_current(self, entry: Entry) -> bool:
-        """Tell whether a name still stands for the same value, unchanged."""
-        if not _is_bound(entry) or not _has_same_parts(entry):
-            return False
-        if not entry.state:
-            return True
-        if entry.n_bytes > LARGE_BYTES:
-            if entry.epoch == self._epoch:
-                return True
-            if not _has_same_frames(entry) and hash_pickle(entry.value, entry.key) != entry.state:
-                return False
-            entry.epoch = self._epoch
-            return True
-        return hash_pickle(entry.value, entry.key) == entry.state
 
-    def _define(self, key: Key, names: Mapping[int, Key]) -> Entry:
-        module_name, path = key
-        if module_name == TEXT:
-            return _define_text(path)
-        if not path:
-            return _define_module(module_name)
-        value = _look_up(key)
-        before = self._entries.get(key)
-        if isinstance(value, type) and before is not None and before.value is value:
-            return _note_changes(before, value)
-        entry = Entry(key, value)
-        if value is not MISSING:
-            entry.reached.add((module_name, ""))
-            entry.epoch = self._epoch
-            _fill(entry, names)
-        return entry
-
-
-def _rank(entry: Entry) -> tuple[bool, bool, int]:
-    """Return the place of an entry: text and modules first, attributes of classes last."""
+def _rank(entry: Entry) -> tuple[int, int]:
+    """Return the place of an entry: what others are made by comes first, in order of definition."""
     module_name, path = entry.key
-    return module_name != TEXT and bool(path), "." in path and module_name != TEXT, entry.version
-
-
-def _look_up(key: Key) -> Any:
-    """Return what a name stands for in this process."""
-    module_name, path = key
-    module = sys.modules.get(module_name)
-    found: Any = MISSING
-    attributes: Mapping[str, Any] = {} if module is None else vars(module)
-    for name in path.split("."):
-        found = attributes.get(name, MISSING)
-        attributes = getattr(found, "__dict__", {})
-    return found
-
-
-def _is_bound(entry: Entry) -> bool:
-    """Tell whether a name still stands for the same object."""
-    module_name, path = entry.key
-    if module_name == TEXT:
-        return True
-    return (_look_up(entry.key) if path else _identify_module(module_name)) is entry.value
-
-
-def _has_same_frames(entry: Entry) -> bool:
-    """Compare a large value with what was sent, which takes less time than a hash."""
-    pickler = partial(DefinitionPickler, key=entry.key)
-    frames = [memoryview(frame) for frame in dump_by(pickler, entry.value)]
-    return len(frames) == len(entry.frames) and all(map(operator.eq, entry.frames, frames))
-
-
-def _identify_module(module_name: str) -> Any:
-    """Return an object that is another one once a module has been loaded again."""
-    if is_made_here(module_name):
-        return sys.modules.get(module_name)
-    return spec_of(module_name)
-
-
-def _name_data() -> dict[int, Key]:
-    """Return the names of all values in the user's modules that can be changed in place."""
-    found: dict[int, Key] = {}
-    modules = [pair for pair in sys.modules.items() if isinstance(pair[1], types.ModuleType)]
-    for name, module in sorted(modules, key=lambda pair: true_name(pair[0]) == MAIN):
-        if not is_sent(name):
-            continue
-        for path, value in list(vars(module).items()):
-            if not path.startswith("__") and is_data(value):
-                found.setdefault(id(value), (true_name(name), path))
-    return found
-
-
-def _list_parts(value: Any) -> tuple[Any, ...]:
-    """Return what a function or class consists of, to be compared by identity."""
-    if isinstance(value, types.FunctionType):
-        defaults = value.__defaults__, value.__kwdefaults__
-        return (value.__code__, *defaults, *list_cells(value), *vars(value).values())
-    if isinstance(value, type):
-        return tuple(part for member in list_members(value).items() for part in member)
-    return ()
-
-
-def _has_same_parts(entry: Entry) -> bool:
-    if not entry.parts:
-        return True
-    parts = _list_parts(entry.value)
-    return len(parts) == len(entry.parts) and all(map(operator.is_, parts, entry.parts))
-
-
-def _define_text(place: str) -> Entry:
-    """Keep the text of a file, for tracebacks and warnings on hosts that do not have it."""
-    lines = linecache.getlines(place)
-    frames = dump(lines) if lines else []
-    return Entry((TEXT, place), frames=frames)
-
-
-def _define_module(module_name: str) -> Entry:
-    entry = Entry((module_name, ""), _identify_module(module_name))
-    source = find_source(module_name)
-    package = module_name.rpartition(".")[0]
-    if package and find_source(package) is not None:  # imported first, whatever it imports
-        entry.reached.add((package, ""))
-    if source is not None:
-        entry.reached.update((name, "") for name in source.imports)
-        entry.frames = dump(source.as_fields())
-    elif module_name not in sys.modules or not is_sent(module_name):
-        entry.frames = dump({})
-    elif is_made_here(module_name):
-        module = sys.modules[module_name]
-        spec = spec_of(module_name)
-        attributes = {name: vars(module).get(name) for name in OF_MODULE}
-        entry.frames = dump({"attributes": attributes, "run_as": spec and spec.name})
-        # A worker may have imported the library's; a task may name them in a text only.
-        entry.reached.update((name, "") for name in sys.stdlib_module_names if _is_hidden(name))
-    return entry
-
-
-def _is_hidden(name: str) -> bool:
-    """Tell whether a module of the user's takes the place of the standard library's."""
-    return name in sys.modules and is_users_module(name)
-
-
-def _note_changes(before: Entry, cls: type) -> Entry:
-    """Return the entry of a class of which attributes have been set: these are sent by name."""
-    module_name, path = before.key
-    old = dict(zip(before.parts[::2], before.parts[1::2], strict=True))
-    changed = {
-        (module_name, f"{path}.{name}")
-        for name, value in list_members(cls).items()
-        if old.get(name, MISSING) is not value
-    }
-    return replace(before, reached=before.reached | changed, parts=_list_parts(cls))
-
-
-def _fill(entry: Entry, names: Mapping[int, Key]) -> None:
-    """Pickle what a name stands for, and note what this refers to."""
-    key, value = entry.key, entry.value
-    if find_key(value) in (None, key):
-        entry.parts = _list_parts(value)
-    if isinstance(value, type) and find_key(value) == key:
-        entry.reached.update((key[0], f"{key[1]}.{name}") for name in list_sent(value))
-    try:
-        pickler = partial(SharingPickler, names=names, key=key)
-        # Of a type that is compared with another by its memory.
-        frames = [bytearray(as_plain(frame)) for frame in dump_by(pickler, value, entry.reached)]
-        if is_data(value) or any(map(is_data, _list_held(value))):
-            entry.state = hash_pickle(value, key)
-        entry.mark = entry.state if is_data(value) else mark_value(key, value)
-    except (Exception, SystemExit) as error:
-        if is_made_here(key[0]):
-            raise TypeError(_say_unsent(key, error)) from error
-        return  # it is made by importing the module on a worker
-    if not is_made_by_import(key, value):
-        entry.frames = list(frames)
-
-
-def _list_held(value: Any) -> tuple[Any, ...]:
-    """Return the defaults, closure and attributes of a function."""
-    return _list_parts(value)[1:] if isinstance(value, types.FunctionType) else ()
-
-
-def is_made_by_import(key: Key, value: Any) -> bool:
-    """Tell whether importing the module makes the same on a worker."""
-    source = None if is_made_here(key[0]) else find_source(key[0])
-    if source is None or find_key(value) != key:
-        return False
-    if isinstance(value, types.FunctionType):
-        return value.__code__ in source.codes and not vars(value)
-    return isinstance(value, type)
-
-
-def _say_unsent(key: Key, error: BaseException) -> str:
-    module_name, path = key
-    return (
-        f"global {path!r} of module {module_name!r}, which the task uses, cannot be sent to "
-        f"workers: {error}; make it there, within the function or by the initializer= of the "
-        "pool, or pass what it is made from"
-    )
+    if module_name == TEXT or not path:
+        return 0, entry.version
+    if "." in path:  # an attribute of a class
+        return 3, entry.version
+    return 1 + is_data(entry.value), entry.version
 
 
 program = Program()

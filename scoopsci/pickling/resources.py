@@ -10,7 +10,7 @@ import weakref
 from collections.abc import Callable
 from typing import Any
 
-__all__ = ["RESOURCES"]
+__all__ = ["RESOURCES", "WEAK"]
 
 
 def _make_variable(name: str, *default: Any) -> contextvars.ContextVar[Any]:
@@ -49,6 +49,10 @@ RESOURCES: dict[type, Callable[[Any], Any]] = {
     threading.local: lambda _: (threading.local, ()),
     contextvars.ContextVar: _reduce_variable,
     typing.NewType: _reduce_new_type,
+}
+
+#: Types that have no reducer of their own, and can be sent anywhere.
+WEAK: dict[type, Callable[[Any], Any]] = {
     weakref.WeakKeyDictionary: _reduce_weak_keys,
     weakref.WeakValueDictionary: _reduce_weak_values,
 }

@@ -20,8 +20,8 @@ import pytest
 
 import scoopsci
 from scoopsci.basics.ownership import is_users_module
+from scoopsci.pickling.entries import LARGE_BYTES
 from scoopsci.pickling.names import MAIN
-from scoopsci.pickling.program import LARGE_BYTES
 from scoopsci.pickling.whole import dump_whole, loading_whole
 
 SHAPE = """
@@ -80,6 +80,10 @@ def count_up() -> int:
 
 def read_table() -> int:
     return TABLE["a"]
+
+
+def compare_tables(table: dict[str, int] = TABLE) -> tuple[bool, int]:
+    return table is TABLE, table["a"]
 
 
 def read_large() -> float:
@@ -198,6 +202,13 @@ class TestGlobals:
         first = engine.submit(use_adder).result()
         assert engine.submit(use_total).result() == first
         assert engine.submit(use_adder).result() == first + 1
+
+    def test_a_container_that_is_changed_in_place_stays_the_same_object(
+        self, engine: scoopsci.Engine, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        assert engine.submit(compare_tables).result() == (True, 1)
+        monkeypatch.setitem(TABLE, "a", 8)
+        assert engine.submit(compare_tables).result() == (True, 8)
 
     def test_one_that_cannot_be_sent_is_named(
         self, engine: scoopsci.Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
