@@ -24,7 +24,7 @@ from scoopsci.pickling.marks import mark_value
 from scoopsci.pickling.names import MAIN, TEXT, Key, find, hooks
 from scoopsci.pickling.program import Row
 
-__all__ = ["MissingError", "replicas"]
+__all__ = ["PROGRAM", "MissingError", "replicas"]
 
 MISSING: Any = object()
 

@@ -14,7 +14,7 @@ from types import ModuleType
 
 import scoop
 
-from scoopsci.pickling.replica import replicas
+from scoopsci.pickling.replica import PROGRAM, replicas
 from scoopsci.programs.pickling import find_line, share_names
 from scoopsci.programs.stand_in import stand_in_for_scoop
 
@@ -103,7 +103,7 @@ def _make_main(module: ModuleType, found: Mapping[str, object]) -> None:
             with contextlib.suppress(AttributeError, TypeError):  # an object without attributes
                 value.__module__ = "__main__"
     module.__name__ = "__main__"
-    sys.modules["__main__"] = module
+    sys.modules.update(dict.fromkeys(PROGRAM, module))
     replicas.adopt(module)
 
 

@@ -51,18 +51,23 @@ LOADS = "SCOOP's workers load the script, so that it needs a guard"
 NOTEBOOK = "IPython replaces the script's module, which the command's workers have loaded"
 OPENED = "the worker has opened the file, too, as it has loaded the script, or is the program"
 NO_REPORT = "SCOOP's futures have no report"
+KEEPS = "SCOOP's workers keep what the script has made when they loaded it"
+FOLDER = "its workers start in the working folder; an EngineError names the remedy"
 IN_PROCESS = "its tasks are a part of the program, and what they change is the program's own"
 
 #: The ways in which a program cannot be run, and why.
 EXCEPTIONS: dict[str, dict[str, str]] = {
+    "around/deleted_folder": {"processes": FOLDER},
     "around/changed_by_tasks": {"serial": IN_PROCESS},
     "around/forked_driver": {"serial": IN_PROCESS},
     "around/left_open": dict.fromkeys(SCOOPS, LIFETIME),
     "around/processors": dict.fromkeys(SCOOPS, COMMAND),
     "children/unguarded": dict.fromkeys(SCOOPS, LOADS),
     "names/cells": dict.fromkeys(SCOOPS, NOTEBOOK),
+    "names/redefined": {"futures": KEEPS},
     "sizes/large_global": {"futures": NO_REPORT},
     "state/open_files": dict.fromkeys(("serial", *SCOOPS), OPENED),
+    "state/kept_by_workers": {"futures": KEEPS},
     "state/initialized_module": dict.fromkeys(SCOOPS, COMMAND),
     "state/initializers": dict.fromkeys(SCOOPS, COMMAND),
 }

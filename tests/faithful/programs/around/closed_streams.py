@@ -1,11 +1,10 @@
-"""With its streams closed and its folder deleted, the program still computes.
+"""With its streams closed, the program still computes.
 
 [0, 1, 2] [0, 2, 4]
 """
 
 import os
 import sys
-import tempfile
 
 from ways import open_way
 
@@ -22,9 +21,6 @@ def double(x):
 
 if __name__ == "__main__":
     out = os.dup(1)
-    folder = tempfile.mkdtemp()
-    os.chdir(folder)
-    os.rmdir(folder)
     sys.stdout.close()
     sys.stderr.close()
     with open_way() as way:
