@@ -51,6 +51,7 @@ LOADS = "SCOOP's workers load the script, so that it needs a guard"
 NOTEBOOK = "IPython replaces the script's module, which the command's workers have loaded"
 OPENED = "the worker has opened the file, too, as it has loaded the script, or is the program"
 NO_REPORT = "SCOOP's futures have no report"
+ONE_THREAD = "SCOOP's futures are for the thread that runs the program only"
 KEEPS = "SCOOP's workers keep what the script has made when they loaded it"
 FOLDER = "its workers start in the working folder; an EngineError names the remedy"
 IN_PROCESS = "its tasks are a part of the program, and what they change is the program's own"
@@ -66,6 +67,13 @@ EXCEPTIONS: dict[str, dict[str, str]] = {
     "names/cells": dict.fromkeys(SCOOPS, NOTEBOOK),
     "names/redefined": {"futures": KEEPS},
     "sizes/large_global": {"futures": NO_REPORT},
+    "state/class_attributes": {"futures": KEEPS},
+    "state/deleted": {"futures": KEEPS},
+    "state/displayed_values": dict.fromkeys(SCOOPS, NOTEBOOK),
+    "state/inner_classes": {"futures": KEEPS},
+    "state/late_imports": {"futures": KEEPS},
+    "state/locked_state": {"futures": ONE_THREAD},
+    "state/undone_patches": {"futures": KEEPS},
     "state/open_files": dict.fromkeys(("serial", *SCOOPS), OPENED),
     "state/kept_by_workers": {"futures": KEEPS},
     "state/initialized_module": dict.fromkeys(SCOOPS, COMMAND),
