@@ -29,13 +29,14 @@ def is_users_module(module_name: str | None) -> bool:
     Parameters
     ----------
     module_name : str or None
-        Its full name. Its file decides, or its name if it has none.
+        Its full name. Its file or folder decides, or its name if it has none.
     """
     name = module_name or ""
     top, _, _ = name.partition(".")
     if top == "scoopsci":
         return False
-    place = getattr(sys.modules.get(name), "__file__", None)
+    module = sys.modules.get(name)
+    place = getattr(module, "__file__", None) or next(iter(getattr(module, "__path__", ())), None)
     if place:
         return name == "__main__" or is_users_file(place, name.count("."))
     return top not in sys.stdlib_module_names

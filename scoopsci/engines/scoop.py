@@ -14,6 +14,7 @@ from typing import Any
 from weakref import WeakSet
 
 from scoopsci.errors import EngineNotStartedError
+from scoopsci.pool.lifetime import check_owner
 from scoopsci.pool.plain import substitute
 
 __all__ = ["KNOWN_TO_BE_OPEN", "OPEN", "open_scoop", "use_workers"]
@@ -36,7 +37,12 @@ class _Tenant(Executor):
 
     def __init__(self, driver: Executor) -> None:
         self._driver = driver
+        self._owner = os.getpid()
         self.futures: WeakSet[Future[Any]] = WeakSet()
+
+    def check_owner(self) -> None:
+        """Raise an `EngineError` in a forked child of the driver."""
+        check_owner(self._owner, "the engine 'scoop'")
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
         future = self._driver.submit(fn, *args, **kwargs)
@@ -111,7 +117,8 @@ def _shared_driver() -> Executor:
             from scoopsci.pool.plain.scoopdriver import ScoopDriver
 
             if not os.environ.get(KNOWN_TO_BE_OPEN):
-                print(OPEN, file=sys.stderr)
+                with contextlib.suppress(AttributeError, ValueError):  # closed by the program
+                    sys.stderr.write(f"{OPEN}\n")
             _driver = ScoopDriver(
                 scoop.BROKER.hostname, scoop.BROKER.task_port, scoop.SIZE or 64, _start_substitute
             )

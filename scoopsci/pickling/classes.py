@@ -45,35 +45,40 @@ def is_data(value: Any) -> bool:
     """Tell whether a value may be changed in place: not code, not a module, not a number."""
     if type(value) in (tuple, frozenset):
         return any(map(is_data, value))
-    return not isinstance(
-        value,
-        (*ATOMS, type, FunctionType, types.BuiltinFunctionType, types.ModuleType),
-    ) and not is_wrapper(value)
+    # By its type: an object that stands for another one may make that when it is looked at.
+    kind = type(value)
+    code = (type, FunctionType, types.BuiltinFunctionType, types.ModuleType)
+    return not issubclass(kind, (*ATOMS, *code)) and not is_wrapper(value)
 
 
 def is_wrapper(value: Any) -> bool:
     """Tell whether an object stands for a function: by `functools.cache`, or compiled by numba."""
-    return isinstance(value, functools._lru_cache_wrapper) or is_compiled(value)
+    return type(value) is functools._lru_cache_wrapper or is_compiled(value)
 
 
 def list_members(cls: type) -> dict[str, Any]:
-    """Return the attributes of a class that are code, or are replaced when they change."""
-    data = list_data(cls)
-    return {
+    """Return the attributes of a class, by dotted names also those of classes within it."""
+    found = {
         name: value
-        for name, value in vars(cls).items()
-        if name not in NEVER and name not in UNWATCHED and name not in data
+        for name, value in dict(vars(cls)).items()  # isinstance adds to those of a protocol
+        if name not in NEVER and name not in UNWATCHED
     }
+    for name, value in list(found.items()):
+        if isinstance(value, type) and value.__qualname__ == f"{cls.__qualname__}.{name}":
+            inner = list_members(value).items()
+            found.update((f"{name}.{path}", member) for path, member in inner)
+    return found
 
 
 def list_data(cls: type) -> dict[str, Any]:
-    """Return the attributes of a class that may be changed in place, say a list."""
+    """Return the attributes that may be changed in place, say a list."""
     if issubclass(cls, Enum):
         return {}
     return {
-        name: value
-        for name, value in dict(vars(cls)).items()  # isinstance adds to those of a protocol
-        if not (name.startswith("__") or name in UNWATCHED or isinstance(value, cls))
+        path: value
+        for path, value in list_members(cls).items()
+        if not path.rpartition(".")[2].startswith("__")
+        and not isinstance(value, cls)
         and not hasattr(type(value), "__get__")
         and is_data(value)
     }
@@ -82,20 +87,21 @@ def list_data(cls: type) -> dict[str, Any]:
 def list_sent(cls: type) -> Iterator[str]:
     """Yield the names of the attributes of a class that are sent by themselves.
 
-    Of a class that a worker imports, these are values, and functions that are not in the source.
+    Of a class that a worker imports, these are values, and functions that are not its source's.
     """
     source = find_source(cls.__module__)
     if source is None or issubclass(cls, Enum):
         yield from list_data(cls)
         return
-    for name, value in list_members(cls).items():
-        functions = [fn for fn in find_inner(value) or (value,) if isinstance(fn, FunctionType)]
+    for path, value in list_members(cls).items():
+        inner = find_inner(value) or (value,)
+        functions = [fn for fn in inner if isinstance(fn, FunctionType)]
+        own = f"{cls.__qualname__}.{path}"
         if functions:
-            if any(fn.__code__ not in source.codes for fn in functions):
-                yield name
-        elif not name.startswith("_") and not hasattr(type(value), "__get__"):
-            yield name
-    yield from list_data(cls)
+            if any(fn.__code__ not in source.codes or fn.__qualname__ != own for fn in functions):
+                yield path
+        elif not path.rpartition(".")[2].startswith("__") and not hasattr(type(value), "__get__"):
+            yield path
 
 
 def reduce_class(cls: type, key: Key | None) -> Any:

@@ -10,7 +10,7 @@ from typing import Any
 
 from scoopsci.pickling.names import Key, find_namespace
 
-__all__ = ["CONTAINERS", "Contents"]
+__all__ = ["CONTAINERS", "Contents", "adopt"]
 
 #: Exact types: a subclass may do more when it is filled.
 CONTAINERS = (list, dict, set)
@@ -40,11 +40,17 @@ class Contents:
         return _begin, self._original, self._items, None, None, _fill
 
 
+def adopt(key: Key, value: Any) -> None:
+    """Let what importing a module has made be filled, rather than replaced."""
+    if type(value) in CONTAINERS:
+        _made[key] = None, value
+
+
 def _begin(kind: type, key: Key, number: Any) -> Any:
-    known, value = _made.get(key, (None, None))
-    if known != number:
+    known, value = _made.get(key, (number, None))
+    if known not in (None, number) or type(value) is not kind:
         value = kind()
-        _made[key] = number, value
+    _made[key] = number, value
     find_namespace(key[0])[key[1]] = value
     return value
 

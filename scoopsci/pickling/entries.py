@@ -7,22 +7,40 @@ import linecache
 import operator
 import sys
 import types
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from typing import Any
 
 from scoopsci.basics.ownership import is_users_module
-from scoopsci.pickling.classes import is_data, list_members, list_sent
+from scoopsci.pickling.classes import is_data, list_data, list_members, list_sent
 from scoopsci.pickling.containers import CONTAINERS, Contents
 from scoopsci.pickling.frames import Buffer, as_plain, count_bytes, dump, dump_by
 from scoopsci.pickling.functions import list_cells
+from scoopsci.pickling.groups import Group
 from scoopsci.pickling.marks import mark_value
 from scoopsci.pickling.names import MAIN, TEXT, Key, find_key, true_name
-from scoopsci.pickling.pickler import DefinitionPickler, SharingPickler, hash_pickle
+from scoopsci.pickling.pickler import (
+    DefinitionPickler,
+    SharingPickler,
+    digest_pickle,
+    hash_pickle,
+)
+from scoopsci.pickling.reach import list_dependencies
 from scoopsci.pickling.sources import find_source, is_made_here, is_sent, spec_of
 
-__all__ = ["MISSING", "Entry", "define", "is_bound", "is_current", "name_data", "numbers"]
+__all__ = [
+    "MISSING",
+    "Deleted",
+    "Entry",
+    "Restored",
+    "define",
+    "define_together",
+    "is_bound",
+    "is_current",
+    "name_data",
+    "numbers",
+]
 
 #: Larger values are compared at the start of a map or run only.
 LARGE_BYTES = 1 << 20
@@ -31,6 +49,15 @@ LARGE_BYTES = 1 << 20
 OF_MODULE = ("__file__", "__package__", "__doc__")
 
 MISSING: Any = object()
+
+
+class Deleted:
+    """Stands for a value that the program has deleted."""
+
+
+class Restored:
+    """Stands for what importing the module has made, after the program has set it back."""
+
 
 #: Of versions, manifests and objects.
 numbers = itertools.count(1)
@@ -59,8 +86,10 @@ class Entry:
     frames: list[Buffer] = field(default_factory=list)
     mark: bytes = b""
     reached: set[Key] = field(default_factory=set)
-    parts: tuple[Any, ...] = ()
+    parts: tuple[Any, ...] | None = None
     state: bytes = b""  # of what can be changed in place
+    size: int = 0  # in bytes, of what that is computed from
+    references: tuple[tuple[Key, int], ...] = ()  # to values of other names, with their ids
     epoch: int = 0  # when a large value was compared last
     object_number: int = field(default_factory=lambda: next(numbers))
     version: int = field(default_factory=lambda: next(numbers))
@@ -102,10 +131,33 @@ def define(key: Key, names: Mapping[int, Key], before: Entry | None, token: byte
     entry = Entry(key, value)
     if before is not None and is_same:
         entry.object_number = before.object_number
+    was_sent = before is not None and bool(before.frames)
     if value is not MISSING:
         entry.reached.add((module_name, ""))
         _fill(entry, names, token)
+        if is_made_by_import(key, value):
+            by_name = dump(Restored) if "." not in path else entry.frames
+            entry.frames = by_name if was_sent else []
+    elif was_sent or "." in path:
+        entry.frames = dump(Deleted)
     return entry
+
+
+def define_together(group: list[Entry], names: Mapping[int, Key], token: bytes) -> list[Entry]:
+    """Return the entries of values that refer to each other; see `define`."""
+    values = {entry.key: entry.value for entry in group}
+    others = {number: key for number, key in names.items() if key not in values}
+    number = token, next(numbers)
+
+    def join(entry: Entry) -> Entry:
+        reached = set(entry.reached)
+        pickler = partial(SharingPickler, names=others, key=entry.key)
+        sent = Group(number, values, entry.key)
+        frames: list[Buffer] = [*map(bytearray, map(as_plain, dump_by(pickler, sent, reached)))]
+        how: dict[str, Any] = {"reached": reached, "references": (), "version": next(numbers)}
+        return replace(entry, frames=frames, **how)
+
+    return [join(entry) for entry in group]
 
 
 def is_current(entry: Entry, epoch: int) -> bool:
@@ -120,16 +172,16 @@ def is_current(entry: Entry, epoch: int) -> bool:
     """
     if not is_bound(entry) or not _has_same_parts(entry):
         return False
-    if not entry.state:
-        return True
-    if entry.n_bytes <= LARGE_BYTES:
-        return hash_pickle(entry.value, entry.key) == entry.state
-    if entry.epoch == epoch:
-        return True
-    if not _has_same_frames(entry) and hash_pickle(entry.value, entry.key) != entry.state:
+    if any(id(_look_up(key)) != number for key, number in entry.references):
         return False
-    entry.epoch = epoch
-    return True
+    if not entry.state or (entry.size > LARGE_BYTES and entry.epoch == epoch):
+        return True
+    try:
+        is_same = _has_same_frames(entry) or hash_pickle(entry.value, entry.key) == entry.state
+    except Exception:  # it can no longer be pickled
+        return False
+    entry.epoch = epoch if is_same else entry.epoch
+    return is_same
 
 
 def _look_up(key: Key) -> Any:
@@ -154,6 +206,8 @@ def is_bound(entry: Entry) -> bool:
 
 def _has_same_frames(entry: Entry) -> bool:
     """Compare a large value with what was sent, which takes less time than a hash."""
+    if entry.n_bytes <= LARGE_BYTES:
+        return False
     pickler = partial(DefinitionPickler, key=entry.key)
     frames = [memoryview(frame) for frame in dump_by(pickler, entry.value)]
     return len(frames) == len(entry.frames) and all(map(operator.eq, entry.frames, frames))
@@ -166,16 +220,14 @@ def _identify_module(module_name: str) -> Any:
     return spec_of(module_name)
 
 
-def name_data() -> dict[int, Key]:
-    """Return the names of all values in the user's modules that can be changed in place."""
+def name_data(module_names: Iterable[str]) -> dict[int, Key]:
+    """Return the names of the values in modules that can be changed in place, by their ids."""
     found: dict[int, Key] = {}
-    modules = [pair for pair in sys.modules.items() if isinstance(pair[1], types.ModuleType)]
-    for name, module in sorted(modules, key=lambda pair: true_name(pair[0]) == MAIN):
-        if not is_sent(name):
-            continue
-        for path, value in list(vars(module).items()):
-            if not path.startswith("__") and is_data(value):
-                found.setdefault(id(value), (true_name(name), path))
+    for name in sorted(module_names, key=lambda name: (name == MAIN, name)):
+        if name in sys.modules and is_sent(name):
+            for path, value in list(vars(sys.modules[name]).items()):
+                if not path.startswith("_") and is_data(value):
+                    found.setdefault(id(value), (name, path))
     return found
 
 
@@ -183,17 +235,25 @@ def _list_parts(value: Any) -> tuple[Any, ...]:
     """Return what a function or class consists of, to be compared by identity."""
     if isinstance(value, types.FunctionType):
         defaults = value.__defaults__, value.__kwdefaults__
-        return (value.__code__, *defaults, *list_cells(value), *vars(value).values())
+        held = *defaults, *list_cells(value), *vars(value).values()
+        return (value.__code__, *held, *list_dependencies(value))
     if isinstance(value, type):
-        return tuple(part for member in list_members(value).items() for part in member)
+        data = list_data(value)
+        members = list_members(value).items()
+        known = {name: MISSING if name in data else each for name, each in members}
+        return tuple(part for member in known.items() for part in member)
     return ()
 
 
 def _has_same_parts(entry: Entry) -> bool:
-    if not entry.parts:
+    if entry.parts is None:
         return True
     parts = _list_parts(entry.value)
-    return len(parts) == len(entry.parts) and all(map(operator.is_, parts, entry.parts))
+    return len(parts) == len(entry.parts) and all(map(_is_same_part, parts, entry.parts))
+
+
+def _is_same_part(one: Any, other: Any) -> bool:
+    return one is other or (type(one) in (int, str) and one == other)
 
 
 def _define_text(place: str) -> Entry:
@@ -232,37 +292,50 @@ def _is_hidden(name: str) -> bool:
 def _note_changes(before: Entry, cls: type) -> Entry:
     """Return the entry of a class of which attributes have been set: these are sent by name."""
     module_name, path = before.key
-    old = dict(zip(before.parts[::2], before.parts[1::2], strict=True))
+    parts = _list_parts(cls)
+    old, new = (
+        dict(zip(each[::2], each[1::2], strict=True)) for each in (before.parts or (), parts)
+    )
     changed = {
         (module_name, f"{path}.{name}")
-        for name, value in list_members(cls).items()
-        if old.get(name, MISSING) is not value
+        for name in old.keys() | new.keys()
+        if name not in old or name not in new or old[name] is not new[name]
     }
-    return replace(before, reached=before.reached | changed, parts=_list_parts(cls))
+    return replace(before, reached=before.reached | changed, parts=parts)
 
 
 def _fill(entry: Entry, names: Mapping[int, Key], token: bytes) -> None:
     """Pickle what a name stands for, and note what this refers to."""
     key, value = entry.key, entry.value
-    if find_key(value) in (None, key):
+    if isinstance(value, types.ModuleType):
+        entry.reached.add((true_name(value.__name__), ""))
+        entry.frames = dump(value) if is_made_here(key[0]) else []
+        return
+    known = find_key(value) if isinstance(value, (type, types.FunctionType)) else None
+    if known in (None, key):
         entry.parts = _list_parts(value)
-    if isinstance(value, type) and find_key(value) == key:
+    if isinstance(value, type) and known == key:
         entry.reached.update((key[0], f"{key[1]}.{name}") for name in list_sent(value))
     try:
         is_begun = type(value) in CONTAINERS and names.get(id(value)) == key and "." not in key[1]
         sent = Contents(key, (token, entry.object_number), value) if is_begun else value
         pickler = partial(SharingPickler, names=names, key=key, is_begun=is_begun)
         # Of a type that is compared with another by its memory.
-        frames = [bytearray(as_plain(frame)) for frame in dump_by(pickler, sent, entry.reached)]
+        referred: set[Key] = set()
+        frames = [bytearray(as_plain(frame)) for frame in dump_by(pickler, sent, referred)]
+        entry.reached |= referred
+        entry.references = tuple(
+            (each, id(_look_up(each))) for each in referred.intersection(names.values())
+        )
         if is_data(value) or any(map(is_data, _list_held(value))):
-            entry.state = hash_pickle(value, key)
-        entry.mark = entry.state if is_data(value) else mark_value(key, value)
+            entry.state, entry.size = digest_pickle(value, key)
+        has_order = is_data(value) and not isinstance(value, (set, frozenset))
+        entry.mark = entry.state if has_order else mark_value(key, value)
     except (Exception, SystemExit) as error:
         if is_made_here(key[0]):
             raise TypeError(_say_unsent(key, error)) from error
         return  # it is made by importing the module on a worker
-    if not is_made_by_import(key, value):
-        entry.frames = list(frames)
+    entry.frames = list(frames)
 
 
 def _list_held(value: Any) -> tuple[Any, ...]:

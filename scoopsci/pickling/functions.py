@@ -7,6 +7,7 @@ a module share one.
 from __future__ import annotations
 
 import contextlib
+import sys
 import types
 from typing import Any
 from weakref import WeakKeyDictionary, WeakValueDictionary
@@ -55,6 +56,8 @@ def find_cell(number: bytes, version: bytes) -> types.CellType:
     """Return a cell of the program, which is empty if its contents have another version."""
     cell, present = _cells.get(number, (types.CellType(), b""))
     if version != present:
+        for other in [each for each, known in _cells.items() if sys.getrefcount(known[0]) < 3]:
+            del _cells[other]  # of functions that are gone
         with contextlib.suppress(ValueError):  # it is empty
             del cell.cell_contents
         _cells[number] = cell, version
@@ -87,7 +90,7 @@ def make_function(
     """Make a function without its state, and enter it under the name that it defines."""
     fn = types.FunctionType(code, namespace, closure=cells)
     if key is not None:
-        namespace[key[1]] = fn
+        find_namespace(key[0])[key[1]] = fn
     return fn
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import types
 from collections.abc import Iterator
@@ -25,10 +26,19 @@ def mark_value(key: Key, value: Any) -> bytes:
     Exception
         Whatever pickling a value raises.
     """
-    if not isinstance(value, (type, types.FunctionType)) and not is_wrapper(value):
+    if type(value) in (set, frozenset):  # the order of text differs between processes
+        return _hash(*sorted(hash_pickle(item) for item in value))
+    if not issubclass(type(value), (type, types.FunctionType)) and not is_wrapper(value):
         return hash_pickle(value, key)
-    texts = "\0".join(sorted(_list_code(value)))
-    return hashlib.blake2b(texts.encode(), digest_size=HASH_BYTES).digest()
+    held = b""
+    if isinstance(value, types.FunctionType):
+        with contextlib.suppress(Exception):
+            held = hash_pickle((vars(value), value.__defaults__, value.__kwdefaults__))
+    return _hash(*(text.encode() for text in sorted(_list_code(value))), held)
+
+
+def _hash(*parts: bytes) -> bytes:
+    return hashlib.blake2b(b"\0".join(parts), digest_size=HASH_BYTES).digest()
 
 
 def _list_code(value: Any) -> Iterator[str]:

@@ -10,6 +10,7 @@ import itertools
 import secrets
 import sys
 import types
+import typing
 from collections import ChainMap
 from collections.abc import Callable, Mapping
 from functools import cache
@@ -33,11 +34,29 @@ from scoopsci.pickling.reach import list_reached
 from scoopsci.pickling.resources import RESOURCES, WEAK
 from scoopsci.pickling.sources import is_made_here, is_sent
 
-__all__ = ["HASH_BYTES", "DefinitionPickler", "Pickler", "SharingPickler", "hash_pickle",
-           "pickle_exception"]  # fmt: skip
+__all__ = [
+    "HASH_BYTES",
+    "DefinitionPickler",
+    "Pickler",
+    "SharingPickler",
+    "digest_pickle",
+    "hash_pickle",
+    "pickle_exception",
+    "prune_cells",
+]
 
 
 HASH_BYTES = 16
+
+#: What annotations are made from, and how to make it anew.
+PARAMETERS: dict[type, Callable[[Any], Any]] = {
+    typing.ParamSpec: lambda kind: (typing.ParamSpec, (kind.__name__,)),
+    typing.TypeVarTuple: lambda kind: (typing.TypeVarTuple, (kind.__name__,)),
+    typing.NewType: lambda kind: (
+        *(typing.NewType, (kind.__name__, kind.__supertype__)),
+        {"__module__": kind.__module__},
+    ),
+}
 
 
 @cache
@@ -105,6 +124,10 @@ class Pickler(cloudpickle.Pickler):  # type: ignore[misc]
         """Return how to pickle an object; see `pickle.Pickler.reducer_override`."""
         if isinstance(obj, BaseException):
             return reduce_exception(obj, with_cause=self.with_cause)
+        if isinstance(obj, types.ModuleType):
+            self._note_module(obj)
+        elif type(obj) in PARAMETERS:
+            return self._reduce_parameter(obj)
         is_class = isinstance(obj, type)
         if is_class and type(obj) in copyreg.dispatch_table:
             return NotImplemented  # its metaclass defines how
@@ -126,6 +149,26 @@ class Pickler(cloudpickle.Pickler):  # type: ignore[misc]
         if not self.is_known(top):
             return self._reduce_value(obj, None)
         self.reached.add(top)
+        return find, key
+
+    def _note_module(self, module: types.ModuleType) -> None:
+        """Note all names of a module: which of them are used is not known."""
+        if is_sent(module.__name__):
+            self.reached.add((true_name(module.__name__), ""))
+            if not is_made_here(module.__name__):
+                names = [name for name in vars(module) if not name.startswith("__")]
+                self.reached.update((module.__name__, name) for name in names)
+
+    def _reduce_parameter(self, obj: Any) -> Any:
+        """Reduce what annotations are made from, which pickle knows by name only."""
+        module = sys.modules.get(obj.__module__)
+        key = true_name(str(obj.__module__)), str(obj.__name__)
+        is_found = getattr(module, obj.__name__, None) is obj
+        if not is_found or not is_made_here(key[0]) or not self.is_known(key):
+            return super().reducer_override(obj)
+        if key == self._defined:
+            return PARAMETERS[type(obj)](obj)
+        self.reached.add(key)
         return find, key
 
     def is_known(self, key: Key) -> bool:
@@ -184,6 +227,12 @@ class _Numbers:
     def _number(self) -> bytes:
         return self._process + next(self._count).to_bytes(8, "big")
 
+    def prune(self) -> None:
+        """Forget cells that no function has any more."""
+        for number in [key for key, known in self._known.items() if sys.getrefcount(known[1]) < 3]:
+            del self._known[number]
+            self._objects.pop(number, None)
+
     def _find_version(self, cell: types.CellType) -> bytes:
         contents = cloudpickle.cloudpickle._get_cell_contents(cell)
         if is_data(contents) and id(cell) not in self._within:
@@ -200,6 +249,7 @@ class _Numbers:
 
 
 _numbers = _Numbers()
+prune_cells = _numbers.prune
 
 
 class DefinitionPickler(Pickler):
@@ -228,8 +278,8 @@ class DefinitionPickler(Pickler):
         self._defined = key
 
 
-def hash_pickle(value: Any, key: Key | None = None) -> bytes:
-    """Return a hash that differs once a value has been changed in place.
+def digest_pickle(value: Any, key: Key | None = None) -> tuple[bytes, int]:
+    """Return a hash that differs once a value has been changed in place, and of how many bytes.
 
     Parameters
     ----------
@@ -240,7 +290,13 @@ def hash_pickle(value: Any, key: Key | None = None) -> bytes:
     """
     file = io.BytesIO()
     DefinitionPickler(file, key=key).dump(value)
-    return hashlib.blake2b(file.getbuffer(), digest_size=HASH_BYTES).digest()
+    data = file.getbuffer()
+    return hashlib.blake2b(data, digest_size=HASH_BYTES).digest(), len(data)
+
+
+def hash_pickle(value: Any, key: Key | None = None) -> bytes:
+    """Return the hash of `digest_pickle`."""
+    return digest_pickle(value, key)[0]
 
 
 class SharingPickler(DefinitionPickler):

@@ -10,22 +10,37 @@ import os
 import pickle
 import secrets
 import threading
-from collections.abc import Callable, Container, Iterable
+from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from scoopsci.pickling.classes import is_data
-from scoopsci.pickling.entries import Entry, define, is_bound, is_current, name_data, numbers
+from scoopsci.pickling.containers import CONTAINERS
+from scoopsci.pickling.entries import (
+    Entry,
+    define,
+    define_together,
+    is_bound,
+    is_current,
+    name_data,
+    numbers,
+)
 from scoopsci.pickling.frames import Buffer
+from scoopsci.pickling.groups import find_cycles
 from scoopsci.pickling.names import TEXT, Key
+from scoopsci.pickling.pickler import prune_cells
 
 __all__ = ["Entry", "Manifest", "Program", "Row", "program"]
 
 #: Manifests that are kept, for programs that submit ever new functions.
 N_PLANS = 256
 
-#: A key, its version, the number of its frames (0 where they are not sent) and its mark.
-Row: TypeAlias = tuple[Key, int, int, bytes]
+#: The value of an entry that has been forgotten.
+GONE = object()
+
+#: A key, its version, the number of its frames (0 where they are not sent), its mark, and a number
+#: that is the same as long as the value is the same object.
+Row: TypeAlias = tuple[Key, int, int, bytes, int]
 
 
 @dataclass(eq=False)
@@ -55,7 +70,7 @@ class Manifest:
         frames: list[Buffer] = []
         for entry in self.entries:
             found = entry.frames if entry in sent else []
-            rows.append((entry.key, entry.version, len(found), entry.mark))
+            rows.append((entry.key, entry.version, len(found), entry.mark, entry.object_number))
             frames.extend(found)
         return [pickle.dumps(rows), *frames]
 
@@ -91,9 +106,12 @@ class Program:
         """Have large values compared, too, when they are used next, and forget deleted ones."""
         with self._lock:
             self._epoch += 1
-            gone = [key for key, entry in self._entries.items() if not is_bound(entry)]
-            for key in gone:
-                del self._entries[key]
+            prune_cells()
+            entries = self._entries.items()
+            gone = [key for key, each in entries if each.value is not GONE and not is_bound(each)]
+            for key in gone:  # that it was sent counts if it is set back
+                frames = self._entries[key].frames[:1] and [b""]
+                self._entries[key] = Entry(key, GONE, frames=list(frames))
             if gone:
                 self._plans.clear()
                 self._joined.clear()
@@ -114,31 +132,35 @@ class Program:
             If a value cannot be sent.
         """
         roots = frozenset(keys)
-        with self._lock:
-            entries, manifest = self._plans.get(roots, ([], None))
-            if manifest is None or not all(is_current(entry, self._epoch) for entry in entries):
-                entries, manifest = self._plan(roots)
+        entries, manifest = self._plans.get(roots, ([], None))
+        if manifest is None or not all(is_current(entry, self._epoch) for entry in entries):
+            entries, manifest = self._plan(roots)
+            with self._lock:
                 if len(self._plans) >= N_PLANS:
                     self._plans.clear()
                 self._plans[roots] = entries, manifest
-            return manifest if extra is None else self._join(extra, manifest)
+        return manifest if extra is None else self._join(extra, manifest)
 
     def _join(self, first: Manifest, second: Manifest) -> Manifest:
         if not second.entries:
             return first
         numbers = first.number, second.number
-        if numbers not in self._joined:
+        joined = self._joined.get(numbers)
+        if joined is None:
             known = {entry.key for entry in first.entries}
             more = [entry for entry in second.entries if entry.key not in known]
-            if len(self._joined) >= N_PLANS:
-                self._joined.clear()
-            self._joined[numbers] = Manifest(sorted([*first.entries, *more], key=_rank))
-        return self._joined[numbers]
+            joined = Manifest(sorted([*first.entries, *more], key=_rank))
+            with self._lock:
+                if len(self._joined) >= N_PLANS:
+                    self._joined.clear()
+                joined = self._joined.setdefault(numbers, joined)
+        return joined
 
     def _plan(self, roots: frozenset[Key]) -> tuple[list[Entry], Manifest]:
         """Follow the names to all that they refer to."""
         found: dict[Key, Entry] = {}
         names: dict[int, Key] = {}
+        modules: set[str] = set()
         ahead = list(roots)
         while ahead:
             key = ahead.pop()
@@ -146,14 +168,40 @@ class Program:
                 continue
             entry = self._entries.get(key)
             if entry is None or not is_current(entry, self._epoch):
-                names = names or name_data()
-                entry = define(key, names, entry, self.token)
-                entry.epoch = self._epoch
-                self._entries[key] = entry
+                known = {name for name, _ in [*ahead, *found, key]}
+                if not known <= modules:
+                    modules |= known
+                    names = name_data(modules)
+                entry = self._renew(entry, define(key, names, entry, self.token))
             found[key] = entry
             ahead.extend(entry.reached)
+        for group in find_cycles(_list_references(found)):
+            for entry in define_together([found[key] for key in group], names, self.token):
+                found[entry.key] = self._renew(found[entry.key], entry)
         entries = sorted(found.values(), key=_rank)
         return entries, Manifest([entry for entry in entries if entry.frames])
+
+    def _renew(self, before: Entry | None, entry: Entry) -> Entry:
+        """Keep an entry, unless another thread has made the same meanwhile.
+
+        No lock is held while the program's own code pickles its objects.
+        """
+        entry.epoch = self._epoch
+        with self._lock:
+            present = self._entries.get(entry.key)
+            if present is not before and present is not None and present.value is entry.value:
+                return present
+            self._entries[entry.key] = entry
+            return entry
+
+
+def _list_references(entries: Mapping[Key, Entry]) -> dict[Key, list[Key]]:
+    """Return to which others values refer, except lists and the like: they begin empty."""
+    return {
+        key: [other for other, _ in entry.references]
+        for key, entry in entries.items()
+        if entry.references and type(entry.value) not in CONTAINERS
+    }
 
 
 def _rank(entry: Entry) -> tuple[int, int]:

@@ -14,7 +14,7 @@ from scoopsci.pickling.functions import list_cells
 from scoopsci.pickling.names import MAIN, TEXT, Key, true_name
 from scoopsci.pickling.sources import is_sent, list_imported
 
-__all__ = ["list_reached"]
+__all__ = ["list_dependencies", "list_reached"]
 
 
 def list_reached(fn: types.FunctionType, home: str) -> set[Key]:
@@ -48,6 +48,17 @@ def list_reached(fn: types.FunctionType, home: str) -> set[Key]:
     for _, name, taken in references.imports:
         if name == MAIN:  # which has no source
             found.update(_list_attributes(sys.modules[MAIN], references.attributes | {*taken}))
+    return found
+
+
+def list_dependencies(fn: types.FunctionType) -> list[Any]:
+    """Return that of other modules on which `list_reached` depends, to be compared."""
+    references = list_references(fn.__code__)
+    found: list[Any] = [sys.modules.get(name) for _, name, _ in references.imports]
+    for name in references.global_names:
+        value = fn.__globals__.get(name)
+        if type(value) is types.ModuleType:
+            found.append(len(vars(value)))
     return found
 
 

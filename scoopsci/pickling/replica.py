@@ -16,9 +16,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from importlib.machinery import ModuleSpec
 from importlib.readers import FileReader
 from pathlib import Path
-from types import ModuleType
-from typing import Any
+from types import FunctionType, ModuleType
+from typing import Any, NamedTuple
 
+from scoopsci.pickling.containers import adopt
+from scoopsci.pickling.entries import Deleted, Restored
 from scoopsci.pickling.frames import Buffer, load
 from scoopsci.pickling.marks import mark_value
 from scoopsci.pickling.names import MAIN, TEXT, Key, find, hooks
@@ -97,6 +99,16 @@ class _Finder(importlib.abc.MetaPathFinder):
         )
 
 
+class _New(NamedTuple):
+    """What a worker is to define."""
+
+    key: Key
+    version: int
+    mark: bytes
+    number: int  # of the object in the driver
+    frames: list[Buffer]
+
+
 class Replica:
     """The definitions of one driver in this process.
 
@@ -120,7 +132,8 @@ class Replica:
         self._installed: dict[Key, int] = {}
         self._rows: dict[int, list[Row]] = {}
         self._complete: set[int] = set()
-        self._pending: dict[Key, list[Buffer]] = {}
+        self._pending: dict[Key, _New] = {}
+        self._objects: dict[Key, int] = {}
 
     def has_defined(self, key: Key) -> bool:
         """Tell whether the driver has defined a name."""
@@ -148,40 +161,38 @@ class Replica:
         elif number not in self._rows:
             raise MissingError(number)
         new = self._take_new(self._rows[number], frames[1:])
-        if any(key in self._installed for key, _, _ in new):
+        if any(each.key in self._installed for each in new):
             self._complete.clear()
-        self._pending = {key: found for key, _, found in new}
-        for key, version, _ in new:
+        self._pending = {each.key: each for each in new}
+        for key in [each.key for each in new]:
             self.prepare(key)
-            self._installed[key] = version
         self._complete.add(number)
 
-    def _take_new(
-        self, rows: list[Row], frames: Sequence[Buffer]
-    ) -> list[tuple[Key, int, list[Buffer]]]:
+    def _take_new(self, rows: list[Row], frames: Sequence[Buffer]) -> list[_New]:
         new, at = [], 0
-        for key, version, n_frames, mark in rows:
+        for key, version, n_frames, mark, number in rows:
             found, at = [*frames[at : at + n_frames]], at + n_frames
             if self._installed.get(key) == version:
                 continue
             if not found:
                 raise MissingError(key)
-            new.append((key, version, [mark, *found]))
+            new.append(_New(key, version, mark, number, found))
         return new
 
     def prepare(self, key: Key) -> None:
         """Define a name if it is to be defined and has not been yet."""
         if key not in self._pending:
             return
-        mark, *frames = self._pending.pop(key)
+        new = self._pending.pop(key)
         module_name, path = key
         if module_name == TEXT:
-            lines = load(frames)
+            lines = load(new.frames)
             linecache.cache.setdefault(path, (sum(map(len, lines)), None, lines, path))
         elif not path:
-            self._provide(module_name, load(frames))
+            self._provide(module_name, load(new.frames))
         else:
-            self._define(key, mark, frames)
+            self._define(new)
+        self._installed[key], self._objects[key] = new.version, new.number
 
     def _provide(self, module_name: str, fields: Mapping[str, Any]) -> None:
         """Make a module available under its name."""
@@ -227,17 +238,30 @@ class Replica:
         sys.meta_path.remove(self._finder)
         hooks.prepare = hooks.has_defined = None
 
-    def _define(self, key: Key, mark: Buffer, frames: list[Buffer]) -> None:
-        module_name, path = key
+    def _define(self, new: _New) -> None:
+        module_name, path = key = new.key
         *owners, name = path.split(".")
         module = importlib.import_module(module_name)
         owner: Any = find(module_name, ".".join(owners)) if owners else module
         present = vars(owner).get(name, MISSING)
+        is_same = self._objects.get(key) == new.number
         if present is not MISSING and key not in self._installed and not owners:
             made = self._find_made(module).get(name, MISSING)
-            if present is not made or _has_mark(key, present, mark):
+            if present is not made or _has_mark(key, present, new.mark):
                 return  # a task has set it, or it is what the driver has
-        setattr(owner, name, _Unpickler(io.BytesIO(frames[0]), buffers=frames[1:]).load())
+            adopt(key, present)
+            is_same = True
+        value = _Unpickler(io.BytesIO(new.frames[0]), buffers=new.frames[1:]).load()
+        if value is Deleted:
+            if present is not MISSING:
+                delattr(owner, name)
+        elif value is Restored:
+            setattr(owner, name, self._find_made(module)[name])
+        elif is_same and _is_plain(value) and type(present) is type(value):
+            vars(present).clear()  # in place: others may hold the same object
+            vars(present).update(vars(value))
+        else:
+            setattr(owner, name, value)
 
     def _find_made(self, module: ModuleType) -> dict[str, Any]:
         """Return what loading a module has made; all that it has, if it was not loaded here."""
@@ -262,9 +286,22 @@ def _read_source(module: ModuleType) -> str | None:
     return text
 
 
-def _has_mark(key: Key, value: Any, mark: Buffer) -> bool:
+def _is_plain(value: Any) -> bool:
+    """Tell whether an object consists of its attributes."""
+    kind = type(value)
+    is_code = issubclass(kind, (type, ModuleType, FunctionType))
+    reduces = vars(object)["__reduce_ex__"] is getattr(kind, "__reduce_ex__", None)
+    return (
+        reduces
+        and not hasattr(kind, "__slots__")
+        and not is_code
+        and type(getattr(value, "__dict__", None)) is dict
+    )
+
+
+def _has_mark(key: Key, value: Any, mark: bytes) -> bool:
     try:
-        return mark_value(key, value) == bytes(mark)
+        return mark_value(key, value) == mark
     except Exception:  # it cannot be pickled, and the driver's can
         return False
 

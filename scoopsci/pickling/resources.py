@@ -5,7 +5,6 @@ from __future__ import annotations
 import _thread
 import contextvars
 import threading
-import typing
 import weakref
 from collections.abc import Callable
 from typing import Any
@@ -36,19 +35,12 @@ def _reduce_weak_values(values: weakref.WeakValueDictionary[Any, Any]) -> Any:
     return weakref.WeakValueDictionary, (dict(values),)
 
 
-def _reduce_new_type(kind: typing.NewType) -> Any:
-    # It is pickled as a name otherwise, which is only about to be defined.
-    made = kind.__name__, kind.__supertype__
-    return typing.NewType, made, {"__module__": kind.__module__}
-
-
 #: Types of which a module on a worker gets an object of its own, and how to pickle them for that.
 RESOURCES: dict[type, Callable[[Any], Any]] = {
     _thread.LockType: lambda _: (_thread.allocate_lock, ()),
     type(threading.RLock()): lambda _: (threading.RLock, ()),
     threading.local: lambda _: (threading.local, ()),
     contextvars.ContextVar: _reduce_variable,
-    typing.NewType: _reduce_new_type,
 }
 
 #: Types that have no reducer of their own, and can be sent anywhere.

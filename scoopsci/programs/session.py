@@ -13,6 +13,7 @@ from functools import cache, partial
 from typing import Any, Generic, Protocol, TypeVar
 
 from scoopsci.errors import EngineError
+from scoopsci.pool.lifetime import check_owner
 from scoopsci.programs.pickling import unpack
 
 __all__ = ["Arrivals", "Session", "Watched", "current_session", "do_nothing", "open_session"]
@@ -156,6 +157,7 @@ def current_session() -> Session[Any]:
             "scoop.futures must not be used while a worker loads the script; put the program's own "
             "work under: if __name__ == '__main__'"
         )
+    check_owner(_session.place[0], "scoop.futures")
     if _session.place != (os.getpid(), threading.get_ident()):
         raise EngineError(
             "scoop.futures must be used only by the thread that runs the program or the task"

@@ -52,7 +52,8 @@ def broker(tmp_path: Path) -> Iterator[FakeBroker]:
     with zmq.Context() as context, context.socket(zmq.ROUTER) as socket:
         socket.linger = 0
         socket.bind(f"ipc://{tmp_path}/broker")
-        program = "import sys; from scoopsci.programs.worker import work; work(*sys.argv[1:])"
+        program = "import sys; from scoopsci.pool.leash import Leash; "
+        program += "from scoopsci.programs.worker import work; work(*sys.argv[1:], Leash())"
         command = [sys.executable, "-c", program, "w" * 32, f"{tmp_path}/broker"]
         with subprocess.Popen(command, cwd=REPOSITORY) as process:
             yield FakeBroker(socket)
