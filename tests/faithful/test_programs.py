@@ -65,7 +65,9 @@ EXCEPTIONS: dict[str, dict[str, str]] = {
     "around/processors": dict.fromkeys(SCOOPS, COMMAND),
     "children/unguarded": dict.fromkeys(SCOOPS, LOADS),
     "names/cells": dict.fromkeys(SCOOPS, NOTEBOOK),
+    "names/patched": {"futures": KEEPS},
     "names/redefined": {"futures": KEEPS},
+    "names/reloaded": {"futures": KEEPS},
     "sizes/large_global": {"futures": NO_REPORT},
     "state/class_attributes": {"futures": KEEPS},
     "state/deleted": {"futures": KEEPS},
@@ -76,6 +78,7 @@ EXCEPTIONS: dict[str, dict[str, str]] = {
     "state/undone_patches": {"futures": KEEPS},
     "state/open_files": dict.fromkeys(("serial", *SCOOPS), OPENED),
     "state/kept_by_workers": {"futures": KEEPS},
+    "state/rebound": {"futures": KEEPS},
     "state/initialized_module": dict.fromkeys(SCOOPS, COMMAND),
     "state/initializers": dict.fromkeys(SCOOPS, COMMAND),
 }
