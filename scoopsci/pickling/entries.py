@@ -155,6 +155,7 @@ def define_together(group: list[Entry], names: Mapping[int, Key], token: bytes) 
         sent = Group(number, values, entry.key)
         frames: list[Buffer] = [*map(bytearray, map(as_plain, dump_by(pickler, sent, reached)))]
         how: dict[str, Any] = {"reached": reached, "references": (), "version": next(numbers)}
+        how["object_number"] = 0  # the others refer to it, not to what a worker has already
         return replace(entry, frames=frames, **how)
 
     return [join(entry) for entry in group]

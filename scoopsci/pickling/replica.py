@@ -105,7 +105,7 @@ class _New(NamedTuple):
     key: Key
     version: int
     mark: bytes
-    number: int  # of the object in the driver
+    number: int  # of the object in the driver; 0 if it is not to be filled in place
     frames: list[Buffer]
 
 
@@ -244,13 +244,13 @@ class Replica:
         module = importlib.import_module(module_name)
         owner: Any = find(module_name, ".".join(owners)) if owners else module
         present = vars(owner).get(name, MISSING)
-        is_same = self._objects.get(key) == new.number
+        is_same = bool(new.number) and self._objects.get(key) == new.number
         if present is not MISSING and key not in self._installed and not owners:
             made = self._find_made(module).get(name, MISSING)
             if present is not made or _has_mark(key, present, new.mark):
                 return  # a task has set it, or it is what the driver has
             adopt(key, present)
-            is_same = True
+            is_same = bool(new.number)
         value = _Unpickler(io.BytesIO(new.frames[0]), buffers=new.frames[1:]).load()
         if value is Deleted:
             if present is not MISSING:
