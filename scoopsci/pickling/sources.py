@@ -114,12 +114,14 @@ def spec_of(module_name: str) -> ModuleSpec | None:
 
 
 def is_made_here(module_name: str) -> bool:
-    """Tell whether only the driver can make a module: the program itself, or one without file."""
+    """Tell whether only the driver can make a module: the program itself, or one without text."""
     name = true_name(module_name)
     if name == MAIN:
         return True
     spec = spec_of(module_name)
-    return spec is None or not hasattr(spec.loader, "get_source")
+    if spec is None or not hasattr(spec.loader, "get_source"):
+        return True
+    return is_sent(module_name) and _read(spec) is UNREADABLE
 
 
 def find_source(module_name: str) -> Source | None:
@@ -128,7 +130,8 @@ def find_source(module_name: str) -> Source | None:
     if module_name in sys.modules:
         if spec is None or is_made_here(module_name) or not is_sent(module_name):
             return None
-        return _read(spec)
+        found = _read(spec)
+        return None if found is UNREADABLE else found
     top = module_name.partition(".")[0]
     if top in sys.builtin_module_names or (top in sys.modules and not is_users_module(top)):
         return None
@@ -148,8 +151,12 @@ def _search(module_name: str, path: tuple[str, ...]) -> Source | None:
         return None
     if spec.origin is None or not is_users_file(spec.origin, module_name.count(".")):
         return None
-    return _read_text(spec)
+    text = _read_text(spec)
+    return None if text is UNREADABLE else text
 
+
+#: Of a module whose text cannot be read.
+UNREADABLE = Source("", "", None, None)
 
 _known: dict[int, tuple[ModuleSpec, Source | None]] = {}
 
@@ -165,8 +172,8 @@ def _read_text(spec: ModuleSpec) -> Source | None:
     loader: Any = spec.loader
     try:
         text = loader.get_source(spec.name)
-    except (ImportError, OSError):
-        return None
+    except (ImportError, OSError):  # the file has been deleted
+        return UNREADABLE
     search = spec.submodule_search_locations
     place = spec.origin if spec.has_location else None
     return (
