@@ -10,7 +10,7 @@ import secrets
 import weakref
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
@@ -104,12 +104,17 @@ def find_data(folder: Path, name: str) -> Path | None:
     return path if _NAME.fullmatch(name) and path.is_file() else None
 
 
+def _open_private(path: Path) -> BinaryIO:
+    """Open a file that only this user may read, whatever the umask of the tasks is."""
+    return open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb")
+
+
 def _attach(home: str, name: str) -> Broadcast:
     if _folder is None or _fetch is None:
         return Broadcast(Path(home) / name)
     path = _folder / name
     if not path.exists():
-        with (_folder / f"{name}.lock").open("w") as lock:
+        with _open_private(_folder / f"{name}.lock") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)  # another worker may be fetching it
             if not path.exists():
                 data = _fetch(name)
@@ -118,6 +123,7 @@ def _attach(home: str, name: str) -> Broadcast:
                         "the array no longer exists; keep what pool.broadcast has returned"
                     )
                 scratch = _folder / f"{name}.new"
-                scratch.write_bytes(data)
+                with _open_private(scratch) as file:
+                    file.write(data)
                 scratch.rename(path)
     return Broadcast(path)
