@@ -15,7 +15,6 @@ from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from scoopsci.pickling.classes import is_data
-from scoopsci.pickling.containers import CONTAINERS
 from scoopsci.pickling.entries import (
     Entry,
     define,
@@ -196,11 +195,11 @@ class Program:
 
 
 def _list_references(entries: Mapping[Key, Entry]) -> dict[Key, list[Key]]:
-    """Return to which others values refer, except lists and the like: they begin empty."""
+    """Return to which others values refer."""
     return {
         key: [other for other, _ in entry.references]
         for key, entry in entries.items()
-        if entry.references and type(entry.value) not in CONTAINERS
+        if entry.references
     }
 
 

@@ -164,7 +164,13 @@ class Replica:
         if any(each.key in self._installed for each in new):
             self._complete.clear()
         self._pending = {each.key: each for each in new}
-        for key in [each.key for each in new]:
+        keys = [each.key for each in new]
+        modules = [key for key in keys if key[0] == TEXT or not key[1]]
+        for key in modules:
+            self.prepare(key)
+        for name in dict.fromkeys(name for name, path in keys if path and name != TEXT):
+            importlib.import_module(name)  # first, as it may change what is defined
+        for key in keys:
             self.prepare(key)
         self._complete.add(number)
 
