@@ -7,7 +7,7 @@ import linecache
 import operator
 import sys
 import types
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from typing import Any
@@ -15,13 +15,14 @@ from typing import Any
 from scoopsci.basics.ownership import is_users_module
 from scoopsci.pickling.classes import is_data, list_data, list_members, list_sent
 from scoopsci.pickling.containers import CONTAINERS, Contents
-from scoopsci.pickling.frames import Buffer, as_plain, count_bytes, dump, dump_by
+from scoopsci.pickling.frames import Buffer, count_bytes, dump, dump_by, view_of
 from scoopsci.pickling.functions import list_cells
 from scoopsci.pickling.groups import Group
 from scoopsci.pickling.marks import mark_value
 from scoopsci.pickling.names import MAIN, TEXT, Key, find_key, true_name
 from scoopsci.pickling.pickler import (
     DefinitionPickler,
+    Pickler,
     SharingPickler,
     digest_pickle,
     hash_pickle,
@@ -125,17 +126,16 @@ def define(key: Key, names: Mapping[int, Key], before: Entry | None, token: byte
     if not path:
         return _define_module(module_name)
     value = _look_up(key)
-    is_same = before is not None and before.value is value
-    if before is not None and is_same and isinstance(value, type):
-        return _note_changes(before, value)
     entry = Entry(key, value)
-    if before is not None and is_same:
+    if before is not None and before.value is value:
+        if isinstance(value, type):
+            return _note_changes(before, value)
         entry.object_number = before.object_number
     was_sent = before is not None and bool(before.frames)
     if value is not MISSING:
         entry.reached.add((module_name, ""))
         _fill(entry, names, token)
-        if is_made_by_import(key, value):
+        if _is_made_by_import(key, value):
             by_name = dump(Restored) if "." not in path else entry.frames
             entry.frames = by_name if was_sent else []
     elif was_sent or "." in path:
@@ -152,13 +152,21 @@ def define_together(group: list[Entry], names: Mapping[int, Key], token: bytes) 
     def join(entry: Entry) -> Entry:
         reached = set(entry.reached)
         pickler = partial(SharingPickler, names=others, key=entry.key)
-        sent = Group(number, values, entry.key)
-        frames: list[Buffer] = [*map(bytearray, map(as_plain, dump_by(pickler, sent, reached)))]
-        how: dict[str, Any] = {"reached": reached, "references": (), "version": next(numbers)}
-        how["object_number"] = 0  # the others refer to it, not to what a worker has already
-        return replace(entry, frames=frames, **how)
+        return replace(
+            entry,
+            frames=_copy_pickle(pickler, Group(number, values, entry.key), reached),
+            reached=reached,
+            references=(),
+            object_number=0,  # the others refer to it, not to what a worker has already
+            version=next(numbers),
+        )
 
     return [join(entry) for entry in group]
+
+
+def _copy_pickle(pickler: Callable[..., Pickler], value: Any, reached: set[Key]) -> list[Buffer]:
+    """Pickle a value as it is now, in frames that are compared with others by their memory."""
+    return [bytearray(view_of(frame)) for frame in dump_by(pickler, value, reached)]
 
 
 def is_current(entry: Entry, epoch: int) -> bool:
@@ -321,9 +329,8 @@ def _fill(entry: Entry, names: Mapping[int, Key], token: bytes) -> None:
         is_begun = type(value) in CONTAINERS and names.get(id(value)) == key and "." not in key[1]
         sent = Contents(key, (token, entry.object_number), value) if is_begun else value
         pickler = partial(SharingPickler, names=names, key=key, is_begun=is_begun)
-        # Of a type that is compared with another by its memory.
         referred: set[Key] = set()
-        frames = [bytearray(as_plain(frame)) for frame in dump_by(pickler, sent, referred)]
+        frames = _copy_pickle(pickler, sent, referred)
         entry.reached |= referred
         entry.references = tuple(
             (each, id(_look_up(each))) for each in referred.intersection(names.values())
@@ -336,7 +343,7 @@ def _fill(entry: Entry, names: Mapping[int, Key], token: bytes) -> None:
         if is_made_here(key[0]):
             raise TypeError(_say_unsent(key, error)) from error
         return  # it is made by importing the module on a worker
-    entry.frames = list(frames)
+    entry.frames = frames
 
 
 def _list_held(value: Any) -> tuple[Any, ...]:
@@ -344,7 +351,7 @@ def _list_held(value: Any) -> tuple[Any, ...]:
     return _list_parts(value)[1:] if isinstance(value, types.FunctionType) else ()
 
 
-def is_made_by_import(key: Key, value: Any) -> bool:
+def _is_made_by_import(key: Key, value: Any) -> bool:
     """Tell whether importing the module makes the same on a worker."""
     source = None if is_made_here(key[0]) else find_source(key[0])
     if source is None or find_key(value) != key:

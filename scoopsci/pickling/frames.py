@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 from scoopsci.pickling.names import Key
 from scoopsci.pickling.pickler import Pickler
 
-__all__ = ["Buffer", "as_plain", "count_bytes", "dump", "dump_by", "load"]
+__all__ = ["Buffer", "as_plain", "count_bytes", "dump", "dump_by", "load", "view_of"]
 
 Buffer: TypeAlias = bytes | bytearray | memoryview | pickle.PickleBuffer
 
@@ -68,5 +68,10 @@ def count_bytes(frames: Iterable[Buffer]) -> int:
 
 def as_plain(frame: Buffer) -> bytes | bytearray:
     """Copy a frame; a writable one stays writable."""
-    view = frame.raw() if isinstance(frame, pickle.PickleBuffer) else memoryview(frame)
+    view = view_of(frame)
     return bytes(view) if view.readonly else bytearray(view)
+
+
+def view_of(frame: Buffer) -> memoryview:
+    """Return the memory of a frame as it lies there."""
+    return frame.raw() if isinstance(frame, pickle.PickleBuffer) else memoryview(frame)

@@ -104,11 +104,10 @@ def set_function_state(
     vars(fn).update(own)
     for name, value in attributes.items():
         setattr(fn, name, value)
-    new = [pair for pair in closure if cloudpickle._get_cell_contents(pair[0]) is EMPTY]
-    for cell, value in new:  # others are those of another function, and set already
-        if value is not EMPTY:
+    known = [cloudpickle._get_cell_contents(cell) for cell, _ in closure]
+    for (cell, value), present in zip(closure, known, strict=True):
+        if present is EMPTY and value is not EMPTY:  # else another function has set it already
             cell.cell_contents = value
-    for cell, _ in closure if new else ():
-        value = cloudpickle._get_cell_contents(cell)
-        if isinstance(value, (WeakKeyDictionary, WeakValueDictionary)):
-            value.clear()  # a cache of what has just changed
+    for present in known if EMPTY in known else ():
+        if isinstance(present, (WeakKeyDictionary, WeakValueDictionary)):
+            present.clear()  # a cache of what has just changed

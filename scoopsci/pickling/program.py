@@ -12,7 +12,7 @@ import secrets
 import threading
 from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import NamedTuple
 
 from scoopsci.pickling.classes import is_data
 from scoopsci.pickling.entries import (
@@ -37,9 +37,15 @@ N_PLANS = 256
 #: The value of an entry that has been forgotten.
 GONE = object()
 
-#: A key, its version, the number of its frames (0 where they are not sent), its mark, and a number
-#: that is the same as long as the value is the same object.
-Row: TypeAlias = tuple[Key, int, int, bytes, int]
+
+class Row(NamedTuple):
+    """What a worker is told of an entry."""
+
+    key: Key
+    version: int
+    n_frames: int  # 0 if they are not sent
+    mark: bytes
+    number: int  # the same as long as the value is the same object; 0 if it is always another
 
 
 @dataclass(eq=False)
@@ -69,7 +75,7 @@ class Manifest:
         frames: list[Buffer] = []
         for entry in self.entries:
             found = entry.frames if entry in sent else []
-            rows.append((entry.key, entry.version, len(found), entry.mark, entry.object_number))
+            rows.append(Row(entry.key, entry.version, len(found), entry.mark, entry.object_number))
             frames.extend(found)
         return [pickle.dumps(rows), *frames]
 

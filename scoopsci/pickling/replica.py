@@ -17,7 +17,7 @@ from importlib.machinery import ModuleSpec
 from importlib.readers import FileReader
 from pathlib import Path
 from types import FunctionType, ModuleType
-from typing import Any, NamedTuple
+from typing import Any
 
 from scoopsci.pickling.containers import adopt
 from scoopsci.pickling.entries import Deleted, Restored
@@ -99,16 +99,6 @@ class _Finder(importlib.abc.MetaPathFinder):
         )
 
 
-class _New(NamedTuple):
-    """What a worker is to define."""
-
-    key: Key
-    version: int
-    mark: bytes
-    number: int  # of the object in the driver; 0 if it is not to be filled in place
-    frames: list[Buffer]
-
-
 class Replica:
     """The definitions of one driver in this process.
 
@@ -129,11 +119,10 @@ class Replica:
         # Classes of children that were spawned by multiprocessing have the other name.
         self._modules = dict.fromkeys(PROGRAM, main)
         self._displaced: dict[str, ModuleType] = {}
-        self._installed: dict[Key, int] = {}
+        self._installed: dict[Key, Row] = {}
         self._rows: dict[int, list[Row]] = {}
         self._complete: set[int] = set()
-        self._pending: dict[Key, _New] = {}
-        self._objects: dict[Key, int] = {}
+        self._pending: dict[Key, tuple[Row, list[Buffer]]] = {}
 
     def has_defined(self, key: Key) -> bool:
         """Tell whether the driver has defined a name."""
@@ -160,11 +149,10 @@ class Replica:
             self._rows[number] = pickle.loads(frames[0])
         elif number not in self._rows:
             raise MissingError(number)
-        new = self._take_new(self._rows[number], frames[1:])
-        if any(each.key in self._installed for each in new):
+        self._pending = self._take_new(self._rows[number], frames[1:])
+        keys = list(self._pending)
+        if any(key in self._installed for key in keys):
             self._complete.clear()
-        self._pending = {each.key: each for each in new}
-        keys = [each.key for each in new]
         modules = [key for key in keys if key[0] == TEXT or not key[1]]
         for key in modules:
             self.prepare(key)
@@ -174,31 +162,35 @@ class Replica:
             self.prepare(key)
         self._complete.add(number)
 
-    def _take_new(self, rows: list[Row], frames: Sequence[Buffer]) -> list[_New]:
-        new, at = [], 0
-        for key, version, n_frames, mark, number in rows:
-            found, at = [*frames[at : at + n_frames]], at + n_frames
-            if self._installed.get(key) == version:
+    def _take_new(
+        self, rows: list[Row], frames: Sequence[Buffer]
+    ) -> dict[Key, tuple[Row, list[Buffer]]]:
+        """Return what is not installed in the version of a row, with its frames."""
+        new, at = {}, 0
+        for row in rows:
+            found, at = [*frames[at : at + row.n_frames]], at + row.n_frames
+            present = self._installed.get(row.key)
+            if present is not None and present.version == row.version:
                 continue
             if not found:
-                raise MissingError(key)
-            new.append(_New(key, version, mark, number, found))
+                raise MissingError(row.key)
+            new[row.key] = row, found
         return new
 
     def prepare(self, key: Key) -> None:
         """Define a name if it is to be defined and has not been yet."""
         if key not in self._pending:
             return
-        new = self._pending.pop(key)
+        row, frames = self._pending.pop(key)
         module_name, path = key
         if module_name == TEXT:
-            lines = load(new.frames)
+            lines = load(frames)
             linecache.cache.setdefault(path, (sum(map(len, lines)), None, lines, path))
         elif not path:
-            self._provide(module_name, load(new.frames))
+            self._provide(module_name, load(frames))
         else:
-            self._define(new)
-        self._installed[key], self._objects[key] = new.version, new.number
+            self._define(row, frames)
+        self._installed[key] = row
 
     def _provide(self, module_name: str, fields: Mapping[str, Any]) -> None:
         """Make a module available under its name."""
@@ -244,26 +236,27 @@ class Replica:
         sys.meta_path.remove(self._finder)
         hooks.prepare = hooks.has_defined = None
 
-    def _define(self, new: _New) -> None:
-        module_name, path = key = new.key
+    def _define(self, row: Row, frames: list[Buffer]) -> None:
+        module_name, path = key = row.key
         *owners, name = path.split(".")
         module = importlib.import_module(module_name)
         owner: Any = find(module_name, ".".join(owners)) if owners else module
         present = vars(owner).get(name, MISSING)
-        is_same = bool(new.number) and self._objects.get(key) == new.number
-        if present is not MISSING and key not in self._installed and not owners:
+        before = self._installed.get(key)
+        is_same = before is not None and before.number == row.number
+        if present is not MISSING and before is None and not owners:
             made = self._find_made(module).get(name, MISSING)
-            if present is not made or _has_mark(key, present, new.mark):
+            if present is not made or _has_mark(key, present, row.mark):
                 return  # a task has set it, or it is what the driver has
             adopt(key, present)
-            is_same = bool(new.number)
-        value = _Unpickler(io.BytesIO(new.frames[0]), buffers=new.frames[1:]).load()
+            is_same = True
+        value = _Unpickler(io.BytesIO(frames[0]), buffers=frames[1:]).load()
         if value is Deleted:
             if present is not MISSING:
                 delattr(owner, name)
         elif value is Restored:
             setattr(owner, name, self._find_made(module)[name])
-        elif is_same and _is_plain(value) and type(present) is type(value):
+        elif is_same and row.number and _is_plain(value) and type(present) is type(value):
             vars(present).clear()  # in place: others may hold the same object
             vars(present).update(vars(value))
         else:

@@ -20,7 +20,7 @@ from scoopsci.pickling.frames import dump_by, load
 from scoopsci.pickling.names import MAIN, Key, hooks
 from scoopsci.pickling.pickler import Pickler
 from scoopsci.pickling.program import Program
-from scoopsci.pickling.replica import replicas
+from scoopsci.pickling.whole import dump_whole, load_whole
 
 __all__ = [
     "dump",
@@ -58,10 +58,10 @@ class _Pickler(Pickler):
 def _is_loaded(key: Key) -> bool:
     """Tell whether workers have a name: of the script as they have loaded it, or of a module."""
     module_name, path = key
-    if module_name != MAIN:
+    name = path.partition(".")[0]
+    if module_name != MAIN or not name:
         return True
-    name, value = path.partition(".")[0], vars(sys.modules[MAIN]).get(path.partition(".")[0])
-    return not name or (name in _shared and _shared[name] == find_line(value))
+    return name in _shared and _shared[name] == find_line(vars(sys.modules[MAIN]).get(name))
 
 
 #: What the script defines in the origin only, say below: if __name__ == "__main__".
@@ -86,23 +86,15 @@ def pack(value: object) -> list[Any]:
     TaskError
         If it cannot be pickled.
     """
-    reached: set[Key] = set()
     try:
-        frames = dump_by(_Pickler, value, reached)
-        manifest = _program.list_needed(reached)
+        return [*dump_whole(value, _Pickler, _program)]
     except (Exception, SystemExit) as error:
         raise not_pickled(error) from error
-    needed = manifest.as_frames(manifest.entries) if manifest.entries else []
-    head = pickle.dumps((_program.token, manifest.number, len(needed)))
-    return [head, *needed, *frames]
 
 
 def unpack(frames: Sequence[Any]) -> Any:
     """Return the value from the frames of `pack`."""
-    token, number, n_needed = pickle.loads(frames[0])
-    if n_needed and token != _program.token:
-        replicas.install(token, number, frames[1 : 1 + n_needed])
-    return load(frames[1 + n_needed :])
+    return load_whole(frames, _program)
 
 
 def run_task(frames: Sequence[Any], *, lasts: bool = False) -> list[Any]:

@@ -13,6 +13,7 @@ from scoopsci.engines.failure import not_pickled
 from scoopsci.engines.opening import borrow_engine
 from scoopsci.engines.settings import describe_arithmetic
 from scoopsci.errors import TaskError
+from scoopsci.pickling.frames import as_plain as as_plain_frame
 from scoopsci.pickling.program import program
 from scoopsci.pickling.whole import dump_whole
 from scoopsci.reporting.bars import open_progress
@@ -153,7 +154,7 @@ class Run(Generic[P]):
             frames = dump_whole(run_blocks)
         except (Exception, SystemExit) as error:
             raise not_pickled(error) from error
-        return {**task, "pickle": encode([bytes(frame) for frame in frames])}
+        return {**task, "pickle": encode([bytes(as_plain_frame(frame)) for frame in frames])}
 
 
 @contextlib.contextmanager

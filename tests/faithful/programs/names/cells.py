@@ -6,9 +6,7 @@ old Kept
 [True, False]
 """
 
-import sys
-
-from IPython.core.interactiveshell import InteractiveShell
+from notebook import run_cells
 
 CELL = """
 class Kept:
@@ -26,14 +24,8 @@ CELLS = [
     "print(*way.call(look, Kept()))",
     "print('old', type(way.call(lambda old: old, kept)).__name__)",
     "print([way.call(look, Kept())[1], way.call(look, kept)[1]])",
-    "opened.__exit__(None, None, None)",
+    "closed = opened.__exit__(None, None, None)",
 ]
 
 if __name__ == "__main__":
-    shell = InteractiveShell.instance(history_length=0)
-    for cell in CELLS:
-        done = shell.run_cell(cell, silent=True)
-        done.raise_error()
-    shell.history_manager.end_session()
-    shell.atexit_operations()
-    sys.stdout.flush()
+    run_cells(CELLS)

@@ -8,9 +8,7 @@ Out[5]: [9, 9]
 [False, False]
 """
 
-import sys
-
-from IPython.core.interactiveshell import InteractiveShell
+from notebook import run_cells
 
 CELLS = [
     "from ways import open_way; opened = open_way(1); way = opened.__enter__()",
@@ -28,10 +26,4 @@ CELLS = [
 ]
 
 if __name__ == "__main__":
-    shell = InteractiveShell.instance(history_length=0)
-    for cell in CELLS:
-        shell.execution_count += 1
-        shell.run_cell(cell).raise_error()
-    shell.history_manager.end_session()
-    shell.atexit_operations()
-    sys.stdout.flush()
+    run_cells(CELLS)
