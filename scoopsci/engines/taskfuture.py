@@ -81,8 +81,8 @@ class TaskFuture(Future[Any]):
 
     def _send_again(self) -> None:
         """Send the task with all that its worker may lack."""
-        assert self._send_whole is not None
         try:
+            assert self._send_whole is not None, "a worker lacks what it has been sent"
             carried, cost = self._send_whole()
             self._follow(carried, cost, None)
         except Exception as error:

@@ -32,7 +32,7 @@ def mark_value(key: Key, value: Any) -> bytes:
         return hash_pickle(value, key)
     held = b""
     if isinstance(value, types.FunctionType):
-        with contextlib.suppress(Exception):
+        with contextlib.suppress(Exception):  # what it holds may be impossible to pickle
             held = hash_pickle((vars(value), value.__defaults__, value.__kwdefaults__))
     return _hash(*(text.encode() for text in sorted(_list_code(value))), held)
 
