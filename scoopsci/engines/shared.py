@@ -54,7 +54,6 @@ class Shared:
     """
 
     def __init__(self, value: object) -> None:
-        self._token = token = _origin + secrets.token_bytes(8)
         self._reached = reached = set[Key]()
         try:
             frames = [pickle.PickleBuffer(as_plain(frame)) for frame in dump(value, reached)]
@@ -63,6 +62,7 @@ class Shared:
         self.n_bytes = count_bytes(frames)
         self.is_small = self.n_bytes <= SMALL_BYTES
         with _lock:
+            self._token = token = _next_token()
             _wanted[token] = self
         self.whole: Any = _Unpickles(self, _keep, (token, *frames))
         self.reference: Any = _Unpickles(self, _find, (token,))
@@ -108,9 +108,20 @@ _collected: ContextVar[list[Shared] | None] = ContextVar("collected", default=No
 _kept: OrderedDict[bytes, Any] = OrderedDict()
 _lock = threading.RLock()
 
-#: Prefix of this process's tokens, and the values that it has not forgotten.
+#: Prefix of this process's tokens, which are numbered, and the values that it has not forgotten.
 _origin = secrets.token_bytes(8)
+_n_tokens = 0
 _wanted: WeakValueDictionary[bytes, Shared] = WeakValueDictionary()
+
+
+def _next_token() -> bytes:
+    global _n_tokens
+    _n_tokens += 1
+    return _last_token()
+
+
+def _last_token() -> bytes:
+    return _origin + _n_tokens.to_bytes(8, "big")
 
 
 def _begin_anew() -> None:
@@ -122,22 +133,22 @@ os.register_at_fork(after_in_child=_begin_anew)
 
 
 def list_wanted() -> tuple[bytes, tuple[bytes, ...]]:
-    """Return the prefix of this process's tokens, and the tokens that its runs still use."""
+    """Return the last token of this process, and the tokens that its runs still use."""
     with _lock:
-        return _origin, tuple(_wanted)
+        return _last_token(), tuple(_wanted)
 
 
-def keep_only(origin: bytes, wanted: Collection[bytes]) -> None:
+def keep_only(last: bytes, wanted: Collection[bytes]) -> None:
     """Free the values of runs that have ended in another process.
 
     Parameters
     ----------
-    origin, wanted
-        See `list_wanted`.
+    last, wanted
+        See `list_wanted`; a later value is kept, whose task has overtaken that of the list.
     """
     with _lock:
-        for token in [each for each in _kept if each.startswith(origin)]:
-            if token not in wanted:
+        for token in [each for each in _kept if each.startswith(last[: len(_origin)])]:
+            if token <= last and token not in wanted:
                 del _kept[token]
 
 

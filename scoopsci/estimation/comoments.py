@@ -46,11 +46,11 @@ class CoMoments:
         Parameters
         ----------
         columns : ndarray of float64, shape (n, m)
-            At least one sample.
+            At least one sample; overwritten if there are no controls.
         n_controls : int
             How many of the first columns are controls.
         """
-        moments = Moments.of(columns)
+        moments = Moments.of(columns, overwrite=not n_controls)
         products = np.empty((n_controls, columns.shape[1]))
         if n_controls:
             with np.errstate(all="ignore"):

@@ -218,10 +218,12 @@ class ReducedMean(_FunctionMean):
 
     def __call__(self, start: int, sizes: Iterator[int]) -> Iterator[CoMoments]:
         """Yield the co-moments of each block's columns."""
+        columns = None
         for block, size in enumerate(sizes, start):
             u = block_generator(self.seed, block).random((size, self.integrand.dim))
             np.clip(u, 2.0**-53, 1.0 - 2.0**-53, out=u)  # 0 and 1 have no finite quantiles
-            yield CoMoments.of(self.integrand.evaluate(u), self.integrand.n_controls)
+            columns = self.integrand.evaluate(u, columns)
+            yield CoMoments.of(columns, self.integrand.n_controls)
 
     def summarise(self, whole: CoMoments, n_samples: int, confidence: float) -> dict[str, Any]:
         """Return the integral with Student's interval, and the factor of each method."""

@@ -99,13 +99,15 @@ class Integrand:
             return self
         return FusedIntegrand(self.f, self.lower, self.upper - self.lower)
 
-    def evaluate(self, u: Floats) -> Floats:
+    def evaluate(self, u: Floats, spare: Floats | None = None) -> Floats:
         """Return the columns for uniform points.
 
         Parameters
         ----------
         u : ndarray, shape (n, dim)
             Points of the unit cube.
+        spare : ndarray, optional
+            Columns of other points, which are overwritten if they have as many rows.
 
         Returns
         -------
@@ -118,7 +120,7 @@ class Integrand:
         points = self._columns_at(u)
         if self.antithetic is None:
             return np.concatenate([*points.values()], axis=1)
-        return _pair(points, self._columns_at(1.0 - u))
+        return _pair(points, self._columns_at(1.0 - u), spare)
 
     def _columns_at(self, u: Floats) -> dict[str, Floats]:
         """Return the columns at points of the unit cube by the names of their groups."""
@@ -133,11 +135,11 @@ class Integrand:
                     f"transform(u) must be points of the box, of shape {u.shape}, got shape "
                     f"{x.shape} within {x.min(axis=0).tolist()} and {x.max(axis=0).tolist()}"
                 )
-            weight = self._weigh(x)
+            weight = self._weights(x)
         values = as_columns("f(x)", self.f(x), n)
-        columns = {"values": values * weight}
+        columns = {"values": _weigh(values, weight)}
         if self.control is not None:
-            columns = {"controls": self._control(self.control, x) * weight, **columns}
+            columns = {"controls": _weigh(self._control(self.control, x), weight), **columns}
         if self.importance is not None:
             columns["squares"] = np.square(values) * weight * self.volume
             columns["weights"] = weight
@@ -152,7 +154,7 @@ class Integrand:
             )
         return controls
 
-    def _weigh(self, x: Floats) -> Floats:
+    def _weights(self, x: Floats) -> Floats:
         assert self.importance is not None
         density = as_columns("density(x)", self.importance.density(x), len(x))
         if not (density > 0.0).all():
@@ -247,15 +249,20 @@ class Integrand:
         return 1 if self.antithetic is None else 2
 
 
-def _pair(points: dict[str, Floats], images: dict[str, Floats]) -> Floats:
+def _weigh(columns: Floats, weight: Floats) -> Floats:
+    """Return columns times a weight; as they are for the unit cube, where it is 1."""
+    return columns if weight.shape == () and weight == 1.0 else columns * weight
+
+
+def _pair(points: dict[str, Floats], images: dict[str, Floats], spare: Floats | None) -> Floats:
     """Return the means over pairs, and half of the differences of the values, side by side."""
     ends = np.cumsum([0, *(column.shape[1] for column in points.values())]).tolist()
     n, k = points["values"].shape
-    pairs = np.empty((n, ends[-1] + k))
+    pairs = np.empty((n, ends[-1] + k)) if spare is None or len(spare) != n else spare
     for name, start, stop in zip(points, ends, ends[1:], strict=False):
         np.add(points[name], images[name], out=pairs[:, start:stop])
     np.subtract(points["values"], images["values"], out=pairs[:, ends[-1] :])
-    pairs /= 2.0
+    pairs *= 0.5
     return pairs
 
 

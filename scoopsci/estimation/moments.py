@@ -65,35 +65,39 @@ class Moments:
     n_hits: NDArray[np.int64] | None = None
 
     @classmethod
-    def of(cls, samples: Floats) -> Moments:
+    def of(cls, samples: Floats, *, overwrite: bool = False) -> Moments:
         """Return the moments of samples.
 
         Parameters
         ----------
         samples : ndarray of float64, shape (n,) or (n, k)
             At least one sample.
+        overwrite : bool
+            Whether the array may be overwritten, rather than another one of its size be made.
 
         Returns
         -------
         Moments
             Of shape () or (k,).
         """
-        with np.errstate(all="ignore"):
-            mean = np.mean(samples, axis=0)
-            deviations = samples - mean
-            # The mean of the deviations is the rounding error of the mean.
-            rounding = np.sum(deviations, axis=0)
-            m2 = np.sum(np.square(deviations), axis=0) - rounding * (rounding / len(samples))
+        minimum, maximum = np.min(samples, axis=0), np.max(samples, axis=0)
         n_nonfinite = 0
-        if not np.isfinite(m2).all():  # it may also have overflown
+        if not (np.isfinite(minimum).all() and np.isfinite(maximum).all()):
             finite = np.isfinite(samples).reshape(len(samples), -1).all(axis=1)
             n_nonfinite = int(np.count_nonzero(~finite))
+        with np.errstate(all="ignore"):
+            mean = np.mean(samples, axis=0)
+            deviations = np.subtract(samples, mean, out=samples if overwrite else None)
+            # The mean of the deviations is the rounding error of the mean.
+            rounding = np.sum(deviations, axis=0)
+            squares = np.square(deviations, out=deviations)
+            m2 = np.sum(squares, axis=0) - rounding * (rounding / len(samples))
         return cls(
             count=len(samples),
             mean=np.asarray(mean),
             m2=np.asarray(m2),
-            minimum=np.asarray(np.min(samples, axis=0)),
-            maximum=np.asarray(np.max(samples, axis=0)),
+            minimum=np.asarray(minimum),
+            maximum=np.asarray(maximum),
             n_nonfinite=n_nonfinite,
         )
 

@@ -21,7 +21,14 @@ import pytest
 import scoopsci
 from scoopsci import TaskError, WorkerLostError
 from scoopsci.engines import shared
-from scoopsci.engines.shared import N_KEPT, SMALL_BYTES, Shared, SharedMissingError
+from scoopsci.engines.shared import (
+    N_KEPT,
+    SMALL_BYTES,
+    Shared,
+    SharedMissingError,
+    keep_only,
+    list_wanted,
+)
 from scoopsci.pickling.frames import count_bytes, dump
 from scoopsci.road.chunks import CallEach, ListBlocks
 from scoopsci.road.runs import Run
@@ -179,6 +186,19 @@ class TestShared:
         value = Shared({"array": array})
         array[:] = 7.0
         assert load(value.whole)["array"][0] == 0.0
+        value.forget()
+
+    def test_a_late_task_frees_no_later_value(self) -> None:
+        """Threads submit tasks on one engine in another order than they have packed them."""
+        late = list_wanted()
+        value = Shared(bytes(MEGABYTE))
+        load(value.whole)
+        keep_only(*late)
+        assert load(value.reference) == bytes(MEGABYTE)
+        last, _ = list_wanted()
+        keep_only(last, ())
+        with pytest.raises(SharedMissingError):
+            load(value.reference)
         value.forget()
 
     def test_read_only_arrays_stay_so(self) -> None:

@@ -316,7 +316,7 @@ class TestManyOutputs:
                 methods = [Antithetic()] * n_methods
                 start_s = time.process_time()
                 _ = integrate(
-                    lambda x: np.exp(-x[:, :1] * scales), 1 << 16, block_size=1 << 12,
+                    lambda x: np.exp(-x[:, :1] * scales), 1 << 16, block_size=1 << 10,
                     variance_reduction=methods,
                 )  # fmt: skip
                 taken[n_methods].append(time.process_time() - start_s)
