@@ -24,7 +24,7 @@ from scoopsci.pickling.resources import RESOURCES
 from scoopsci.pool.broadcast import Broadcast
 from scoopsci.pool.config import make_config
 from scoopsci.pool.driver import PoolDriver
-from scoopsci.pool.losses import POISON_AFTER, Losses
+from scoopsci.protocol.losses import POISON_AFTER, Losses
 from scoopsci.reporting.markup import as_table
 
 __all__ = ["Pool", "open_pool"]

@@ -18,12 +18,12 @@ import numpy.typing as npt
 import zmq
 
 from scoopsci.errors import EngineError, EngineTimeoutError
-from scoopsci.pool import messages as kind
 from scoopsci.pool.broadcast import Broadcast
 from scoopsci.pool.brokerprocess import BrokerProcess, name_folder
 from scoopsci.pool.calls import Call, Calls, Judge, PoolFuture
 from scoopsci.pool.lifetime import check_owner
-from scoopsci.pool.losses import as_lost
+from scoopsci.protocol import messages as kind
+from scoopsci.protocol.losses import as_lost
 
 __all__ = ["PoolDriver"]
 

@@ -12,7 +12,7 @@ import zmq
 
 from scoopsci.pool.broadcast import serve_broadcasts
 from scoopsci.pool.leash import Leash
-from scoopsci.pool.messages import FETCH, INITIALIZE, INITIALIZED, REPLY, REQUEST, TASK
+from scoopsci.protocol.messages import FETCH, INITIALIZE, INITIALIZED, REPLY, REQUEST, TASK
 
 __all__ = ["work"]
 

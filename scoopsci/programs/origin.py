@@ -17,16 +17,16 @@ from scoopsci.engines.scoop import use_workers
 from scoopsci.engines.threads import limiting_variables
 from scoopsci.errors import EngineError, TaskError
 from scoopsci.hosts import Host
-from scoopsci.pool import messages as kind
 from scoopsci.pool.config import make_config
 from scoopsci.pool.driver import PoolDriver
-from scoopsci.pool.losses import Losses
 from scoopsci.programs import futures
 from scoopsci.programs.pickling import make_task, share_names, take_outcome
 from scoopsci.programs.script import as_status, load_script, run_script
 from scoopsci.programs.session import Session, open_session
 from scoopsci.programs.staging import Source, stage
 from scoopsci.programs.stand_in import stand_in_for_scoop
+from scoopsci.protocol import messages as kind
+from scoopsci.protocol.losses import Losses
 
 __all__ = ["run_program"]
 

@@ -27,13 +27,13 @@ import zmq
 
 from scoopsci.engines.threads import limit_libraries_to_come
 from scoopsci.errors import EngineError
-from scoopsci.pool import messages as kind
 from scoopsci.pool.leash import Leash
-from scoopsci.pool.losses import Losses, as_lost
 from scoopsci.programs.futures import Future
 from scoopsci.programs.pickling import run_task
 from scoopsci.programs.printing import open_output
 from scoopsci.programs.session import Arrivals, Session, do_nothing, open_session
+from scoopsci.protocol import messages as kind
+from scoopsci.protocol.losses import Losses, as_lost
 
 __all__ = ["work"]
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, TypedDict
 
 from scoopsci.basics.arguments import check_count, check_seconds
-from scoopsci.pool.losses import POISON_AFTER
+from scoopsci.protocol.losses import POISON_AFTER
 from scoopsci.reporting.progress import ProgressOption, check_progress
 
 __all__ = ["CHUNK_TARGET_S", "DispatchOptions", "RunOptions", "refuse_ledger", "split_options"]

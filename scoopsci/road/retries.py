@@ -9,7 +9,7 @@ from typing import Any
 
 from scoopsci.engines.shared import SharedMissingError
 from scoopsci.errors import EngineError, PoisonTaskError, TaskError, WorkerLostError
-from scoopsci.pool.losses import LOSSES_PER_DEATH
+from scoopsci.protocol.losses import LOSSES_PER_DEATH
 from scoopsci.road.blocks import MergeError
 from scoopsci.road.inputs import Chunk
 from scoopsci.road.options import DispatchOptions

@@ -153,10 +153,7 @@ class TestStatus:
 
 
 def test_the_log_of_losses_is_bounded() -> None:
-    from scoopsci.pool.members import Host
-    from scoopsci.pool.place import Place
-
-    log, host = LossLog(), Host("here", Place(None, None, "python", "ssh", "none", 1.0), 1)
+    log = LossLog()
     for pid in range(3 * MOST_LOSSES):
-        log.add(host, pid, "ended")
+        log.add("here", pid, "ended")
     assert [loss["pid"] for loss in log] == [*range(2 * MOST_LOSSES, 3 * MOST_LOSSES)]

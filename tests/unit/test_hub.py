@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 import zmq
 
-from scoopsci.pool import messages as kind
 from scoopsci.programs import futures
 from scoopsci.programs.pickling import RESULT, dump, make_task
 from scoopsci.programs.stand_in import stand_in_for_scoop
+from scoopsci.protocol import messages as kind
 from tests.conftest import REPOSITORY
 
 SETUP = {"is_origin": False, "log_level": "INFO"}

@@ -1,21 +1,49 @@
-"""The members of a pool, as its broker sees them."""
+"""The members of a pool and their tasks, as its broker sees them."""
 
 from __future__ import annotations
 
-import subprocess
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from scoopsci.pool.launcher import AgentProcess
-from scoopsci.pool.place import Place
-
-__all__ = ["FIRST_RETRY_S", "Host", "Worker"]
+__all__ = ["FIRST_RETRY_S", "Host", "Task", "Worker"]
 
 #: Time before the first attempt to reach a lost host again.
 FIRST_RETRY_S = 1.0
 
 
-@dataclass
+@dataclass(eq=False)
+class Task:
+    """A task at the broker.
+
+    Attributes
+    ----------
+    sender, number : bytes
+        Its name: that of the driver or worker that has sent it, and a number.
+    timeout_s : float or None
+        Seconds that it may run.
+    frames : sequence
+        Passed on unread, and dropped then.
+    worker : bytes or None
+        Who has it.
+    deadline_s : float or None
+        When it will have taken too long.
+    """
+
+    sender: bytes
+    number: bytes
+    timeout_s: float | None
+    frames: Sequence[Any]
+    worker: bytes | None = None
+    deadline_s: float | None = None
+
+    @property
+    def key(self) -> bytes:
+        """Its name."""
+        return self.sender + self.number
+
+
+@dataclass(eq=False)
 class Worker:
     """A worker, from the order to start it to its end.
 
@@ -72,10 +100,12 @@ class Host:
     ``n_cores``, total ``memory_bytes`` and ``available_bytes``.
     """
 
+    number: int
     label: str
-    place: Place
+    is_here: bool
     n_workers: int | None
-    agent: AgentProcess | None = None
+    has_agent: bool = False
+    asked_s: float = 0.0
     folder: str | None = None
     stale: list[str] = field(default_factory=list)
     socket: str | None = None
@@ -85,5 +115,6 @@ class Host:
     n_bad_starts: int = 0
     retry_s: float = FIRST_RETRY_S
     retry_at_s: float | None = None
-    forwarding: subprocess.Popen[bytes] | None = None
+    n_forwardings: int = 0
+    forwarding: int | None = None
     ever_ready: bool = False

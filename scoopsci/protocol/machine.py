@@ -1,0 +1,52 @@
+"""What all machines have in common: events in, actions out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+__all__ = ["Machine"]
+
+
+class Machine:
+    """A side of the protocol, without sockets, threads, processes and clock.
+
+    Whoever holds it, its shell, reports events one after another, and performs the actions in their
+    order. The same events give the same actions.
+
+    Attributes
+    ----------
+    now_s : float
+        Time of the last event, on the clock of the shell.
+    """
+
+    #: For each class of events, the method that handles it.
+    _handlers: Mapping[type[Any], Callable[..., None]]
+
+    def __init__(self) -> None:
+        self.now_s = 0.0
+        self._actions: list[Any] = []
+
+    def handle(self, now_s: float, event: Any) -> list[Any]:
+        """Handle an event.
+
+        Parameters
+        ----------
+        now_s : float
+            When it happened, in seconds of a clock that never goes back.
+        event : object
+            One of those that the machine's module names.
+
+        Returns
+        -------
+        list
+            The actions to perform.
+        """
+        self.now_s = now_s
+        self._actions = []
+        self._handlers[type(event)](event)
+        return self._actions
+
+    def act(self, action: Any) -> None:
+        """Have an action performed after those before it."""
+        self._actions.append(action)
