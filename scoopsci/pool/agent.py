@@ -2,7 +2,8 @@
 
 It exchanges lines of JSON with the broker over its standard input and output: over SSH, that is the
 host's one connection. It runs no task and has one thread, so that no task can block it. When the
-connection ends, or is silent for too long, it ends its workers, removes its files, and ends.
+connection ends, or is silent for too long, it ends its workers, removes its files, and ends: by the
+rules of `scoopsci.protocol.agent`.
 """
 
 from __future__ import annotations
@@ -17,15 +18,17 @@ import signal
 import sys
 import tempfile
 import time
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from scoopsci.basics.processors import count_processors
-from scoopsci.pool.leash import PARTING_S, Leash
+from scoopsci.pool.leash import Leash
 from scoopsci.pool.lifetime import become_worker
 from scoopsci.pool.vitals import count_unread, read_process, read_vitals
+from scoopsci.protocol import agent as on
 
 __all__ = ["main"]
 
@@ -38,23 +41,12 @@ TICK_S = 0.25
 FROM_OUTSIDE = (signal.SIGKILL, signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGQUIT)
 
 
-#: Workers reported in one line, which must not exceed an atomic write to a pipe.
-N_IN_LINE = 50
-
-#: Lines of a heartbeat: half as many as a pipe has pages.
-MOST_LINES = 8
-
-
 @dataclass
 class _Child:
     name: str
     pid: int
     pidfd: int
     leash: Leash
-    n_bytes: int = 0
-    stopped: bool = False
-    ended_for: str | None = None
-    deadline_s: float | None = None
 
 
 class _ForkedError(Exception):
@@ -94,9 +86,18 @@ class Agent:
             os.set_blocking(descriptor, False)
         self._selector.register(0, selectors.EVENT_READ)
         self._unread = b""
-        self._connected = True
-        self._heard_s = time.monotonic()
-        self._beaten_s, self._n_beats = 0.0, 0
+        self._is_over = False
+        self._machine = on.AgentMachine(config, time.monotonic())
+        self._events: deque[Any] = deque()
+        self._performers: dict[type[Any], Callable[[Any], None]] = {
+            on.Tell: self._tell,
+            on.Fork: self._fork,
+            on.LetGo: self._let_go,
+            on.Kill: lambda action: self._kill(self._children[action.pid]),
+            on.ReadVitals: self._read_vitals,
+            on.HangUp: self._hang_up,
+            on.End: self._end,
+        }
         sys.path += [entry for entry in config["path"] if entry not in sys.path]
         # Workers are forked: they inherit what is loaded here.
         work, *tools = map(_import, config["work"])
@@ -107,13 +108,13 @@ class Agent:
         from scoopsci.reporting.receipts import process_facts, software_versions
 
         try:
-            self._tell(
-                hello={**process_facts(), "versions": software_versions()},
-                folder=self.folder,
-                n_cores=count_processors(),
-                memory_bytes=read_process(os.getpid())[1],
-            )
-            while self._connected:
+            self._handle(on.Start({
+                "hello": {**process_facts(), "versions": software_versions()},
+                "folder": self.folder,
+                "n_cores": count_processors(),
+                "memory_bytes": read_process(os.getpid())[1],
+            }))  # fmt: skip
+            while self._machine.connected:
                 self._turn()
         finally:
             if os.getpid() == self._pid:  # a worker leaves by the same way
@@ -121,108 +122,61 @@ class Agent:
 
     def _part(self) -> None:
         """End the workers, those that run no task as programs end."""
-        for child in self._children.values():
-            self._let_go(child)
-        while any(child.deadline_s for child in self._children.values()):
-            for key, _ in self._selector.select(TICK_S):
-                if key.data is None:
-                    self._selector.unregister(key.fd)  # the broker's
-                else:
-                    self._reap(key.data)
-            self._end_late_ones()
-        for child in list(self._children.values()):
-            self._reap(child)
+        self._handle(on.Cut())
+        while not self._is_over:
+            self._turn()
         if self._own_folder:
             shutil.rmtree(self.folder, ignore_errors=True)
 
-    def _let_go(self, child: _Child) -> None:
-        if child.leash.let_go():
-            child.deadline_s = time.monotonic() + PARTING_S
-        else:
-            self._kill(child)
-
-    def _end_late_ones(self) -> None:
-        now = time.monotonic()
-        for child in self._children.values():
-            if child.deadline_s is not None and now > child.deadline_s:
-                child.deadline_s = None
-                self._kill(child)
-
     def _turn(self) -> None:
         for key, _ in self._selector.select(TICK_S):
-            if key.fd == 0:
+            if key.data is None:
                 self._listen()
             else:
                 self._reap(key.data)
-        now = time.monotonic()
-        if now - self._heard_s > self._config["lease_s"]:
-            self._connected = False
-            if self._config["hangs_up"]:
-                self._hang_up()
-        self._end_late_ones()
-        for child in self._children.values():
-            self._look_at(child)
-        if now - self._beaten_s >= self._config["heartbeat_s"]:
-            self._beaten_s = now
-            self._beat()
+        states = {}
+        for pid in self._children:
+            with contextlib.suppress(OSError):  # it has just ended
+                states[pid] = read_process(pid)
+        self._handle(on.Looked(states))
 
-    def _beat(self) -> None:
-        """Send a heartbeat, with the state of the host and of the workers."""
-        if count_unread() > 0:
-            return  # not being read: a pipe full of heartbeats would look like a broken one
-        vitals = read_vitals()
-        children = list(self._children.values())
-        # With very many workers, each heartbeat reports others: it must fit into the pipe.
-        self._n_beats += 1
-        shift = self._n_beats * N_IN_LINE * MOST_LINES % max(1, len(children))
-        children = (children[shift:] + children[:shift])[: N_IN_LINE * MOST_LINES]
-        for start in range(0, max(1, len(children)), N_IN_LINE):
-            some = children[start : start + N_IN_LINE]
-            self._tell(vitals=vitals, workers={child.name: child.n_bytes for child in some})
+    def _handle(self, event: Any) -> None:
+        """Let the machine handle what has happened, also by its own actions."""
+        self._events.append(event)
+        while self._events:
+            for action in self._machine.handle(time.monotonic(), self._events.popleft()):
+                self._performers[type(action)](action)
 
-    def _hang_up(self) -> None:
-        """End our connection's sshd, which may not notice for hours that its link is down."""
+    # --- actions
+
+    def _end(self, _: on.End) -> None:
+        self._is_over = True
+
+    def _read_vitals(self, _: on.ReadVitals) -> None:
+        if count_unread() == 0:  # else a pipe full of heartbeats would look like a broken one
+            self._events.append(on.Vitals(read_vitals()))
+
+    def _hang_up(self, _: on.HangUp) -> None:
         with contextlib.suppress(OSError):
             name = Path(f"/proc/{self._parent}/comm").read_text()
             if name.startswith("sshd") and os.getppid() == self._parent > 1:
                 os.kill(self._parent, signal.SIGTERM)
 
-    def _tell(self, **facts: Any) -> None:
+    def _tell(self, action: on.Tell) -> None:
         try:
-            os.write(1, f"{MARK}{json.dumps(facts)}\n".encode())
+            os.write(1, f"{MARK}{json.dumps(action.facts)}\n".encode())
         except OSError:  # closed, or full: it has not been read for long
-            self._connected = False
+            self._events.append(on.Cut())
 
-    def _listen(self) -> None:
-        try:
-            data = os.read(0, 1 << 16)
-        except BlockingIOError:
-            return
-        if not data:
-            self._connected = False
-            return
-        self._heard_s = time.monotonic()
-        *lines, self._unread = (self._unread + data).split(b"\n")
-        for line in lines:
-            order = json.loads(line)
-            for name in order.get("start", ()):
-                self._start(name, order["socket"])
-            if "kill" in order:
-                for child in self._children.values():
-                    if child.name == order["kill"]:
-                        child.ended_for = order["why"]
-                        (self._let_go if order["gently"] else self._kill)(child)
-
-    def _start(self, name: str, socket: str) -> None:
+    def _fork(self, action: on.Fork) -> None:
         leash = Leash()
         pid = os.fork()
         if pid:
             leash.hold()
-            pidfd = os.pidfd_open(pid)
-            child = _Child(name, pid, pidfd, leash)
+            child = _Child(action.name, pid, os.pidfd_open(pid), leash)
             self._children[pid] = child
-            self._selector.register(pidfd, selectors.EVENT_READ, child)
-            self._tell(started=name, pid=pid)
+            self._selector.register(child.pidfd, selectors.EVENT_READ, child)
+            self._events.append(on.Forked(child.name, pid))
             return
         become_worker(self._pid, self._config["umask"], bytes.fromhex(self._config["authkey"]))
         self._selector.close()
@@ -230,7 +184,33 @@ class Agent:
             os.close(child.pidfd)
             child.leash.drop()
         leash.drop()
-        raise _ForkedError(name, socket, leash)
+        raise _ForkedError(action.name, action.socket, leash)
+
+    def _let_go(self, action: on.LetGo) -> None:
+        if not self._children[action.pid].leash.let_go():
+            self._events.append(on.Busy(action.pid))
+
+    def _kill(self, child: _Child) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(child.pid, signal.SIGKILL)
+        with contextlib.suppress(ProcessLookupError):
+            signal.pidfd_send_signal(child.pidfd, signal.SIGKILL)
+
+    # --- what happens
+
+    def _listen(self) -> None:
+        if not self._machine.connected:
+            self._selector.unregister(0)
+            return
+        try:
+            data = os.read(0, 1 << 16)
+        except BlockingIOError:
+            return
+        if not data:
+            self._handle(on.Cut())
+            return
+        *lines, self._unread = (self._unread + data).split(b"\n")
+        self._handle(on.Heard([json.loads(line) for line in lines]))
 
     def _reap(self, child: _Child) -> None:
         self._selector.unregister(child.pidfd)
@@ -245,27 +225,7 @@ class Agent:
         else:
             how = signal.Signals(found.si_status).name
             own = found.si_status not in FROM_OUTSIDE
-        self._tell(ended=child.name, how=how, own_doing=own, killed_for=child.ended_for)
-
-    def _kill(self, child: _Child) -> None:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(child.pid, signal.SIGKILL)
-        with contextlib.suppress(ProcessLookupError):
-            signal.pidfd_send_signal(child.pidfd, signal.SIGKILL)
-
-    def _look_at(self, child: _Child) -> None:
-        """Detect a worker that has been stopped, or that exceeds its memory limit."""
-        try:
-            state, child.n_bytes = read_process(child.pid)
-        except OSError:
-            return  # it has just ended
-        if (state == "T") != child.stopped:
-            child.stopped = not child.stopped
-            self._tell(stopped=child.name, now=child.stopped)
-        limit = self._config["memory_bytes"]
-        if limit is not None and child.n_bytes > limit:
-            child.ended_for = "memory"
-            self._kill(child)
+        self._handle(on.Ended(child.pid, how, own))
 
 
 def _import(name: str) -> Any:

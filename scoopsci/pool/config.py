@@ -12,18 +12,9 @@ from typing import Any
 
 from scoopsci.hosts import Host
 from scoopsci.pool.place import Place
+from scoopsci.protocol.timing import find_times
 
 __all__ = ["make_config"]
-
-#: A pool fails after this multiple of host_timeout without a worker.
-LONELY_TIMES = 4
-
-#: Interval between heartbeats of agent and broker, and the least number of them in a host_timeout:
-#: a single late one is no loss.
-HEARTBEAT_S, BEATS_PER_TIMEOUT = 2.0, 4
-
-#: Agents end after this multiple of host_timeout without a message from the broker.
-LEASE_TIMES = 2
 
 
 def make_config(
@@ -66,11 +57,12 @@ def make_config(
             "place": {**asdict(place), "prolog": prolog},
         }
 
+    times = find_times(host_timeout)
     return {
         "hosts": [describe(host) for host in hosts],
         "host_timeout_s": host_timeout,
         "start_timeout_s": start_timeout,
-        "workers_timeout_s": LONELY_TIMES * host_timeout,
+        "workers_timeout_s": times["workers_timeout_s"],
         "mixed": mixed,
         "initializes": initializes,
         "variables": dict(variables),
@@ -78,8 +70,8 @@ def make_config(
             "python": sys.version_info[:2],
             "work": list(work),
             "path": [os.path.abspath(entry) for entry in sys.path if _is_users(entry)],
-            "heartbeat_s": min(HEARTBEAT_S, host_timeout / BEATS_PER_TIMEOUT),
-            "lease_s": LEASE_TIMES * host_timeout,
+            "heartbeat_s": times["heartbeat_s"],
+            "lease_s": times["lease_s"],
             "memory_bytes": worker_memory,
             # It goes through pipes and SSH connections only, as the names of workers do.
             "authkey": bytes(current_process().authkey).hex(),

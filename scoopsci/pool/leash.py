@@ -7,9 +7,6 @@ import os
 
 __all__ = ["Leash"]
 
-#: Workers have so long to end: to run what they have registered for it, and to flush files.
-PARTING_S = 4.0
-
 
 class Leash:
     """A pipe from the agent to a worker, and a byte in which the worker tells that it is busy.

@@ -1,7 +1,9 @@
 """The protocol of a pool, as machines without sockets, threads, processes and clock.
 
 Each `machine` handles events, one after another, and returns actions, which its shell in
-``scoopsci.pool`` performs. `broker` decides about tasks, and its part `hosts` about agents and
-workers, which `members` describes; `brokering` has their events and actions, `status` what they
-tell. `messages` are those of the broker's socket, and `losses` decides whether to resubmit a task.
+``scoopsci.pool`` performs. `broker` reads messages; of its parts, `tasks` assigns tasks to workers,
+and `hosts` decides about agents and workers, which `members` describes. `reports` judges what
+agents say, `brokering` has the events and actions, `status` what is told. `agent` decides
+about the workers of a host. `messages` are those of the broker's socket, `timing` says how long
+one side waits for another, and `losses` decides whether to resubmit a task.
 """

@@ -17,7 +17,7 @@ from scoopsci.protocol import messages as kind
 from scoopsci.protocol.hosts import Hosts
 from scoopsci.protocol.machine import Machine
 from scoopsci.protocol.members import Host, Task, Worker
-from scoopsci.protocol.status import count_tasks
+from scoopsci.protocol.tasks import Tasks
 
 __all__ = ["BrokerMachine"]
 
@@ -46,17 +46,16 @@ class BrokerMachine(Machine):
         super().__init__()
         self._config = config
         self._driver = config["driver"].encode()
-        self._unassigned: deque[Task] = deque() if unassigned is None else unassigned
-        self._available: deque[bytes] = deque() if available is None else available
-        self._tasks: dict[bytes, Task] = {}
-        #: Tasks that have ended a worker, and those of them that wait for another worker.
-        self._deadly: set[bytes] = set()
-        self._suspects: dict[bytes, Task] = {}
         self._initialize: Sequence[Any] | None = None
         self._uninitialized: list[bytes] = []
         self._hosts = Hosts(self, config, make_name)
         self._workers = self._hosts.workers
-        self._n_done = self._n_lost = 0
+        self._tasks = Tasks(
+            self,
+            self._workers,
+            deque() if unassigned is None else unassigned,
+            deque() if available is None else available,
+        )
         self._variables: dict[bytes, tuple[bytes, Sequence[Any]]] = {}
         self._alone_since_s: float | None = None
         self._handlers = {
@@ -106,30 +105,14 @@ class BrokerMachine(Machine):
     def _on_undelivered(self, message: on.Undelivered) -> None:
         """Take a task back that a worker, which has just ended, could not get."""
         worker = self._workers.get(message.peer)
-        if message.head[:2] != kind.TASK or worker is None:
-            return
-        task = self._tasks.get(message.head[2:])
-        worker.tasks.discard(message.head[2:])
-        if task is not None and task.worker == worker.name:
-            task.frames, task.worker, task.deadline_s = message.frames, None, None
-            worker.running = None
-            if task.key in self._deadly:
-                self._suspects[task.key] = task
-            else:
-                self._unassigned.appendleft(task)
-            self._assign()
+        if message.head[:2] == kind.TASK and worker is not None:
+            self._tasks.take_back(message.head[2:], worker, message.frames)
 
     def _on_task(self, peer: bytes, rest: bytes, frames: Sequence[Any]) -> None:
         number, timeout = rest[: kind.NUMBER_BYTES], rest[kind.NUMBER_BYTES :]
         task = Task(peer, number, float(timeout) if timeout else None, frames)
-        self._tasks[task.key] = task
-        if task.key in self._deadly:
-            self._suspects[task.key] = task
-        elif peer == self._driver:
-            self._unassigned.append(task)
-        else:  # another task waits for it, or will: it goes first
-            self._unassigned.appendleft(task)
-        self._assign()
+        # Another task waits for that of a worker, or will: it goes first.
+        self._tasks.add(task, first=peer != self._driver)
 
     def _on_request(self, peer: bytes, rest: bytes, frames: Sequence[Any]) -> None:
         worker = self._workers.get(peer)
@@ -147,8 +130,7 @@ class BrokerMachine(Machine):
 
     def _offer(self, worker: Worker, n_answers: bytes) -> None:
         if int(n_answers) == worker.n_answers:
-            self._available.append(worker.name)
-            self._assign()
+            self._tasks.offer(worker)
 
     def _welcome(self, worker: Worker) -> None:
         for name, (owner, frames) in self._variables.items():
@@ -161,58 +143,12 @@ class BrokerMachine(Machine):
                 self._send(name, kind.INITIALIZE, *self._initialize)
             self._uninitialized.clear()
 
-    def _assign(self) -> None:
-        if self._suspects:
-            self._assign_suspects()
-        while self._unassigned and self._available:
-            task = self._unassigned[0]
-            if self._tasks.get(task.key) is not task:
-                self._unassigned.popleft()  # cancelled meanwhile
-                continue
-            worker = self._workers.get(self._available.popleft())
-            if worker is not None and self._give(task, worker):
-                self._unassigned.popleft()
-
-    def _assign_suspects(self) -> None:
-        """Give a task that has ended a worker to one without tasks: others would be lost with it.
-
-        If every worker has tasks, that cannot be avoided.
-        """
-        for key, task in list(self._suspects.items()):
-            idle = [w for w in self._workers.values() if not w.tasks and w.stopped_s is None]
-            able = [worker for worker in idle if worker.name in self._available]
-            if self._tasks.get(key) is not task:
-                del self._suspects[key]
-            elif not idle:
-                self._unassigned.appendleft(self._suspects.pop(key))
-            elif able:
-                self._available.remove(able[0].name)
-                if self._give(task, able[0]):
-                    del self._suspects[key]
-
-    def _give(self, task: Task, worker: Worker) -> bool:
-        if worker.doomed or worker.retires:
-            return False
-        if worker.stopped_s is not None:
-            worker.n_requests += 1  # until it continues
-            return False
-        self._send(worker.name, kind.TASK + task.key, *task.frames)
-        task.frames = []
-        task.worker = worker.name
-        worker.tasks.add(task.key)
-        worker.running = task.key
-        if task.timeout_s is not None:
-            task.deadline_s = self.now_s + task.timeout_s
-        return True
-
-    def _answer(self, sender: bytes, head: bytes, *frames: Any) -> None:
+    def answer(self, sender: bytes, head: bytes, *frames: Any) -> None:
         """Send a message to the sender of a task, which may have been waiting for it."""
         worker = self._workers.get(sender)
         if worker is not None:
             worker.n_answers += 1
-            worker.n_requests = 0
-            with contextlib.suppress(ValueError):
-                self._available.remove(sender)
+            self._tasks.withdraw(worker)
         self._send(sender, head, *frames)
 
     def _on_reply(self, peer: bytes, rest: bytes, frames: Sequence[Any]) -> None:
@@ -220,15 +156,9 @@ class BrokerMachine(Machine):
         if worker is None:
             return
         key, n_answers = rest[: kind.KEY_BYTES], rest[kind.KEY_BYTES :]
-        worker.tasks.discard(key)
-        worker.running = None
-        worker.n_done += 1
-        self._n_done += 1
-        self._deadly.discard(key)
-        task = self._tasks.get(key)
-        if task is not None and task.worker == peer:  # otherwise late: the task has been given up
-            del self._tasks[key]
-            self._answer(task.sender, kind.REPLY + task.number, *frames)
+        task = self._tasks.finish(key, worker)
+        if task is not None:
+            self.answer(task.sender, kind.REPLY + task.number, *frames)
         if worker.retires:
             self._hosts.retire(worker)
         if worker.ready and not worker.doomed:
@@ -241,8 +171,8 @@ class BrokerMachine(Machine):
         if task is not None and taken:
             if task.worker is not None:
                 self._hosts.doom(self._workers[task.worker], "cancelled")
-            del self._tasks[task.key]
-        self._answer(peer, kind.CANCELLED + number + (b"1" if taken else b"0"))
+            self._tasks.drop(task)
+        self.answer(peer, kind.CANCELLED + number + (b"1" if taken else b"0"))
 
     def _on_initialize(self, peer: bytes, rest: bytes, frames: Sequence[Any]) -> None:
         if peer == self._driver:
@@ -285,51 +215,38 @@ class BrokerMachine(Machine):
     def _on_status(self, peer: bytes, number: bytes, frames: Sequence[Any]) -> None:
         if peer != self._driver:
             return
-        counts = count_tasks(self._workers.values(), self._tasks, len(self._tasks))
-        tasks = {**counts, "done": self._n_done, "lost": self._n_lost}
-        self.act(on.TellStatus(number, {**self._hosts.describe(), "tasks": tasks}))
+        found = {**self._hosts.describe(), "tasks": self._tasks.count()}
+        self.act(on.TellStatus(number, found))
 
     # --- what happens to workers
 
     def lose_tasks(self, worker: Worker, why: str, *, blame: bool) -> int:
         """Tell the senders that the tasks of a worker are lost, and whether they ended it."""
-        n_before = self._n_lost
-        for key in list(worker.tasks):
-            task = self._tasks.get(key)
-            if task is not None and task.worker == worker.name:
-                del self._tasks[key]
-                self._n_lost += 1
-                place = {"host": worker.host.label, "pid": worker.pid}
-                ran = len(worker.tasks) == 1 or key == worker.running
-                if blame and ran:
-                    self._deadly.add(key)
-                facts = json.dumps({**place, "why": why, "blame": blame and ran})
-                self._answer(task.sender, kind.LOST + task.number + facts.encode())
-        return self._n_lost - n_before
+        lost = self._tasks.lose(worker, blame=blame)
+        for task, is_to_blame in lost:
+            place = {"host": worker.host.label, "pid": worker.pid}
+            facts = json.dumps({**place, "why": why, "blame": is_to_blame})
+            self.answer(task.sender, kind.LOST + task.number + facts.encode())
+        return len(lost)
 
     def forget_sender(self, worker: Worker) -> None:
         """Drop the tasks that were sent by a worker, which has ended."""
-        for key in [key for key, task in self._tasks.items() if task.sender == worker.name]:
-            del self._tasks[key]
-        self._deadly = {key for key in self._deadly if not key.startswith(worker.name)}
+        self._tasks.forget(worker)
 
     def note_continued(self, worker: Worker) -> None:
         """Resume giving tasks to a worker that was stopped."""
-        self._available.extend([worker.name] * worker.n_requests)
-        worker.n_requests = 0
-        self._assign()
+        self._tasks.resume(worker)
 
     # --- time
 
     def _on_tick(self, tick: on.Tick) -> None:
         self._hosts.look_around(tick.heard_s)
-        if self._suspects:
-            self._assign()
-        for task in list(self._tasks.values()):
-            if task.deadline_s is not None and self.now_s > task.deadline_s and task.worker:
-                worker = self._workers[task.worker]
-                self.lose_tasks(worker, "timeout", blame=True)
-                self._hosts.doom(worker, "its task took too long")
+        self._tasks.assign()
+        for task in self._tasks.find_late():
+            assert task.worker is not None
+            worker = self._workers[task.worker]
+            self.lose_tasks(worker, "timeout", blame=True)
+            self._hosts.doom(worker, "its task took too long")
         self._look_for_workers()
 
     def _look_for_workers(self) -> None:
@@ -339,5 +256,5 @@ class BrokerMachine(Machine):
             self._alone_since_s = self.now_s
         elif self.now_s - self._alone_since_s > self._config["workers_timeout_s"]:
             self._alone_since_s = self.now_s
-            self._tasks.clear()
+            self._tasks.drop_all()
             self.act(on.TellDriver(kind.LONELY))

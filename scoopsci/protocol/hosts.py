@@ -14,6 +14,7 @@ from scoopsci.errors import EngineError
 from scoopsci.protocol import brokering as on
 from scoopsci.protocol import messages as kind
 from scoopsci.protocol.members import FIRST_RETRY_S, Host, Worker
+from scoopsci.protocol.reports import SURPLUS, explain_end, find_fault
 from scoopsci.protocol.status import describe_hosts, report_hosts
 from scoopsci.reporting.workers import Workers
 
@@ -24,9 +25,6 @@ LAST_RETRY_S = 10.0
 
 #: A host fails if this many workers exit before they accept a task.
 N_STARTS = 3
-
-#: Why a surplus worker is ended; not a loss.
-SURPLUS = "no longer wanted"
 
 
 class Owner(Protocol):
@@ -167,15 +165,8 @@ class Hosts:
         host, report = self.hosts[event.host], event.report
         if not host.has_agent:
             return
-        if "hello" in report:
+        if "hello" in report or "other_python" in report:
             self._greet(host, report)
-        elif "other_python" in report:
-            ours = ".".join(map(str, self._config["agent"]["python"]))
-            self._give_up(
-                host,
-                f"has Python {report['other_python']}, the driver {ours}; all hosts need the "
-                f"same minor version: install {ours} there, or name it by python=",
-            )
         elif "started" in report:
             worker = host.workers.get(report["started"].encode())
             if worker is not None:
@@ -188,20 +179,10 @@ class Hosts:
             self._note_vitals(host, report)
 
     def _greet(self, host: Host, report: Mapping[str, Any]) -> None:
-        host.facts, host.folder, host.stale = report["hello"], report["folder"], []
-        theirs, ours = host.facts["versions"]["scoopsci"], self._config["version"]
-        if theirs != ours:
-            self._give_up(
-                host, f"has scoopsci {theirs}, the driver {ours}; install the same version there"
-            )
-            return
-        limit = self._config["agent"]["memory_bytes"]
-        if limit is not None and report["memory_bytes"] >= limit:
-            self._give_up(
-                host,
-                f"has workers that use {report['memory_bytes']} bytes from their start, which "
-                f"exceeds worker_memory={limit}; allow them more",
-            )
+        host.facts, host.folder, host.stale = report.get("hello", {}), report.get("folder"), []
+        fault = find_fault(report, self._config)
+        if fault is not None:
+            self._give_up(host, fault)
             return
         if host.n_workers is None:
             host.n_workers = report["n_cores"]
@@ -269,13 +250,7 @@ class Hosts:
         if worker is None:
             return
         del self.workers[worker.name]
-        if report["killed_for"] == "memory":
-            limit = self._config["agent"]["memory_bytes"]
-            why, blame = f"used more memory than worker_memory={limit} bytes allows", True
-        elif worker.doomed:
-            why, blame = f"was ended ({worker.doomed})", False
-        else:
-            why, blame = f"ended with {report['how']}", report["own_doing"]
+        why, blame = explain_end(worker, report, self._config["agent"]["memory_bytes"])
         if worker.doomed != SURPLUS:
             self._log_loss(host, worker.pid, why)
         self._owner.lose_tasks(worker, why, blame=blame)

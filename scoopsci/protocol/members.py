@@ -71,6 +71,8 @@ class Worker:
         Keys of the tasks that it has.
     running : bytes or None
         Of several tasks, the one that runs: the newest, unless it has reported another.
+    ran_before : bytes or None
+        The one that ran when it was given the newest.
     n_done : int
         Number of tasks whose outcome it has sent.
     memory_bytes : int or None
@@ -88,6 +90,7 @@ class Worker:
     n_answers: int = 0
     tasks: set[bytes] = field(default_factory=set)
     running: bytes | None = None
+    ran_before: bytes | None = None
     n_done: int = 0
     memory_bytes: int | None = None
 
