@@ -89,6 +89,11 @@ class BrokerMachine(Machine):
         """The hosts, as in the hostfile; only to be read."""
         return self._hosts.hosts
 
+    @property
+    def workers(self) -> Mapping[bytes, Worker]:
+        """The workers by their names; only to be read."""
+        return self._workers
+
     # --- messages
 
     def _on_message(self, message: on.Message) -> None:

@@ -4,7 +4,7 @@
 checks for threads, descriptors and child processes that are left behind. `contract` holds the tests
 by what they are about, `opening` the engine under test and its attributes, `tasks` and
 `surroundings` the functions that run on workers, `bits` calls whose exact results must agree,
-`users` modules of the user's own.
+`users` modules of the user's own. `simulation` plays the protocol of the pool from seeds.
 """
 
 import pkgutil
