@@ -47,7 +47,9 @@ class CommandHelp(Directive):
         """Return the sections."""
         commands = argparse.ArgumentParser(prog="scoopsci").add_subparsers()
         add_commands(commands)
-        return [node for item in commands.choices.items() for node in _describe(*item)]
+        listed = {action.dest for action in commands._choices_actions}
+        shown = [item for item in commands.choices.items() if item[0] in listed]
+        return [node for item in shown for node in _describe(*item)]
 
 
 def _describe(name: str, parser: argparse.ArgumentParser) -> list[nodes.Node]:
