@@ -1,4 +1,7 @@
-"""The driver's side of a pool: submits frames to the broker, and collects outcomes in a thread."""
+"""The driver's side of a pool: submits frames to the broker, and collects outcomes in a thread.
+
+What is sent when, and how tasks end, is decided by `scoopsci.protocol.driver`.
+"""
 
 from __future__ import annotations
 
@@ -20,20 +23,13 @@ import zmq
 from scoopsci.errors import EngineError, EngineTimeoutError
 from scoopsci.pool.broadcast import Broadcast
 from scoopsci.pool.brokerprocess import BrokerProcess, name_folder
-from scoopsci.pool.calls import Call, Calls, Judge, PoolFuture
 from scoopsci.pool.lifetime import check_owner
+from scoopsci.pool.poolfuture import PoolFuture
+from scoopsci.protocol import driving as on
 from scoopsci.protocol import messages as kind
-from scoopsci.protocol.losses import as_lost
+from scoopsci.protocol.driver import BROKER_SILENCE_S, TICK_S, DriverMachine
 
 __all__ = ["PoolDriver"]
-
-TICK_S = 1.0
-
-#: A broker that does not answer is considered dead after this many seconds.
-BROKER_SILENCE_S = 15.0
-
-#: Tasks at the broker per worker: one that runs, and one to follow without delay.
-N_AHEAD = 2
 
 
 class PoolDriver(Executor):
@@ -73,7 +69,6 @@ class PoolDriver(Executor):
         self._folder = name_folder()
         for number, host in enumerate(config["hosts"]):
             host["place"]["own_control"] = f"{self._folder}/ssh{number}"
-        self._most_sent = N_AHEAD
         self._check_setup = check_setup
         self._hear = hear
         self._answers: dict[bytes, threading.Event] = {}
@@ -82,18 +77,31 @@ class PoolDriver(Executor):
         # Acquired directly where Ctrl-C may arrive: it can leave a condition locked.
         self._lock = threading.RLock()
         self._changed = threading.Condition(self._lock)
-        self._calls = Calls(self._lock)
+        self._machine = DriverMachine(time.monotonic())
+        self._futures: dict[bytes, PoolFuture] = {}
         self._closing = self._is_shut_down = False
         self._failure: EngineError | None = None
-        # Ctrl-C may interrupt the main thread between frames of a message: only our thread sends.
-        self._outbox: deque[list[Any]] = deque()
+        # Ctrl-C may interrupt the main thread anywhere: it leaves events for our thread.
+        self._events: deque[Any] = deque()
         if setup is not None:
-            self._outbox.append([kind.INITIALIZE, *setup])
+            self._events.append(on.Post(kind.INITIALIZE, setup))
         self._is_woken = False
         self._wake_read, self._wake_write = os.pipe()
         for descriptor in (self._wake_read, self._wake_write):
             os.set_blocking(descriptor, False)
         self._pid = os.getpid()
+        self._performers: dict[type[Any], Callable[[Any], None]] = {
+            on.Send: self._send,
+            on.Settle: self._settle,
+            on.Fail: self._fail,
+            on.Cancelled: self._settle_cancelled,
+            on.Answered: self._note_answer,
+            on.NoteHosts: self._note_hosts,
+            on.NoteStatus: self._note_status,
+            on.CheckSetup: lambda setup: self._check_setup(setup.frames),
+            on.Hear: self._pass_on,
+            on.Stop: self._stop,
+        }
         own = {"folder": self._folder, "driver": self.name.decode(), "driver_pid": self._pid}
         self._broker = BrokerProcess({**config, **own})
         self._thread = threading.Thread(target=self._run, daemon=True, name="pool-driver")
@@ -137,7 +145,7 @@ class PoolDriver(Executor):
         with self._lock:
             self.check_open()
             self._asked[number] = answer
-            self._post(kind.STATUS + number)
+            self._post(on.Post(kind.STATUS + number))
         try:
             found = answer.result(timeout_s)
         except TimeoutError:
@@ -146,8 +154,8 @@ class PoolDriver(Executor):
             ) from None
         finally:
             self._asked.pop(number, None)
-        found["tasks"]["waiting"] += self._calls.n_waiting
-        found["tasks"]["repeated"] = self._calls.n_repeated
+        found["tasks"]["waiting"] += self._machine.n_waiting
+        found["tasks"]["repeated"] = self._machine.n_repeated
         return found
 
     def wait_until_ready(self, timeout_s: float) -> None:
@@ -186,7 +194,7 @@ class PoolDriver(Executor):
         frames: Sequence[Any],
         *,
         timeout: float | None = None,
-        judge: Judge | None = None,
+        judge: on.Judge | None = None,
     ) -> PoolFuture:
         """Send a task.
 
@@ -197,7 +205,7 @@ class PoolDriver(Executor):
         timeout : float, optional
             Seconds after which the worker that runs it is ended.
         judge : callable, optional
-            See `scoopsci.pool.calls.Judge`.
+            See `scoopsci.protocol.driving.Judge`.
 
         Returns
         -------
@@ -214,7 +222,8 @@ class PoolDriver(Executor):
         future = PoolFuture(self, number)
         with self._lock:
             self.check_open()
-            self._calls.add(number, Call(future, frames, timeout, judge))
+            self._events.append(on.Submit(number, frames, timeout, judge))
+            self._futures[number] = future
             self._wake()
         return future
 
@@ -230,31 +239,34 @@ class PoolDriver(Executor):
     def take_back(self, number: bytes, *, kill: bool) -> None:
         """Cancel a task if it has not started, or end its worker."""
         self.check_owner()
-        with self._lock:
-            call = self._calls.take_waiting(number)
-            if call is None:
-                if threading.current_thread() is self._thread:
-                    return  # in a callback: this thread itself would receive the answer
-                answer = self._answers.setdefault(number, threading.Event())
-                self._post(kind.CANCEL + number + (b"1" if kill else b"0"))
-        if call is not None:
-            call.future.settle_cancelled()
+        is_own = threading.current_thread() is self._thread
+        if is_own:  # in a callback: this thread itself would receive the broker's answer
+            self._handle_events()
+        self._handle(on.TakeBack(number, asks_broker=False))
+        if is_own or number not in self._futures:
             return
+        with self._lock:
+            if self._closing:
+                return
+            answer = self._answers.setdefault(number, threading.Event())
+            self._post(on.TakeBack(number, kill))
         answer.wait(BROKER_SILENCE_S)
 
     def resize(self, counts: Sequence[int]) -> None:
         """Change the number of workers on each host."""
         self.check_owner()
-        self._post(kind.RESIZE + json.dumps(counts).encode())
+        self._post(on.Post(kind.RESIZE + json.dumps(counts).encode()))
 
     def set_variable(self, name: bytes, frames: Sequence[Any]) -> None:
         """Set a named value for all workers; the broker's answer goes to `hear`."""
-        self._post(kind.SET + name, *frames)
+        self._post(on.Post(kind.SET + name, frames))
 
     def finish(self) -> None:
         """Wait until every task has ended."""
         self.check_owner()
-        wait(self._calls.futures())
+        with self._lock:
+            futures = [*self._futures.values()]
+        wait(futures)
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """End the broker, and with it all agents and workers."""
@@ -277,8 +289,8 @@ class PoolDriver(Executor):
         os.close(self._wake_read)
         os.close(self._wake_write)
 
-    def _post(self, *frames: Any) -> None:
-        self._outbox.append([*frames])
+    def _post(self, event: Any) -> None:
+        self._events.append(event)
         self._wake()
 
     def _wake(self) -> None:
@@ -301,7 +313,6 @@ class PoolDriver(Executor):
             self._poller = zmq.Poller()
             for source in (self._socket, self._wake_read, pidfd):
                 self._poller.register(source, zmq.POLLIN)
-            self._heard_s = self._asked_s = time.monotonic()
             while not self._closing:
                 self._turn(pidfd)
         except EngineError as error:
@@ -318,7 +329,9 @@ class PoolDriver(Executor):
         with self._changed:
             self._closing = True
             self._changed.notify_all()
-        self._calls.fail_all(self._failure or EngineError("the pool has been shut down"))
+            futures, self._futures = self._futures, {}
+        for future in futures.values():
+            future.set_exception(self._failure or EngineError("the pool has been shut down"))
         for answer in self._answers.values():
             answer.set()
         with self._lock:
@@ -329,7 +342,7 @@ class PoolDriver(Executor):
             )
 
     def _turn(self, pidfd: int) -> None:
-        self._send()
+        self._handle_events()
         ready = dict(self._poller.poll(int(1000 * TICK_S)))
         if self._wake_read in ready:
             os.read(self._wake_read, 1)
@@ -337,89 +350,62 @@ class PoolDriver(Executor):
         if self._socket in ready:
             with suppress(zmq.Again):
                 while True:
-                    self._receive(self._socket.recv_multipart(zmq.NOBLOCK, copy=False))
+                    head, *frames = self._socket.recv_multipart(zmq.NOBLOCK, copy=False)
+                    self._handle(on.Message(head.bytes, [frame.buffer for frame in frames]))
         if pidfd in ready:
-            raise EngineError(
-                f"the broker of the pool ended with status {self._broker.wait()}; open a new pool"
-            )
-        self._look_after_broker()
+            self._handle(on.BrokerEnded(self._broker.wait()))
+        self._handle(on.Tick())
 
-    def _send(self) -> None:
-        while self._outbox:
-            self._socket.send_multipart(self._outbox.popleft())
-        while self._calls.n_sent < self._most_sent and (found := self._calls.next_to_send()):
-            number, call = found
-            timeout = b"" if call.timeout_s is None else str(call.timeout_s).encode()
-            message = [kind.TASK + number + timeout, *call.frames]
-            self._socket.send_multipart(message, copy=False)
-            if call.judge is None:
-                call.frames = ()
+    def _handle_events(self) -> None:
+        """Let the machine handle what other threads have left."""
+        while self._events:
+            self._handle(self._events.popleft())
 
-    def _look_after_broker(self) -> None:
-        now = time.monotonic()
-        if now - self._asked_s > TICK_S:
-            if self._asked_s > self._heard_s and now - self._heard_s > BROKER_SILENCE_S:
-                raise EngineError(
-                    f"the broker of the pool has not answered for {BROKER_SILENCE_S:g} s; open a "
-                    "new pool"
-                )
-            self._asked_s = now
-            self._post(kind.PING)
+    def _handle(self, event: Any) -> None:
+        """Let the machine handle an event, and perform its actions: callbacks without the lock."""
+        with self._lock:
+            actions = self._machine.handle(time.monotonic(), event)
+        for action in actions:
+            self._performers[type(action)](action)
 
-    def _receive(self, frames: list[Any]) -> None:
-        self._heard_s = time.monotonic()
-        head = frames[0].bytes
-        message, rest = head[:2], head[2:]
-        number, details = rest[: kind.NUMBER_BYTES], rest[kind.NUMBER_BYTES :]
-        if message == kind.REPLY:
-            call = self._calls.take_sent(number)
-            if call is not None:
-                call.future.set_result([frame.buffer for frame in frames[1:]])
-        elif message == kind.LOST:
-            self._lose(number, json.loads(details))
-        elif message == kind.CANCELLED:
-            if details == b"1" and (call := self._calls.take_sent(number)):
-                call.future.settle_cancelled()
-            if number in self._answers:
-                self._answers.pop(number).set()
-        elif message == kind.HOSTS:
-            with self._changed:
-                self.hosts = json.loads(rest)
-                self._most_sent = N_AHEAD * max(1, self.n_workers)
-                self._changed.notify_all()
-        elif message == kind.STATUS:
-            if (asked := self._asked.pop(number, None)) is not None:
-                asked.set_result(json.loads(details))
-        elif message == kind.INITIALIZED:
-            self._check_setup([frame.buffer for frame in frames[1:]])
-        elif message == kind.FAILED:
-            raise EngineError(rest.decode())
-        elif message == kind.LONELY:
-            self._calls.fail_all(
-                EngineError("the pool has had no worker for too long; see its hosts")
-            )
-        elif self._hear is not None:
-            self._hear(message, rest, [frame.buffer for frame in frames[1:]])
+    # --- actions
 
-    def _lose(self, number: bytes, facts: dict[str, Any]) -> None:
-        call = self._calls.find_sent(number)
-        if call is None:
-            return
-        verdict: Exception | None
-        if facts["why"] == "timeout":
-            verdict = EngineTimeoutError(
-                f"a task took longer than its timeout of {call.timeout_s:g} s, and worker "
-                f"{facts['pid']} on host {facts['host']} was ended; allow it more time"
-            )
-        else:
-            verdict = lost = as_lost(facts)
-            if call.judge is not None:
-                verdict = call.judge(lost)
-        if verdict is None:
-            self._calls.repeat(number)
-        else:
-            self._calls.take_sent(number)
-            call.future.set_exception(verdict)
+    def _send(self, message: on.Send) -> None:
+        is_task = message.head.startswith(kind.TASK)
+        self._socket.send_multipart([message.head, *message.frames], copy=not is_task)
+
+    def _settle(self, action: on.Settle) -> None:
+        if (future := self._futures.pop(action.number, None)) is not None:
+            future.set_result(action.frames)
+
+    def _fail(self, action: on.Fail) -> None:
+        if (future := self._futures.pop(action.number, None)) is not None:
+            future.set_exception(action.error)
+
+    def _settle_cancelled(self, action: on.Cancelled) -> None:
+        if (future := self._futures.pop(action.number, None)) is not None:
+            future.settle_cancelled()
+
+    def _note_answer(self, action: on.Answered) -> None:
+        if (answer := self._answers.pop(action.number, None)) is not None:
+            answer.set()
+
+    def _note_hosts(self, action: on.NoteHosts) -> None:
+        with self._changed:
+            self.hosts = action.hosts
+            self._changed.notify_all()
+
+    def _note_status(self, action: on.NoteStatus) -> None:
+        if (asked := self._asked.pop(action.number, None)) is not None:
+            asked.set_result(action.status)
+
+    def _pass_on(self, message: on.Hear) -> None:
+        if self._hear is not None:
+            head = message.head
+            self._hear(head[:2], head[2:], message.frames)
+
+    def _stop(self, action: on.Stop) -> None:
+        raise action.error
 
 
 def _is_complete(host: dict[str, Any]) -> bool:

@@ -1,37 +1,23 @@
-"""The driver's machine: which tasks are sent, sent again, and how each of them ends."""
+"""The driver's machine: which tasks are sent, sent again, and how each of them ends.
+
+Its events and actions are those of `scoopsci.protocol.driving`.
+"""
 
 from __future__ import annotations
 
 import json
+from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
-from scoopsci.errors import EngineError, EngineTimeoutError, TaskError, WorkerLostError
+from scoopsci.errors import EngineError, EngineTimeoutError
+from scoopsci.protocol import driving as on
 from scoopsci.protocol import messages as kind
 from scoopsci.protocol.losses import as_lost
 from scoopsci.protocol.machine import Machine
 
-__all__ = [
-    "Answered",
-    "BrokerEnded",
-    "Cancelled",
-    "CheckSetup",
-    "DriverMachine",
-    "Fail",
-    "Hear",
-    "Judge",
-    "Message",
-    "NoteHosts",
-    "NoteStatus",
-    "Post",
-    "Send",
-    "Settle",
-    "Stop",
-    "Submit",
-    "TakeBack",
-    "Tick",
-]
+__all__ = ["BROKER_SILENCE_S", "TICK_S", "DriverMachine"]
 
 TICK_S = 1.0
 
@@ -41,127 +27,12 @@ BROKER_SILENCE_S = 15.0
 #: Tasks at the broker per worker: one that runs, and one to follow without delay.
 N_AHEAD = 2
 
-#: Called at each loss; returns the error to end with, or None to resubmit the task.
-Judge = Callable[[WorkerLostError], EngineError | TaskError | None]
-
-
-# --- events
-
-
-class Submit(NamedTuple):
-    """The program has submitted a task."""
-
-    number: bytes
-    frames: Sequence[Any]
-    timeout_s: float | None = None
-    judge: Judge | None = None
-
-
-class TakeBack(NamedTuple):
-    """The program cancels a task, at the broker, too, if that is possible."""
-
-    number: bytes
-    kill: bool = False
-    asks_broker: bool = True
-
-
-class Post(NamedTuple):
-    """The program has a message for the broker."""
-
-    head: bytes
-    frames: Sequence[Any] = ()
-
-
-class Message(NamedTuple):
-    """A message has arrived from the broker."""
-
-    head: bytes
-    frames: Sequence[Any]
-
-
-class BrokerEnded(NamedTuple):
-    """The broker's process has ended."""
-
-    status: int
-
-
-class Tick(NamedTuple):
-    """Some time has passed."""
-
-
-# --- actions
-
-
-class Send(NamedTuple):
-    """Send a message to the broker."""
-
-    head: bytes
-    frames: Sequence[Any]
-
-
-class Settle(NamedTuple):
-    """A task has an outcome."""
-
-    number: bytes
-    frames: Sequence[Any]
-
-
-class Fail(NamedTuple):
-    """A task ends with an error."""
-
-    number: bytes
-    error: Exception
-
-
-class Cancelled(NamedTuple):
-    """A task has been cancelled."""
-
-    number: bytes
-
-
-class Answered(NamedTuple):
-    """The broker has answered whether it could cancel a task."""
-
-    number: bytes
-
-
-class NoteHosts(NamedTuple):
-    """The hosts have changed."""
-
-    hosts: list[dict[str, Any]]
-
-
-class NoteStatus(NamedTuple):
-    """The status that was asked for."""
-
-    number: bytes
-    status: dict[str, Any]
-
-
-class CheckSetup(NamedTuple):
-    """A worker's initializer has an outcome."""
-
-    frames: Sequence[Any]
-
-
-class Hear(NamedTuple):
-    """A message that the program has to handle."""
-
-    head: bytes
-    frames: Sequence[Any]
-
-
-class Stop(NamedTuple):
-    """The pool cannot continue: every task ends with this error."""
-
-    error: EngineError
-
 
 @dataclass
 class _Call:
     frames: Sequence[Any]
     timeout_s: float | None
-    judge: Judge | None
+    judge: on.Judge | None
 
 
 class DriverMachine(Machine):
@@ -183,18 +54,19 @@ class DriverMachine(Machine):
 
     def __init__(self, now_s: float) -> None:
         super().__init__()
-        self._waiting: dict[bytes, _Call] = {}
+        # Taking the first one from a plain dict takes longer the more have been taken.
+        self._waiting: OrderedDict[bytes, _Call] = OrderedDict()
         self._sent: dict[bytes, _Call] = {}
         self._most_sent = N_AHEAD
         self._heard_s = self._asked_s = now_s
         self.n_repeated = 0
         self._handlers = {
-            Submit: self._on_submit,
-            TakeBack: self._on_take_back,
-            Post: lambda event: self.act(Send(*event)),
-            Message: self._on_message,
-            BrokerEnded: self._on_broker_ended,
-            Tick: lambda _: self._look_after_broker(),
+            on.Submit: self._on_submit,
+            on.TakeBack: self._on_take_back,
+            on.Post: lambda event: self.act(on.Send(*event)),
+            on.Message: self._on_message,
+            on.BrokerEnded: self._on_broker_ended,
+            on.Tick: lambda _: self._look_after_broker(),
         }
         self._readers: dict[bytes, Callable[[bytes, Sequence[Any]], None]] = {
             kind.REPLY: self._on_reply,
@@ -202,8 +74,8 @@ class DriverMachine(Machine):
             kind.CANCELLED: self._on_cancelled,
             kind.HOSTS: self._on_hosts,
             kind.STATUS: self._on_status,
-            kind.INITIALIZED: lambda _, frames: self.act(CheckSetup(frames)),
-            kind.FAILED: lambda why, _: self.act(Stop(EngineError(why.decode()))),
+            kind.INITIALIZED: lambda _, frames: self.act(on.CheckSetup(frames)),
+            kind.FAILED: lambda why, _: self.act(on.Stop(EngineError(why.decode()))),
             kind.LONELY: lambda *_: self._fail_all(),
         }
 
@@ -214,40 +86,40 @@ class DriverMachine(Machine):
 
     # --- what the program does
 
-    def _on_submit(self, event: Submit) -> None:
+    def _on_submit(self, event: on.Submit) -> None:
         self._waiting[event.number] = _Call(event.frames, event.timeout_s, event.judge)
         self._send_waiting()
 
     def _send_waiting(self) -> None:
         while self._waiting and len(self._sent) < self._most_sent:
-            number = next(iter(self._waiting))
-            self._sent[number] = call = self._waiting.pop(number)
+            number, call = self._waiting.popitem(last=False)
+            self._sent[number] = call
             timeout = b"" if call.timeout_s is None else str(call.timeout_s).encode()
-            self.act(Send(kind.TASK + number + timeout, call.frames))
+            self.act(on.Send(kind.TASK + number + timeout, call.frames))
             if call.judge is None:
                 call.frames = ()
 
-    def _on_take_back(self, event: TakeBack) -> None:
+    def _on_take_back(self, event: on.TakeBack) -> None:
         if self._waiting.pop(event.number, None) is not None:
-            self.act(Cancelled(event.number))
-            self.act(Answered(event.number))
+            self.act(on.Cancelled(event.number))
+            self.act(on.Answered(event.number))
         elif event.asks_broker:
-            self.act(Send(kind.CANCEL + event.number + (b"1" if event.kill else b"0"), ()))
+            self.act(on.Send(kind.CANCEL + event.number + (b"1" if event.kill else b"0"), ()))
 
     # --- what the broker says
 
-    def _on_message(self, message: Message) -> None:
+    def _on_message(self, message: on.Message) -> None:
         self._heard_s = self.now_s
         reader = self._readers.get(message.head[:2])
         if reader is None:
-            self.act(Hear(*message))
+            self.act(on.Hear(*message))
         else:
             reader(message.head[2:], message.frames)
             self._send_waiting()
 
     def _on_reply(self, number: bytes, frames: Sequence[Any]) -> None:
         if self._sent.pop(number, None) is not None:
-            self.act(Settle(number, frames))
+            self.act(on.Settle(number, frames))
 
     def _on_lost(self, rest: bytes, _: Sequence[Any]) -> None:
         number, facts = rest[: kind.NUMBER_BYTES], json.loads(rest[kind.NUMBER_BYTES :])
@@ -257,24 +129,25 @@ class DriverMachine(Machine):
         verdict = _judge(call, facts)
         if verdict is None:
             self.n_repeated += 1
-            self._waiting = {number: call, **self._waiting}
+            self._waiting[number] = call
+            self._waiting.move_to_end(number, last=False)
         else:
-            self.act(Fail(number, verdict))
+            self.act(on.Fail(number, verdict))
 
     def _on_cancelled(self, rest: bytes, _: Sequence[Any]) -> None:
         number, taken = rest[: kind.NUMBER_BYTES], rest[kind.NUMBER_BYTES :] == b"1"
         if taken and self._sent.pop(number, None) is not None:
-            self.act(Cancelled(number))
-        self.act(Answered(number))
+            self.act(on.Cancelled(number))
+        self.act(on.Answered(number))
 
     def _on_hosts(self, rest: bytes, _: Sequence[Any]) -> None:
         hosts = json.loads(rest)
         self._most_sent = N_AHEAD * max(1, sum(host["n_wanted"] or 0 for host in hosts))
-        self.act(NoteHosts(hosts))
+        self.act(on.NoteHosts(hosts))
 
     def _on_status(self, rest: bytes, _: Sequence[Any]) -> None:
         number, status = rest[: kind.NUMBER_BYTES], json.loads(rest[kind.NUMBER_BYTES :])
-        self.act(NoteStatus(number, status))
+        self.act(on.NoteStatus(number, status))
 
     def _fail_all(self) -> None:
         numbers = [*self._sent, *self._waiting]
@@ -282,7 +155,7 @@ class DriverMachine(Machine):
         self._waiting.clear()
         error = EngineError("the pool has had no worker for too long; see its hosts")
         for number in numbers:
-            self.act(Fail(number, error))
+            self.act(on.Fail(number, error))
 
     # --- time
 
@@ -292,7 +165,7 @@ class DriverMachine(Machine):
         silent_s = self.now_s - self._heard_s
         if self._asked_s > self._heard_s and silent_s > BROKER_SILENCE_S:
             self.act(
-                Stop(
+                on.Stop(
                     EngineError(
                         f"the broker of the pool has not answered for {BROKER_SILENCE_S:g} s; "
                         "open a new pool"
@@ -300,11 +173,11 @@ class DriverMachine(Machine):
                 )
             )
         self._asked_s = self.now_s
-        self.act(Send(kind.PING, ()))
+        self.act(on.Send(kind.PING, ()))
 
-    def _on_broker_ended(self, event: BrokerEnded) -> None:
+    def _on_broker_ended(self, event: on.BrokerEnded) -> None:
         message = f"the broker of the pool ended with status {event.status}; open a new pool"
-        self.act(Stop(EngineError(message)))
+        self.act(on.Stop(EngineError(message)))
 
 
 def _judge(call: _Call, facts: Mapping[str, Any]) -> Exception | None:

@@ -6,8 +6,9 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from scoopsci.errors import PoisonTaskError
-from scoopsci.protocol import driver as on
+from scoopsci.protocol import driving as on
 from scoopsci.protocol import messages as kind
+from scoopsci.protocol.driver import DriverMachine
 from scoopsci.protocol.losses import Losses
 from scoopsci.testing.simulation.checks import Checks
 from scoopsci.testing.simulation.script import Program
@@ -40,7 +41,7 @@ class SimulatedDriver:
         self._world, self._checks = world, checks
         self._to_broker = to_broker
         self._name = name
-        self.machine = on.DriverMachine(world.now_s)
+        self.machine = DriverMachine(world.now_s)
         self.futures: dict[bytes, Program] = {}
         self.errors: list[tuple[Program, Exception]] = []
         self.stopped: Exception | None = None

@@ -7,8 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 from unittest import mock
 
-from scoopsci.protocol import brokering, messages, timing
-from scoopsci.protocol import driver as driver_actions
+from scoopsci.protocol import brokering, driving, messages, timing
 from scoopsci.protocol.agent import AgentMachine, Looked
 from scoopsci.protocol.broker import BrokerMachine
 from scoopsci.protocol.driver import DriverMachine
@@ -123,8 +122,8 @@ def _lie_about_cancel(original: Any) -> Any:
     def read(self: DriverMachine, rest: bytes, frames: Sequence[Any]) -> None:
         number = rest[: messages.NUMBER_BYTES]
         if self._sent.pop(number, None) is not None:
-            self.act(driver_actions.Cancelled(number))
-        self.act(driver_actions.Answered(number))
+            self.act(driving.Cancelled(number))
+        self.act(driving.Answered(number))
 
     return read
 

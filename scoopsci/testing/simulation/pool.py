@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Sequence
 from functools import partial
 
-from scoopsci.protocol import driver as driver_events
+from scoopsci.protocol import driving
 from scoopsci.protocol import messages as kind
 from scoopsci.protocol.timing import PARTING_S, find_times
 from scoopsci.testing.simulation.broker import SimulatedBroker, configure
@@ -66,7 +66,7 @@ class SimulatedPool:
         world.after(0.0, self.broker.start)
         world.after(self._conditions.connects_after_s, self._connect)
         if self._conditions.initializes:
-            self.driver.handle(driver_events.Post(kind.INITIALIZE, ["setup"]))
+            self.driver.handle(driving.Post(kind.INITIALIZE, ["setup"]))
         for step in steps:
             world.at(step.at_s, self._do, step)
         world.run_until(max((step.at_s for step in steps), default=0.0) + 0.5, lambda: False)
@@ -102,13 +102,13 @@ class SimulatedPool:
 
     def _do_resize(self, counts: Sequence[int]) -> None:
         numbers = ", ".join(map(str, counts))
-        self.driver.handle(driver_events.Post(kind.RESIZE + f"[{numbers}]".encode()))
+        self.driver.handle(driving.Post(kind.RESIZE + f"[{numbers}]".encode()))
 
     def _do_status(self) -> None:
         self.driver.ask_status()
 
     def _do_set(self) -> None:
-        self.driver.handle(driver_events.Post(kind.SET + b"constant", ["value"]))
+        self.driver.handle(driving.Post(kind.SET + b"constant", ["value"]))
 
     # --- faults
 
@@ -179,7 +179,7 @@ class SimulatedPool:
     def _do_end_broker(self) -> None:
         self._broker_failed = True
         self.broker.part()
-        self.world.after(0.01, self.driver.handle, driver_events.BrokerEnded(1))
+        self.world.after(0.01, self.driver.handle, driving.BrokerEnded(1))
 
     def _do_hang_broker(self) -> None:
         self._broker_failed = self.broker.hangs = True
