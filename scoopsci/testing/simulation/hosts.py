@@ -150,8 +150,8 @@ class Host:
         self.hold(to_host=False, from_host=False)
 
     def remaining(self) -> list[str]:
-        """Return what is left on it."""
-        agents = [c.agent for c in self.connections if c.agent.is_alive]
+        """Return what is left on it, apart from agents that have yet to read their first line."""
+        agents = [c.agent for c in self.connections if c.agent.is_alive and c.agent.machine]
         return [f"{len(agents)} agents"] * bool(agents) + [
             f"worker {worker.pid}" for worker in self.workers
         ]
