@@ -106,6 +106,10 @@ class Pool(_PoolEngine):
         --install``, or else the path of this one.
     ssh : path-like
         The program that connects to the hosts.
+    record : path-like, optional
+        A file, replaced if it exists, to record the pool's messages in, without what they carry:
+        ``scoopsci replay`` tells what the pool believed, for example when it hung. By default that
+        named by the environment variable ``SCOOPSCI_RECORD``, if any.
 
     Raises
     ------
@@ -136,6 +140,7 @@ class Pool(_PoolEngine):
         start_timeout: float = 60.0,
         python: str | os.PathLike[str] | None = None,
         ssh: str | os.PathLike[str] = "ssh",
+        record: str | os.PathLike[str] | None = None,
     ) -> None:
         if n_workers is not None:
             check_count("n_workers", n_workers)
@@ -158,6 +163,8 @@ class Pool(_PoolEngine):
             initializes=setup is not None,
             worker_memory=worker_memory,
             mixed=mixed,
+            poison_after=poison_after,
+            record=record,
         )
         self._driver = PoolDriver(config, setup, partial(check_initialized, engine="the pool"))
         try:

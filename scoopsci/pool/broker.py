@@ -17,7 +17,6 @@ import sys
 import time
 from collections import deque
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,8 +27,10 @@ from scoop.broker.brokerzmq import Broker
 from scoopsci.pool.broadcast import find_data
 from scoopsci.pool.status import LossLog
 from scoopsci.pool.supervisor import Supervisor
+from scoopsci.pool.trace import Handle, Recorder, describe_setup
 from scoopsci.protocol import brokering as on
 from scoopsci.protocol import messages as kind
+from scoopsci.protocol.beliefs import describe_broker
 from scoopsci.protocol.broker import BrokerMachine
 from scoopsci.reporting.receipts import software_versions
 
@@ -47,8 +48,8 @@ class PoolBroker(Broker):  # type: ignore[misc]
     ----------
     config : dict
         ``folder``, ``driver``, ``hosts``, ``host_timeout_s``, ``start_timeout_s``,
-        ``workers_timeout_s``, ``mixed``, ``initializes`` and, for the agents, ``variables`` and
-        ``agent``.
+        ``workers_timeout_s``, ``mixed``, ``initializes``, ``record``, the path of a recording or
+        None, and, for the agents, ``variables`` and ``agent``.
     driver_pidfd : int
         Becomes readable when the driver ends.
     """
@@ -64,12 +65,18 @@ class PoolBroker(Broker):  # type: ignore[misc]
         self._driver_pidfd = driver_pidfd
         for source in (0, self._driver_pidfd):
             self._poller.register(source, zmq.POLLIN)
+        config = {**config, "version": software_versions()["scoopsci"]}
         self._machine = machine = BrokerMachine(
-            {**config, "version": software_versions()["scoopsci"]},
-            partial(secrets.token_hex, 16),
+            config,
+            self._make_name,
             unassigned=self.unassigned_tasks,
             available=self.available_workers,
         )
+        self._handle_one: Handle = machine.handle
+        self._recorder: Recorder | None = None
+        if config["record"]:
+            self._recorder = Recorder(config["record"], "broker", describe_setup(config))
+            self._handle_one = self._recorder.recording(machine.handle)
         self._events: deque[Any] = deque()
         self._supervisor = agents = Supervisor(
             self._events.append, machine.hosts, config, socket_path, self._poller
@@ -92,6 +99,12 @@ class PoolBroker(Broker):  # type: ignore[misc]
             on.LogLoss: lambda loss: self._losses.add(*loss),
         }
 
+    def _make_name(self) -> str:
+        name = secrets.token_hex(16)
+        if self._recorder is not None:
+            self._recorder.note(time.monotonic(), "names", name)
+        return name
+
     def run(self) -> None:
         """Serve until the driver has gone."""
         try:
@@ -100,6 +113,8 @@ class PoolBroker(Broker):  # type: ignore[misc]
                 pass
         finally:
             self._supervisor.part()
+            if self._recorder is not None:
+                self._recorder.close(time.monotonic(), describe_broker(self._machine))
             self.context.destroy(linger=0)
 
     def _turn(self) -> bool:
@@ -131,7 +146,7 @@ class PoolBroker(Broker):  # type: ignore[misc]
     def _handle_events(self) -> None:
         """Let the machine handle what has happened, also by its own actions."""
         while self._events:
-            for action in self._machine.handle(time.monotonic(), self._events.popleft()):
+            for action in self._handle_one(time.monotonic(), self._events.popleft()):
                 self._performers[type(action)](action)
 
     # --- actions

@@ -12,6 +12,7 @@ from typing import Any
 
 from scoopsci.hosts import Host
 from scoopsci.pool.place import Place
+from scoopsci.protocol.losses import POISON_AFTER
 from scoopsci.protocol.timing import find_times
 
 __all__ = ["make_config"]
@@ -30,6 +31,8 @@ def make_config(
     worker_memory: int | None = None,
     mixed: bool = False,
     prolog: str | None = None,
+    poison_after: int = POISON_AFTER,
+    record: str | os.PathLike[str] | None = None,
 ) -> dict[str, Any]:
     """Return the configuration of a broker, for `scoopsci.pool.driver.PoolDriver`.
 
@@ -45,7 +48,7 @@ def make_config(
         Whether each worker first runs frames of an initializer.
     prolog : str, optional
         A file for bash on each host, sourced before the agent starts.
-    python, ssh, host_timeout, start_timeout, worker_memory, mixed
+    python, ssh, host_timeout, start_timeout, worker_memory, mixed, poison_after, record
         See `scoopsci.Pool`.
     """
 
@@ -65,6 +68,8 @@ def make_config(
         "workers_timeout_s": times["workers_timeout_s"],
         "mixed": mixed,
         "initializes": initializes,
+        "poison_after": poison_after,
+        "record": None if record is None else os.fspath(record),
         "variables": dict(variables),
         "agent": {
             "python": sys.version_info[:2],

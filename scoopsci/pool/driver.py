@@ -25,8 +25,10 @@ from scoopsci.pool.broadcast import Broadcast
 from scoopsci.pool.brokerprocess import BrokerProcess, name_folder
 from scoopsci.pool.lifetime import check_owner
 from scoopsci.pool.poolfuture import PoolFuture
+from scoopsci.pool.trace import RECORD_VARIABLE, Handle, Recorder, create_trace
 from scoopsci.protocol import driving as on
 from scoopsci.protocol import messages as kind
+from scoopsci.protocol.beliefs import describe_driver
 from scoopsci.protocol.driver import BROKER_SILENCE_S, TICK_S, DriverMachine
 
 __all__ = ["PoolDriver"]
@@ -77,7 +79,15 @@ class PoolDriver(Executor):
         # Acquired directly where Ctrl-C may arrive: it can leave a condition locked.
         self._lock = threading.RLock()
         self._changed = threading.Condition(self._lock)
-        self._machine = DriverMachine(time.monotonic())
+        self._machine = DriverMachine(begun_s := time.monotonic())
+        self._handle_one: Handle = self._machine.handle
+        record = config.get("record") or os.environ.get(RECORD_VARIABLE)
+        self._trace = create_trace(record) if record else None
+        self._recorder: Recorder | None = None
+        if self._trace is not None:
+            made_from = {"begun_s": begun_s, "poison_after": config["poison_after"]}
+            self._recorder = Recorder(self._trace, "driver", made_from)
+            self._handle_one = self._recorder.recording(self._machine.handle)
         self._futures: dict[bytes, PoolFuture] = {}
         self._closing = self._is_shut_down = False
         self._failure: EngineError | None = None
@@ -85,6 +95,7 @@ class PoolDriver(Executor):
         self._events: deque[Any] = deque()
         if setup is not None:
             self._events.append(on.Post(kind.INITIALIZE, setup))
+        self._next_tick_s = 0.0
         self._is_woken = False
         self._wake_read, self._wake_write = os.pipe()
         for descriptor in (self._wake_read, self._wake_write):
@@ -102,7 +113,12 @@ class PoolDriver(Executor):
             on.Hear: self._pass_on,
             on.Stop: self._stop,
         }
-        own = {"folder": self._folder, "driver": self.name.decode(), "driver_pid": self._pid}
+        own = {
+            "folder": self._folder,
+            "driver": self.name.decode(),
+            "driver_pid": self._pid,
+            "record": self._trace,
+        }
         self._broker = BrokerProcess({**config, **own})
         self._thread = threading.Thread(target=self._run, daemon=True, name="pool-driver")
         self._thread.start()
@@ -154,7 +170,7 @@ class PoolDriver(Executor):
             ) from None
         finally:
             self._asked.pop(number, None)
-        found["tasks"]["waiting"] += self._machine.n_waiting
+        found["tasks"]["waiting"] += len(self._machine.waiting)
         found["tasks"]["repeated"] = self._machine.n_repeated
         return found
 
@@ -330,6 +346,9 @@ class PoolDriver(Executor):
             self._closing = True
             self._changed.notify_all()
             futures, self._futures = self._futures, {}
+            if self._recorder is not None:
+                self._recorder.close(time.monotonic(), describe_driver(self._machine))
+                self._handle_one = self._machine.handle
         for future in futures.values():
             future.set_exception(self._failure or EngineError("the pool has been shut down"))
         for answer in self._answers.values():
@@ -354,7 +373,9 @@ class PoolDriver(Executor):
                     self._handle(on.Message(head.bytes, [frame.buffer for frame in frames]))
         if pidfd in ready:
             self._handle(on.BrokerEnded(self._broker.wait()))
-        self._handle(on.Tick())
+        if time.monotonic() >= self._next_tick_s:
+            self._next_tick_s = time.monotonic() + TICK_S
+            self._handle(on.Tick())
 
     def _handle_events(self) -> None:
         """Let the machine handle what other threads have left."""
@@ -364,7 +385,7 @@ class PoolDriver(Executor):
     def _handle(self, event: Any) -> None:
         """Let the machine handle an event, and perform its actions: callbacks without the lock."""
         with self._lock:
-            actions = self._machine.handle(time.monotonic(), event)
+            actions = self._handle_one(time.monotonic(), event)
         for action in actions:
             self._performers[type(action)](action)
 

@@ -90,6 +90,11 @@ class BrokerMachine(Machine):
         return self._hosts.hosts
 
     @property
+    def tasks(self) -> Tasks:
+        """The tasks; only to be read."""
+        return self._tasks
+
+    @property
     def workers(self) -> Mapping[bytes, Worker]:
         """The workers by their names; only to be read."""
         return self._workers

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -80,9 +80,14 @@ class DriverMachine(Machine):
         }
 
     @property
-    def n_waiting(self) -> int:
-        """Number of tasks that have not been sent."""
-        return len(self._waiting)
+    def waiting(self) -> Collection[bytes]:
+        """The numbers of the tasks that have not been sent."""
+        return self._waiting.keys()
+
+    @property
+    def sent(self) -> Collection[bytes]:
+        """The numbers of the tasks that the broker has."""
+        return self._sent.keys()
 
     # --- what the program does
 

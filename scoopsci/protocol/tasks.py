@@ -63,6 +63,16 @@ class Tasks:
         """Return a task that has neither ended nor been given up."""
         return self._tasks.get(key)
 
+    @property
+    def available(self) -> Sequence[bytes]:
+        """The names of workers that accept a task."""
+        return self._available
+
+    def list_waiting(self) -> tuple[list[bytes], list[bytes]]:
+        """Return the keys of the tasks that wait, and of the suspects among them."""
+        waiting = [task.key for task in self._tasks.values() if task.worker is None]
+        return waiting, [key for key in waiting if key in self._suspects]
+
     def count(self) -> dict[str, int]:
         """Count them by their states."""
         counts = count_tasks(self._workers.values(), self._tasks, len(self._tasks))

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from scoopsci.pool.trace import replay
 from tests import pool_console
 from tests.conftest import becomes
 from tests.lan import Lan
@@ -20,6 +21,7 @@ from tests.pools import (
     LEASE_S,
     MACHINES,
     NODES,
+    SCRATCH,
     OpenPool,
     PoolError,
     check_nothing_left,
@@ -195,6 +197,22 @@ def processes(lan: Lan, hosts: list[dict[str, Any]]) -> list[tuple[str, int]]:
 
 def is_replaced(lan: Lan, name: str, pid: int) -> bool:
     return len(agents(lan, name) - {pid}) == 3
+
+
+def test_a_recording_of_a_run_with_a_kill_is_replayed(lan: Lan) -> None:
+    recorded = lan.root("laptop") / str(SCRATCH / "pool.trace")[1:]
+    with OpenPool(lan, record=str(SCRATCH / "pool.trace")) as pool:
+        hosts = pool.hear()
+        with pool.in_mid_sum(N_ITEMS // 2, PAUSE_S):
+            signal_on(lan, "node2", named(hosts, "node2")["workers"][0], signal.SIGKILL)
+    found = replay(recorded)
+    recorded.unlink()
+    assert {side: facts["agrees"] for side, facts in found.items()} == {
+        "driver": True,
+        "broker": True,
+    }
+    assert len(found["broker"]["believes"]["hosts"]) == 3
+    assert found["broker"]["n_events"] > 100
 
 
 def kill_in_turn(lan: Lan, hosts: list[dict[str, Any]]) -> None:

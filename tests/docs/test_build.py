@@ -136,7 +136,8 @@ def test_nothing_is_loaded_from_elsewhere(folder: Path, pages: dict[Path, Page])
 
 def test_the_help_of_every_command_is_in_the_page(pages: dict[Path, Page], folder: Path) -> None:
     text = (folder / "commands.html").read_text("utf-8")
-    for command in ("pi", "integrate", "mapreduce", "sort", "compare", "run", "hosts", "ledger"):
+    for command in ("pi", "integrate", "mapreduce", "sort", "compare", "run", "hosts", "ledger",
+                    "replay"):  # fmt: skip
         assert f"usage: scoopsci {command} " in text
     assert "scoopsci-ledger-replay" in pages[folder / "commands.html"].anchors
 
