@@ -17,6 +17,7 @@ from scoopsci.protocol import messages as kind
 from scoopsci.protocol.hosts import Hosts
 from scoopsci.protocol.machine import Machine
 from scoopsci.protocol.members import Host, Task, Worker
+from scoopsci.protocol.status import describe_hosts
 from scoopsci.protocol.tasks import Tasks
 
 __all__ = ["BrokerMachine"]
@@ -225,7 +226,7 @@ class BrokerMachine(Machine):
     def _on_status(self, peer: bytes, number: bytes, frames: Sequence[Any]) -> None:
         if peer != self._driver:
             return
-        found = {**self._hosts.describe(), "tasks": self._tasks.count()}
+        found = {"hosts": describe_hosts(self.hosts), "tasks": self._tasks.count()}
         self.act(on.TellStatus(number, found))
 
     # --- what happens to workers

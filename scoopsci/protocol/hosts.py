@@ -13,15 +13,13 @@ from typing import Any, Protocol
 from scoopsci.errors import EngineError
 from scoopsci.protocol import brokering as on
 from scoopsci.protocol import messages as kind
-from scoopsci.protocol.members import FIRST_RETRY_S, Host, Worker
+from scoopsci.protocol.members import Host, Worker
 from scoopsci.protocol.reports import SURPLUS, explain_end, find_fault
-from scoopsci.protocol.status import describe_hosts, report_hosts
+from scoopsci.protocol.status import report_hosts
+from scoopsci.protocol.timing import FIRST_RETRY_S, LAST_RETRY_S
 from scoopsci.reporting.workers import Workers
 
 __all__ = ["Hosts"]
-
-#: The time before another attempt to reach a lost host doubles, up to this.
-LAST_RETRY_S = 10.0
 
 #: A host fails if this many workers exit before they accept a task.
 N_STARTS = 3
@@ -109,10 +107,6 @@ class Hosts:
         worker.doomed = why
         if worker.host.has_agent:
             self._order(worker.host, kill=worker.name.decode(), why=why, gently=why == SURPLUS)
-
-    def describe(self) -> dict[str, Any]:
-        """Return ``hosts``, for the status of the pool."""
-        return {"hosts": describe_hosts(self.hosts)}
 
     def look_around(self, heard_s: Mapping[int, float]) -> None:
         """Send heartbeats to the agents, and detect those that are silent."""

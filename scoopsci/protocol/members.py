@@ -6,10 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-__all__ = ["FIRST_RETRY_S", "Host", "Task", "Worker"]
+from scoopsci.protocol.timing import FIRST_RETRY_S
 
-#: Time before the first attempt to reach a lost host again.
-FIRST_RETRY_S = 1.0
+__all__ = ["Host", "Task", "Worker"]
 
 
 @dataclass(eq=False)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["PARTING_S", "find_times"]
+__all__ = ["FIRST_RETRY_S", "LAST_RETRY_S", "PARTING_S", "find_times"]
 
 #: A pool fails after this multiple of host_timeout without a worker.
 LONELY_TIMES = 4
@@ -13,6 +13,9 @@ HEARTBEAT_S, BEATS_PER_TIMEOUT = 2.0, 4
 
 #: Agents end after this multiple of host_timeout without a message from the broker.
 LEASE_TIMES = 2
+
+#: Time before the first attempt to reach a lost host again; it doubles, up to the last.
+FIRST_RETRY_S, LAST_RETRY_S = 1.0, 10.0
 
 #: Workers have so long to end: to run what they have registered for it, and to flush files.
 PARTING_S = 4.0

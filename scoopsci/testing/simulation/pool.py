@@ -211,7 +211,10 @@ class SimulatedPool:
         driver = self.driver
         if driver.stopped is not None or self._broker_failed:
             return driver.stopped is not None
-        return not (driver.futures or driver.n_unanswered) and self._is_recovered()
+        if driver.futures or driver.n_unanswered or not self._is_recovered():
+            return False
+        workers = self.broker.workers
+        return all(workers[name].is_at_rest for name in self.broker.believed if name in workers)
 
     def _is_recovered(self) -> bool:
         """Tell whether each host has its workers, and they are ready, those aside that stopped."""

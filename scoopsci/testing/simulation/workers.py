@@ -56,12 +56,19 @@ class SimulatedWorker:
         self.unheard: deque[bytes] = deque()
         self.is_alive, self.is_stopped, self.is_let_go = True, False, False
         self._has_asked = True
+        self._is_late = False
         self.late_s = 0.0
 
     @property
     def is_busy(self) -> bool:
         """Whether it runs a task."""
         return not self._has_asked
+
+    @property
+    def is_at_rest(self) -> bool:
+        """Whether it waits for a task, and the broker knows, or it does not go on."""
+        waits = self._has_asked and not (self.is_busy or self._is_late or self.unheard)
+        return waits or self.is_stopped
 
     def start(self) -> None:
         """Ask for a task."""
@@ -111,11 +118,13 @@ class SimulatedWorker:
             self.die("exit status 1", running=key)
             return
         self._has_asked = True
-        self.later(self._take_late_s(), lambda: self.send(kind.REPLY + key + b"0", program.number))
+        self._is_late = self.late_s > 0.0
+        self.later(self.late_s, lambda: self._reply(key, program))
+        self.late_s = 0.0
 
-    def _take_late_s(self) -> float:
-        late_s, self.late_s = self.late_s, 0.0
-        return late_s
+    def _reply(self, key: bytes, program: Program) -> None:
+        self._is_late = False
+        self.send(kind.REPLY + key + b"0", program.number)
 
     # --- its end
 
