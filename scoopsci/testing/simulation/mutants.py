@@ -14,6 +14,7 @@ from scoopsci.protocol.driver import DriverMachine
 from scoopsci.protocol.hosts import Hosts
 from scoopsci.protocol.members import Task, Worker
 from scoopsci.protocol.tasks import Tasks
+from scoopsci.testing.simulation.checks import DRIVER
 from scoopsci.testing.simulation.nesting import NestingWorker
 
 __all__ = ["MUTANTS", "Mutant", "mutated"]
@@ -77,8 +78,9 @@ def _count_stopped(original: Any) -> Any:
 
 def _tell_at_once(original: Any) -> Any:
     def act(self: BrokerMachine, action: Any) -> None:
-        is_told = isinstance(action, brokering.TellDriver)
-        original(self, brokering.Send(*action) if is_told else action)
+        if isinstance(action, brokering.TellDriver) and action.head.startswith(messages.FAILED):
+            action = brokering.Send(peer=DRIVER, head=action.head)
+        original(self, action)
 
     return act
 
