@@ -43,9 +43,10 @@ class Machine:
             The actions to perform.
         """
         self.now_s = now_s
-        self._actions = []
+        self._actions = []  # a signal may have ended the last call
         self._handlers[type(event)](event)
-        return self._actions
+        actions, self._actions = self._actions, []  # what they carry may be large
+        return actions
 
     def act(self, action: Any) -> None:
         """Have an action performed after those before it."""
