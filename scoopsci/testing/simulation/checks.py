@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from scoopsci.protocol import messages as kind
+from scoopsci.protocol.losses import POISON_AFTER
 
 if TYPE_CHECKING:
     from scoopsci.testing.simulation.script import Program
@@ -58,6 +59,7 @@ class Checks:
         self._blamed: Counter[bytes] = Counter()
         self._outcomes: dict[bytes, str] = {}
         self._cancelled: set[bytes] = set()
+        self._doubted: set[bytes] = set()
         self.faulty: set[int] = set()
 
     def require(self, condition: object, rule: str, *details: object) -> None:
@@ -116,6 +118,8 @@ class Checks:
         if facts["blame"]:
             self._blamed[key] += 1
         # The agent's line may overtake the worker's last messages.
+        if worker.unheard:
+            self._doubted.add(key)
         if facts["why"] == "timeout" or worker.unheard:
             return
         if facts["blame"]:
@@ -140,6 +144,12 @@ class Checks:
             self.require(None not in host["workers"], "known-process", host["name"])
 
     # --- the driver's futures
+
+    def check_poison(self, number: bytes, program: Program) -> None:
+        """Check that a task, or one that it waits for, has ended as many workers as are allowed."""
+        is_true = any(task.n_crashes >= POISON_AFTER for task in program.walk())
+        is_doubted = DRIVER + number in self._doubted
+        self.require(is_true or is_doubted, "true-poison", number.hex())
 
     def check_cancelled(self, number: bytes) -> None:
         """Check that a task which the broker has had really has been cancelled."""

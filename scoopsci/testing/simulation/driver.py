@@ -148,9 +148,7 @@ class SimulatedDriver:
         program = self.futures[number]
         self.errors.append((program, error))
         if isinstance(error, PoisonTaskError):
-            self._checks.require(
-                any(child.n_crashes >= 3 for child in program.walk()), "true-poison", error
-            )
+            self._checks.check_poison(number, program)
         self._end(number, type(error).__name__)
 
     def _stop(self, action: on.Stop) -> None:
