@@ -34,7 +34,7 @@ class NestingWorker(SimulatedWorker):
         super().__init__(*args)
         self._numbers = itertools.count()
         self._sent: dict[bytes, tuple[_Task, Program, Losses]] = {}
-        self._keys: set[bytes] = set()
+        self._keys: list[bytes] = []  # one may have been given twice: it was lost, and sent again
         self._begun: deque[_Task] = deque()
         self._ready: deque[_Task] = deque()
         self._newest = b""
@@ -102,7 +102,7 @@ class NestingWorker(SimulatedWorker):
         if self._checks.note_crash(task.program):
             self.die("exit status 1", running=task.key)
             return
-        self._keys.discard(task.key)
+        self._keys.remove(task.key)
         self._newest = b""
         self._has_asked = self.asks_always or not (self._ready or self._begun)
         answers = str(self._n_answers).encode() if self._has_asked else kind.BUSY
@@ -119,7 +119,7 @@ class NestingWorker(SimulatedWorker):
                 self._has_asked and not can_continue, "asked-for", self.pid, "has other tasks"
             )
             self._has_asked = False
-            self._keys.add(rest)
+            self._keys.append(rest)
             self._newest = rest
             self._begun.append(_Task(rest, frames[0]))
         elif message == kind.INITIALIZE:
