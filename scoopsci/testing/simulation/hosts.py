@@ -244,7 +244,9 @@ class SimulatedAgent:
     def _tell(self, facts: Mapping[str, Any] | None) -> None:
         if facts is not None:
             self._world.counts["messages", f"from agent: {next(iter(facts))}"] += 1
-            self._world.note("host", self._connection.host.number, "tells", next(iter(facts)))
+            if "vitals" not in facts:  # the trace would be full of heartbeats
+                told = [f"{name} {fact}" for name, fact in facts.items() if name != "hello"]
+                self._world.note("host", self._connection.host.number, "tells:", *told)
         self._connection.up.put(facts)
 
     def _read_vitals(self, _: on.ReadVitals) -> None:
