@@ -18,6 +18,7 @@ import loky
 
 from scoopsci.basics.processors import count_processors
 from scoopsci.engines.initializers import check_initialized, pack_initializer
+from scoopsci.engines.mapped import MappedFrames, can_map
 from scoopsci.engines.payload import run_plain_payload
 from scoopsci.errors import EngineError
 from scoopsci.hosts import check_workers
@@ -58,7 +59,7 @@ class _RenewedExecutor(Executor):
         for n_left in reversed(range(N_STARTS)):
             executor, started = self._launch()
             try:
-                outcome = started.result()
+                outcome, self._maps = started.result()
                 break
             except BaseException as error:
                 _shut_down(executor, kill_workers=True)
@@ -95,23 +96,28 @@ class _RenewedExecutor(Executor):
                 initargs=(os.getpid(), safe_path, method, self._setup),
             )
             try:
-                return executor, executor.submit(_initialized)
+                return executor, executor.submit(_initialized, os.getpid())
             except BaseException:
                 _shut_down(executor, kill_workers=True)
                 raise
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
         self.check_owner()
+        (frames,) = args
+        mapped = MappedFrames(frames) if self._maps else None
+        call = [fn, mapped or frames]
         if self._setup is not None:
-            fn, args = _run_initialized, (fn, *args)
+            call.insert(0, _run_initialized)
         with self._lock, _open_streams():
             try:
-                future: Future[Any] = self._executor.submit(fn, *args, **kwargs)
+                future: Future[Any] = self._executor.submit(*call, **kwargs)
             except BrokenExecutor:
                 self.end(kill_workers=True)
                 self._executor = self._start()
-                future = self._executor.submit(fn, *args, **kwargs)
+                future = self._executor.submit(*call, **kwargs)
         future.__class__ = _Cancellable
+        if mapped is not None:
+            future.add_done_callback(mapped.close)
         return future
 
     def check_owner(self) -> None:
@@ -159,8 +165,8 @@ def _set_up(driver_pid: int, safe_path: str | None, method: str | None, setup: A
     _outcome = None if setup is None else run_plain_payload(setup)
 
 
-def _initialized() -> list[Any] | None:
-    return _outcome
+def _initialized(driver_pid: int) -> tuple[list[Any] | None, bool]:
+    return _outcome, can_map(driver_pid)
 
 
 def _run_initialized(fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:

@@ -6,6 +6,7 @@ import copyreg
 import hashlib
 import io
 import itertools
+import pickle
 import secrets
 import sys
 import types
@@ -262,10 +263,14 @@ def digest_pickle(
     make_pickler : type
         How it is pickled.
     """
-    file = io.BytesIO()
-    make_pickler(file, key=key).dump(value)
-    data = file.getbuffer()
-    return hashlib.blake2b(data, digest_size=HASH_BYTES).digest(), len(data)
+    file, buffers = io.BytesIO(), list[pickle.PickleBuffer]()
+    make_pickler(file, key=key, buffer_callback=buffers.append).dump(value)
+    parts = [file.getbuffer(), *(buffer.raw() for buffer in buffers)]
+    digest = hashlib.sha256()  # processors have instructions for it
+    for part in parts:
+        digest.update(b"%d " % part.nbytes)
+        digest.update(part)
+    return digest.digest()[:HASH_BYTES], sum(part.nbytes for part in parts)
 
 
 def hash_pickle(value: Any, key: Key | None = None) -> bytes:

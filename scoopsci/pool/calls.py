@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
@@ -86,7 +87,8 @@ class Calls:
 
     def __init__(self, lock: threading.RLock) -> None:
         self._lock = lock
-        self._waiting: dict[bytes, Call] = {}
+        # Taking the first one from a plain dict takes longer the more have been taken.
+        self._waiting: OrderedDict[bytes, Call] = OrderedDict()
         self._sent: dict[bytes, Call] = {}
         self.n_repeated = 0
 
@@ -113,8 +115,8 @@ class Calls:
         with self._lock:
             if not self._waiting:
                 return None
-            number = next(iter(self._waiting))
-            self._sent[number] = call = self._waiting.pop(number)
+            number, call = self._waiting.popitem(last=False)
+            self._sent[number] = call
             return number, call
 
     def find_sent(self, number: bytes) -> Call | None:
@@ -133,9 +135,9 @@ class Calls:
     def repeat(self, number: bytes) -> None:
         """Resubmit a lost call, before all others."""
         with self._lock:
-            call = self._sent.pop(number)
+            self._waiting[number] = self._sent.pop(number)
+            self._waiting.move_to_end(number, last=False)
             self.n_repeated += 1
-            self._waiting = {number: call, **self._waiting}
 
     def fail_all(self, error: EngineError) -> None:
         """End all of them with an error."""

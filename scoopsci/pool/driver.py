@@ -89,6 +89,7 @@ class PoolDriver(Executor):
         self._outbox: deque[list[Any]] = deque()
         if setup is not None:
             self._outbox.append([kind.INITIALIZE, *setup])
+        self._is_woken = False
         self._wake_read, self._wake_write = os.pipe()
         for descriptor in (self._wake_read, self._wake_write):
             os.set_blocking(descriptor, False)
@@ -281,8 +282,9 @@ class PoolDriver(Executor):
         self._wake()
 
     def _wake(self) -> None:
-        with self._lock, suppress(BlockingIOError):  # a full pipe wakes it as well
-            if not self._closing:
+        with self._lock:
+            if not self._closing and not self._is_woken:
+                self._is_woken = True
                 os.write(self._wake_write, b"!")
 
     # --- the thread
@@ -330,7 +332,8 @@ class PoolDriver(Executor):
         self._send()
         ready = dict(self._poller.poll(int(1000 * TICK_S)))
         if self._wake_read in ready:
-            os.read(self._wake_read, 1 << 12)
+            os.read(self._wake_read, 1)
+            self._is_woken = False  # what comes from now on may be too late for this turn
         if self._socket in ready:
             with suppress(zmq.Again):
                 while True:

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
+from types import FunctionType
 from typing import Any
 
 from scoopsci.engines.failure import Failure, not_pickled
@@ -46,8 +47,7 @@ def share_names(lines: Mapping[str, int | None]) -> None:
 
 def find_line(value: object) -> int | None:
     """Return the line where a function begins; a function redefined later has another."""
-    line: int | None = getattr(getattr(value, "__code__", None), "co_firstlineno", None)
-    return line
+    return value.__code__.co_firstlineno if type(value) is FunctionType else None
 
 
 class _Pickler(Pickler):

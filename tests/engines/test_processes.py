@@ -7,14 +7,16 @@ import os
 import subprocess
 import sys
 import time
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import ExitStack, suppress
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
 
 from scoopsci import Engine, EngineError, PoisonTaskError, estimate
+from scoopsci.engines.mapped import can_map
 from scoopsci.engines.opening import open_engine
 from scoopsci.engines.processes import N_STARTS
 from scoopsci.testing.engines import WorkersContract
@@ -45,6 +47,59 @@ class TestProcesses(WorkersContract):
             )
             with pytest.raises((PoisonTaskError, EngineError)):
                 guilty.result(60)
+
+
+def add_one(values: np.ndarray) -> tuple[float, bool, bool]:
+    if values.flags.writeable:
+        values[0, 0] += 1.0
+    is_mapped = "memfd:scoopsci" in Path("/proc/self/maps").read_text()
+    return float(values.sum()), values.flags.writeable, is_mapped
+
+
+def count_files() -> int:
+    return len(os.listdir("/proc/self/fd"))
+
+
+class TestLargeArguments:
+    """They are files in memory, which workers map."""
+
+    @pytest.mark.parametrize("maps", [True, False])
+    @pytest.mark.parametrize("order", ["C", "F"])
+    def test_workers_have_their_own(self, maps: bool, order: Literal["C", "F"]) -> None:
+        values = np.ones((1_000, 1_000), order=order)
+        fixed = values.copy()
+        fixed.flags.writeable = False
+        with open_engine("processes", n_workers=2) as engine:
+            assert engine._executor._maps  # type: ignore[attr-defined]
+            engine._executor._maps = maps  # type: ignore[attr-defined]
+            assert list(engine.map(add_one, [values] * 4)) == [(1e6 + 1, True, maps)] * 4
+            assert engine.submit(add_one, fixed).result() == (1e6, False, maps)
+        assert values.sum() == 1e6
+
+    def test_few_files_are_open_at_a_time(self) -> None:
+        values = np.ones(1_000_000)
+        with open_engine("processes", n_workers=2) as engine:
+            assert engine.submit(np.sum, values).result() == 1e6
+            n_before = count_files()
+            tasks = [engine.submit(np.sum, values) for _ in range(500)]
+            n_most = max(count_files() for task in tasks if task.result() == 1e6)
+            assert n_most <= n_before + 10
+            tasks[-1].result()
+            lost = [engine.submit(os._exit, 3), *(engine.submit(np.sum, values) for _ in range(9))]
+            assert isinstance(lost[0].exception(), EngineError)
+            wait(lost)
+            assert engine.submit(np.sum, values).result() == 1e6
+            assert count_files() <= n_before + 10
+
+    def test_another_user_may_not_open_them(self) -> None:
+        """As workers of a program that has changed its user since it was started."""
+        assert can_map(os.getpid())
+        pid = os.fork()
+        if pid == 0:
+            with suppress(PermissionError):  # of another user than root already
+                os.setuid(65534)
+            os._exit(can_map(1))
+        assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
 
 
 class TestStart:
