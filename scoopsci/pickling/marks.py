@@ -40,7 +40,7 @@ class _MarkPickler(DefinitionPickler):
 
     def persistent_id(self, obj: Any) -> Any:
         """Return what a set consists of; see `pickle.Pickler.persistent_id`."""
-        if not isinstance(obj, SETS):
+        if not issubclass(type(obj), SETS):
             return None
         return type(obj).__qualname__, _sort(obj), getattr(obj, "__dict__", None)
 

@@ -307,7 +307,7 @@ class SharingPickler(DefinitionPickler):
 
     def persistent_id(self, obj: Any) -> Key | None:
         """Return the name of a value; see `pickle.Pickler.persistent_id`."""
-        if isinstance(obj, SETS):
+        if issubclass(type(obj), SETS):
             self._sets.add(type(obj))
         key = self._names.get(id(obj))
         if key is None or (key == self._defined and not self._is_begun):

@@ -156,9 +156,8 @@ def load_group(name: str, executor: type[OnEngine]) -> unittest.TestSuite:
     if not hasattr(suite, class_name):
         suite = importlib.import_module(f"{PACKAGE}.{module_name}")
     base = getattr(suite, class_name)
-    common = (
-        suite if hasattr(suite, "ExecutorMixin") else importlib.import_module(f"{PACKAGE}.util")
-    )
+    in_one = suite.__name__ == PACKAGE
+    common = suite if in_one else importlib.import_module(f"{PACKAGE}.util")
 
     def get_context(self: Any) -> Any:
         return multiprocessing.get_context("fork")
