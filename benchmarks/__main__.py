@@ -7,7 +7,7 @@ import json
 import tempfile
 from pathlib import Path
 
-from benchmarks import calls, kernels, mapreduce, mergesort, pi, progress, road, roundtrip
+from benchmarks import calls, kernels, mapreduce, mergesort, pi, progress, road, roundtrip, submits
 from benchmarks.form import README, RESULTS, Benchmark, put_table, read_table, write_results
 
 BENCHMARKS: dict[str, Benchmark] = {
@@ -17,6 +17,7 @@ BENCHMARKS: dict[str, Benchmark] = {
     "mapreduce": mapreduce,
     "mergesort": mergesort,
     "roundtrip": roundtrip,
+    "submits": submits,
     "progress": progress,
     "road": road,
 }
