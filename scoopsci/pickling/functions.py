@@ -21,7 +21,7 @@ __all__ = [
     "NamespaceOf",
     "copy_function",
     "find_cell",
-    "has_same_cells",
+    "is_one_definition",
     "list_cells",
     "make_function",
     "reduce_code",
@@ -116,17 +116,18 @@ def set_function_state(
             present.clear()  # a cache of what has just changed
 
 
-def has_same_cells(one: Any, other: Any) -> bool:
-    """Tell whether two values are functions that share their closure, or have none."""
+def is_one_definition(one: Any, other: Any) -> bool:
+    """Tell whether two values are functions that differ in their state only."""
     if not isinstance(one, types.FunctionType) or not isinstance(other, types.FunctionType):
         return False
+    names = [(fn.__module__, fn.__qualname__, fn.__code__) for fn in (one, other)]
     cells = one.__closure__ or (), other.__closure__ or ()
-    return len(cells[0]) == len(cells[1]) and all(map(operator.is_, *cells))
+    return names[0] == names[1] and all(map(operator.is_, *cells))
 
 
 def copy_function(source: types.FunctionType, target: types.FunctionType) -> None:
-    """Let a function, which may be held anywhere, become another one with the same closure."""
-    for name in ("__code__", *STATE):
+    """Let a function, which may be held anywhere, have the state of another one."""
+    for name in STATE:
         setattr(target, name, getattr(source, name))
     vars(target).clear()
     vars(target).update(vars(source))

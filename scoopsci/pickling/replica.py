@@ -24,7 +24,7 @@ from scoopsci.pickling.containers import adopt
 from scoopsci.pickling.entries import Deleted, Restored
 from scoopsci.pickling.exceptions import find_builtin
 from scoopsci.pickling.frames import Buffer, load
-from scoopsci.pickling.functions import copy_function, has_same_cells
+from scoopsci.pickling.functions import copy_function, is_one_definition
 from scoopsci.pickling.marks import mark_value
 from scoopsci.pickling.names import MAIN, TEXT, Key, find, hooks
 from scoopsci.pickling.program import Row
@@ -257,13 +257,14 @@ class Replica:
             if _has_mark(key, present, row.mark):
                 return  # it is what the driver has
         value = _Unpickler(io.BytesIO(frames[0]), buffers=frames[1:]).load()
-        is_own = path == getattr(value, "__qualname__", "") == getattr(present, "__qualname__", "")
         if value is Deleted:
             if present is not MISSING:
                 delete_attribute(owner, name)
         elif value is Restored:
             set_attribute(owner, name, self._find_made(module)[name])
-        elif has_same_cells(present, value) and (is_same or (before is None and is_own)):
+        elif is_one_definition(present, value) and (
+            path == value.__qualname__ if before is None else is_same
+        ):
             copy_function(value, present)
             set_attribute(owner, name, present)
         elif is_same and row.number and _is_plain(value) and type(present) is type(value):
