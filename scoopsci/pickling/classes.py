@@ -8,7 +8,7 @@ import functools
 import os
 import secrets
 import types
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from enum import Enum
 from types import FunctionType
 from typing import Any, NamedTuple
@@ -17,7 +17,7 @@ from cloudpickle import cloudpickle
 
 from scoopsci.basics.members import NEVER, find_inner, is_compiled, is_compiled_class
 from scoopsci.pickling.attributes import set_attribute
-from scoopsci.pickling.enums import complete_members, is_of_enum, list_held
+from scoopsci.pickling.enums import is_of_enum, list_held, make_enum, reduce_enum
 from scoopsci.pickling.names import Key, find_namespace
 from scoopsci.pickling.sources import find_source, is_sent
 
@@ -75,11 +75,10 @@ def list_members(cls: type) -> dict[str, Any]:
     """Return the attributes of a class, by dotted names also those of classes and members in it."""
     if is_compiled_class(cls):
         return {}
-    is_enum = issubclass(cls, Enum)
     found = {
         name: value
         for name, value in dict(vars(cls)).items()  # isinstance adds to those of a protocol
-        if name not in NEVER and name not in UNWATCHED and not (is_enum and is_of_enum(name))
+        if name not in NEVER and name not in UNWATCHED and not is_of_enum(cls, name, value)
     }
     for name, value in list(found.items()):
         if isinstance(value, type) and value.__qualname__ == f"{cls.__qualname__}.{name}":
@@ -102,7 +101,7 @@ def list_data(cls: type) -> dict[str, Any]:
 def _is_value(path: str, value: Any) -> bool:
     """Tell whether an attribute is neither code nor Python's own."""
     is_own = path.rpartition(".")[2].startswith("__")
-    return not is_own and not isinstance(value, Enum) and not hasattr(type(value), "__get__")
+    return not is_own and not hasattr(type(value), "__get__")
 
 
 def list_sent(cls: type) -> Iterator[str]:
@@ -138,9 +137,7 @@ def reduce_class(cls: type, key: Key | None) -> Any:
     key : Key or None
         The name that it defines; what can be changed in place is then sent by itself.
     """
-    make, arguments, (state, _), _, _, _ = cloudpickle._dynamic_class_reduce(cls)
-    if issubclass(cls, Enum):
-        arguments, state = complete_members(cls, arguments, state)
+    _, arguments, (state, _), _, _, _ = cloudpickle._dynamic_class_reduce(cls)
     held = dict(list_held(cls))
     if _has_own_slots(cls):  # without them, instances would have a __dict__
         with_slots = {**arguments[3], "__slots__": cls.__slots__}  # type: ignore[attr-defined]
@@ -148,8 +145,11 @@ def reduce_class(cls: type, key: Key | None) -> Any:
     if key is not None:
         data = list_data(cls)
         state = {name: value for name, value in state.items() if name not in data}
-    maker = _make_class if make is cloudpickle._make_skeleton_class else make
-    arguments = (*arguments, key) if maker is _make_class else arguments
+    maker: Callable[..., type] = _make_class
+    if issubclass(cls, Enum):
+        maker, (parts, state) = _make_enum, reduce_enum(cls, state)
+        arguments = (*parts, cls.__qualname__, cls.__module__, arguments[5])
+    arguments = (*arguments, key)
     reducer = copyreg.dispatch_table.get(cls)
     return maker, arguments, (_origin, key, reducer, state, held), None, None, _set_class_state
 
@@ -175,10 +175,30 @@ def _make_class(
     maker = next(kind for kind in metaclass.__mro__ if not is_sent(kind.__module__))
     with _without_hook(resolved):
         cls: type = maker.__new__(metaclass, name, resolved, dict(attributes))
-    cls = cloudpickle._lookup_class_or_track(tracker_id, cls)
+    return _enter_class(cls, tracker_id, key)
+
+
+def _make_enum(
+    bases: tuple[Any, ...],
+    name: str,
+    members: dict[str, Any],
+    qualname: str,
+    module_name: str,
+    tracker_id: str,
+    key: Key | None,
+) -> type:
+    with _without_hook(bases):
+        cls = make_enum(bases, name, members)
+    set_attribute(cls, "__qualname__", qualname)
+    set_attribute(cls, "__module__", module_name)
+    return _enter_class(cls, tracker_id, key)
+
+
+def _enter_class(cls: type, tracker_id: str, key: Key | None) -> type:
+    known: type = cloudpickle._lookup_class_or_track(tracker_id, cls)
     if key is not None:
-        find_namespace(key[0])[key[1]] = cls
-    return cls
+        find_namespace(key[0])[key[1]] = known
+    return known
 
 
 @contextlib.contextmanager
@@ -210,6 +230,6 @@ def _set_class_state(cls: type, state: tuple[Any, ...]) -> None:
     for other in registered:
         cls.register(other)  # type: ignore[attr-defined]
     for name, attributes in held.items():
-        vars(getattr(cls, name)).update(attributes)
+        vars(cls.__members__[name]).update(attributes)  # type: ignore[attr-defined]
     if reducer is not None:
         copyreg.pickle(cls, reducer)

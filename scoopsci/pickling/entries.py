@@ -241,10 +241,16 @@ def name_data(module_names: Iterable[str]) -> dict[int, Key]:
     found: dict[int, Key] = {}
     for name in sorted(module_names, key=lambda name: (name == MAIN, name)):
         if name in sys.modules and is_sent(name):
-            for path, value in list(vars(sys.modules[name]).items()):
-                if not path.startswith("_") and is_data(value):
+            values = vars(sys.modules[name]).items()
+            for path, value in sorted(values, key=lambda item: item[0].startswith("_")):
+                if _is_own(path) and is_data(value):
                     found.setdefault(id(value), (name, path))
     return found
+
+
+def _is_own(name: str) -> bool:
+    """Tell whether the program has given a name, rather than Python or a notebook, as `_1`."""
+    return not name.startswith("__") and name.removeprefix("_")[:1].isalpha()
 
 
 def _list_parts(value: Any) -> tuple[Any, ...]:
