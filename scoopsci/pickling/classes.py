@@ -8,7 +8,7 @@ import functools
 import os
 import secrets
 import types
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from enum import Enum
 from types import FunctionType
 from typing import Any, NamedTuple
@@ -78,8 +78,10 @@ def list_members(cls: type) -> dict[str, Any]:
     found = {
         name: value
         for name, value in dict(vars(cls)).items()  # isinstance adds to those of a protocol
-        if name not in NEVER and name not in UNWATCHED and not is_of_enum(cls, name, value)
+        if name not in NEVER and name not in UNWATCHED
     }
+    if issubclass(cls, Enum):
+        found = {key: each for key, each in found.items() if not is_of_enum(cls, key, each)}
     for name, value in list(found.items()):
         if isinstance(value, type) and value.__qualname__ == f"{cls.__qualname__}.{name}":
             inner = list_members(value).items()
@@ -89,11 +91,11 @@ def list_members(cls: type) -> dict[str, Any]:
     return found
 
 
-def list_data(cls: type) -> dict[str, Any]:
-    """Return the attributes that may be changed in place, say a list."""
+def list_data(cls: type, members: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """Return the attributes, listed before or not, that may be changed in place, say a list."""
     return {
         path: value
-        for path, value in list_members(cls).items()
+        for path, value in (list_members(cls) if members is None else members).items()
         if _is_value(path, value) and not isinstance(value, cls) and is_data(value)
     }
 

@@ -260,9 +260,9 @@ def _list_parts(value: Any) -> tuple[Any, ...]:
         held = *defaults, *list_cells(value), *vars(value).values()
         return (value.__code__, *held, *list_dependencies(value))
     if isinstance(value, type):
-        data = list_data(value)
-        members = list_members(value).items()
-        known = {name: MISSING if name in data else each for name, each in members}
+        members = list_members(value)
+        data = list_data(value, members)
+        known = {name: MISSING if name in data else each for name, each in members.items()}
         return tuple(part for member in known.items() for part in member)
     return ()
 

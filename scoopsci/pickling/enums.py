@@ -12,9 +12,9 @@ from scoopsci.pickling.sources import is_sent
 __all__ = ["is_of_enum", "list_held", "make_enum", "reduce_enum"]
 
 
-def is_of_enum(cls: type, name: str, value: Any) -> bool:
-    """Tell whether an attribute is a member of an enumeration, or what `enum` keeps for itself."""
-    return issubclass(cls, Enum) and (_is_reserved(name) or isinstance(value, cls))
+def is_of_enum(cls: type[Enum], name: str, value: Any) -> bool:
+    """Tell whether an attribute is a member, or what `enum` keeps for itself."""
+    return _is_reserved(name) or isinstance(value, cls)
 
 
 def _is_reserved(name: str) -> bool:
