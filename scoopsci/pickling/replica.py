@@ -254,7 +254,8 @@ class Replica:
             if not owners:
                 adopt(key, present)
                 is_same = True
-            if _has_mark(key, present, row.mark):
+            is_method = bool(owners) and hasattr(type(present), "__get__")
+            if not is_method and _has_mark(key, present, row.mark):
                 return  # it is what the driver has
         value = _Unpickler(io.BytesIO(frames[0]), buffers=frames[1:]).load()
         if value is Deleted:
