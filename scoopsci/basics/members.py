@@ -20,6 +20,7 @@ __all__ = [
     "find_ignored",
     "find_inner",
     "is_compiled",
+    "is_compiled_class",
     "is_users",
     "is_wrapper",
     "list_arguments",
@@ -82,6 +83,11 @@ def is_users(value: object) -> bool:
 def is_compiled(value: object) -> bool:
     """Tell whether a value is a function that numba compiles."""
     return type(value).__module__.startswith("numba.") and hasattr(value, "py_func")
+
+
+def is_compiled_class(value: object) -> bool:
+    """Tell whether a value is a class that numba compiles, which it derives from the user's."""
+    return type(value).__module__ == "numba.experimental.jitclass.base" and isinstance(value, type)
 
 
 def is_wrapper(value: Any) -> bool:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -87,6 +88,8 @@ class Engine(MappingExecutor):
         self._in_flight: dict[Future[Any], TaskFuture] = {}
         self.watchers: list[ProgressCallback] = []
         self._boards: WeakSet[Dashboard] = WeakSet()
+        if getattr(self._executor, "ends_with_program", False):
+            _finish_at_end(self)
 
     def __repr__(self) -> str:
         return f"<Engine {self.name!r}, {plural(self.n_workers, 'worker')}>"
@@ -314,3 +317,20 @@ class Engine(MappingExecutor):
         finally:
             for board in list(self._boards):
                 board.close()
+
+
+#: Engines that are open, and would lose their tasks in flight at the end of the program.
+_ending: WeakSet[Engine] = WeakSet()
+
+
+def _finish_at_end(engine: Engine) -> None:
+    _ending.add(engine)
+    atexit.unregister(_finish_tasks)
+    atexit.register(_finish_tasks)  # before the finalizers of what tasks may need
+
+
+def _finish_tasks() -> None:
+    """Wait for tasks in flight, as the standard library's executors do."""
+    for engine in list(_ending):
+        with contextlib.suppress(EngineError):  # a forked child does not own it
+            engine.shutdown()

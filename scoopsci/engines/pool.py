@@ -76,7 +76,8 @@ class Pool(_PoolEngine):
     """Workers on this machine or on those of a hostfile, from any program or notebook.
 
     It is an engine of scoopsci, and a `concurrent.futures.Executor` whose ``map`` also suits
-    libraries that need an object with one. Use it as a context manager, or call `shutdown`.
+    libraries that need an object with one. Use it as a context manager, or call `shutdown`; a
+    program that ends first waits for its tasks.
 
     Parameters
     ----------
@@ -172,8 +173,8 @@ class Pool(_PoolEngine):
         except BaseException:
             self._driver.shutdown()
             raise
-        super().__init__("pool", _carry(self._driver, poison_after), mixed=mixed)
         finalize(self, self._driver.shutdown)
+        super().__init__("pool", _carry(self._driver, poison_after), mixed=mixed)
 
     @property
     def hosts(self) -> list[dict[str, Any]]:
@@ -275,6 +276,8 @@ RESOURCES[Pool] = reduce_engine
 
 class _Resending(Executor):
     """Resubmits tasks that are lost with their workers, up to the limit of contract 3."""
+
+    ends_with_program = True
 
     def __init__(self, driver: PoolDriver, poison_after: int) -> None:
         self._driver = driver

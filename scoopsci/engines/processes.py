@@ -46,6 +46,8 @@ class _Cancellable(loky.Future):  # type: ignore[misc]
 class _RenewedExecutor(Executor):
     """A loky executor that is replaced when the death of a worker breaks it."""
 
+    ends_with_program = True
+
     def __init__(self, n_workers: int, setup: list[Any] | None = None) -> None:
         self._n_workers = n_workers
         self._setup = setup

@@ -8,18 +8,28 @@ import functools
 import os
 import secrets
 import types
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from enum import Enum
 from types import FunctionType
 from typing import Any, NamedTuple
 
 from cloudpickle import cloudpickle
 
-from scoopsci.basics.members import NEVER, find_inner, is_compiled
+from scoopsci.basics.members import NEVER, find_inner, is_compiled, is_compiled_class
+from scoopsci.pickling.attributes import set_attribute
+from scoopsci.pickling.enums import is_of_enum, list_held, make_enum, reduce_enum
 from scoopsci.pickling.names import Key, find_namespace
 from scoopsci.pickling.sources import find_source, is_sent
 
-__all__ = ["is_data", "is_wrapper", "list_data", "list_members", "list_sent", "reduce_class"]
+__all__ = [
+    "has_changing_defaults",
+    "is_data",
+    "is_wrapper",
+    "list_data",
+    "list_members",
+    "list_sent",
+    "reduce_class",
+]
 
 #: Values that cannot be changed in place.
 ATOMS = (type(None), bool, int, float, complex, str, bytes, type(Ellipsis), type(NotImplemented))
@@ -56,51 +66,66 @@ def is_wrapper(value: Any) -> bool:
     return type(value) is functools._lru_cache_wrapper or is_compiled(value)
 
 
+def has_changing_defaults(fn: FunctionType) -> bool:
+    """Tell whether a default of a function may be changed in place."""
+    return any(map(is_data, (*(fn.__defaults__ or ()), *(fn.__kwdefaults__ or {}).values())))
+
+
 def list_members(cls: type) -> dict[str, Any]:
-    """Return the attributes of a class, by dotted names also those of classes within it."""
+    """Return the attributes of a class, by dotted names also those of classes and members in it."""
+    if is_compiled_class(cls):
+        return {}
     found = {
         name: value
         for name, value in dict(vars(cls)).items()  # isinstance adds to those of a protocol
         if name not in NEVER and name not in UNWATCHED
     }
+    if issubclass(cls, Enum):
+        found = {key: each for key, each in found.items() if not is_of_enum(cls, key, each)}
     for name, value in list(found.items()):
         if isinstance(value, type) and value.__qualname__ == f"{cls.__qualname__}.{name}":
             inner = list_members(value).items()
             found.update((f"{name}.{path}", member) for path, member in inner)
+    for name, attributes in list_held(cls):
+        found.update((f"{name}.{path}", value) for path, value in attributes.items())
     return found
 
 
-def list_data(cls: type) -> dict[str, Any]:
-    """Return the attributes that may be changed in place, say a list."""
-    if issubclass(cls, Enum):
-        return {}
+def list_data(cls: type, members: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """Return the attributes, listed before or not, that may be changed in place, say a list."""
     return {
         path: value
-        for path, value in list_members(cls).items()
-        if not path.rpartition(".")[2].startswith("__")
-        and not isinstance(value, cls)
-        and not hasattr(type(value), "__get__")
-        and is_data(value)
+        for path, value in (list_members(cls) if members is None else members).items()
+        if _is_value(path, value) and not isinstance(value, cls) and is_data(value)
     }
+
+
+def _is_value(path: str, value: Any) -> bool:
+    """Tell whether an attribute is neither code nor Python's own."""
+    is_own = path.rpartition(".")[2].startswith("__")
+    return not is_own and not hasattr(type(value), "__get__")
 
 
 def list_sent(cls: type) -> Iterator[str]:
     """Yield the names of the attributes of a class that are sent by themselves.
 
-    Of a class that a worker imports, these are values, and functions that are not its source's.
+    These are functions with defaults that may be changed in place. Of a class that a worker
+    imports, they are also values, and functions that are not its source's.
     """
     source = find_source(cls.__module__)
-    if source is None or issubclass(cls, Enum):
+    if source is None:
         yield from list_data(cls)
-        return
     for path, value in list_members(cls).items():
         inner = find_inner(value) or (value,)
         functions = [fn for fn in inner if isinstance(fn, FunctionType)]
         own = f"{cls.__qualname__}.{path}"
         if functions:
-            if any(fn.__code__ not in source.codes or fn.__qualname__ != own for fn in functions):
+            changed = source is not None and any(
+                fn.__code__ not in source.codes or fn.__qualname__ != own for fn in functions
+            )
+            if changed or any(map(has_changing_defaults, functions)):
                 yield path
-        elif not path.rpartition(".")[2].startswith("__") and not hasattr(type(value), "__get__"):
+        elif source is not None and _is_value(path, value):
             yield path
 
 
@@ -114,17 +139,21 @@ def reduce_class(cls: type, key: Key | None) -> Any:
     key : Key or None
         The name that it defines; what can be changed in place is then sent by itself.
     """
-    make, arguments, state, _, _, _ = cloudpickle._dynamic_class_reduce(cls)
+    _, arguments, (state, _), _, _, _ = cloudpickle._dynamic_class_reduce(cls)
+    held = dict(list_held(cls))
     if _has_own_slots(cls):  # without them, instances would have a __dict__
         with_slots = {**arguments[3], "__slots__": cls.__slots__}  # type: ignore[attr-defined]
         arguments = (*arguments[:3], with_slots, *arguments[4:])
     if key is not None:
         data = list_data(cls)
-        state = {name: value for name, value in state[0].items() if name not in data}, state[1]
-    maker = _make_class if make is cloudpickle._make_skeleton_class else make
-    arguments = (*arguments, key) if maker is _make_class else arguments
+        state = {name: value for name, value in state.items() if name not in data}
+    maker: Callable[..., type] = _make_class
+    if issubclass(cls, Enum):
+        maker, (parts, state) = _make_enum, reduce_enum(cls, state)
+        arguments = (*parts, cls.__qualname__, cls.__module__, arguments[5])
+    arguments = (*arguments, key)
     reducer = copyreg.dispatch_table.get(cls)
-    return maker, arguments, (_origin, key, reducer, state), None, None, _set_class_state
+    return maker, arguments, (_origin, key, reducer, state, held), None, None, _set_class_state
 
 
 def _has_own_slots(cls: type) -> bool:
@@ -148,10 +177,30 @@ def _make_class(
     maker = next(kind for kind in metaclass.__mro__ if not is_sent(kind.__module__))
     with _without_hook(resolved):
         cls: type = maker.__new__(metaclass, name, resolved, dict(attributes))
-    cls = cloudpickle._lookup_class_or_track(tracker_id, cls)
+    return _enter_class(cls, tracker_id, key)
+
+
+def _make_enum(
+    bases: tuple[Any, ...],
+    name: str,
+    members: dict[str, Any],
+    qualname: str,
+    module_name: str,
+    tracker_id: str,
+    key: Key | None,
+) -> type:
+    with _without_hook(bases):
+        cls = make_enum(bases, name, members)
+    set_attribute(cls, "__qualname__", qualname)
+    set_attribute(cls, "__module__", module_name)
+    return _enter_class(cls, tracker_id, key)
+
+
+def _enter_class(cls: type, tracker_id: str, key: Key | None) -> type:
+    known: type = cloudpickle._lookup_class_or_track(tracker_id, cls)
     if key is not None:
-        find_namespace(key[0])[key[1]] = cls
-    return cls
+        find_namespace(key[0])[key[1]] = known
+    return known
 
 
 @contextlib.contextmanager
@@ -163,19 +212,26 @@ def _without_hook(bases: tuple[Any, ...]) -> Iterator[None]:
         yield
         return
     hook = vars(owner)[HOOK]
-    setattr(owner, HOOK, classmethod(lambda cls, **options: None))
+    set_attribute(owner, HOOK, classmethod(lambda cls, **options: None))
     try:
         yield
     finally:
-        setattr(owner, HOOK, hook)
+        set_attribute(owner, HOOK, hook)
 
 
-def _set_class_state(cls: type, state: tuple[bytes, Key | None, Any, Any]) -> None:
-    origin, key, reducer, attributes = state
+def _set_class_state(cls: type, state: tuple[Any, ...]) -> None:
+    origin, key, reducer, attributes, held = state
     if origin == _origin:
         return  # it has come back
     if key is not None:
         find_namespace(key[0])[key[1]] = cls
-    cloudpickle._class_setstate(cls, attributes)
+    registered = attributes.pop("_abc_impl", ())
+    # Setting the module deletes the line.
+    for name in sorted(attributes, key="__firstlineno__".__eq__):
+        set_attribute(cls, name, attributes[name])
+    for other in registered:
+        cls.register(other)  # type: ignore[attr-defined]
+    for name, attributes in held.items():
+        vars(cls.__members__[name]).update(attributes)  # type: ignore[attr-defined]
     if reducer is not None:
         copyreg.pickle(cls, reducer)

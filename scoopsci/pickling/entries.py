@@ -13,7 +13,13 @@ from functools import cached_property, partial
 from typing import Any
 
 from scoopsci.basics.ownership import is_users_module
-from scoopsci.pickling.classes import is_data, list_data, list_members, list_sent
+from scoopsci.pickling.classes import (
+    has_changing_defaults,
+    is_data,
+    list_data,
+    list_members,
+    list_sent,
+)
 from scoopsci.pickling.containers import CONTAINERS, Contents
 from scoopsci.pickling.frames import Buffer, count_bytes, dump, dump_by, view_of
 from scoopsci.pickling.functions import list_cells
@@ -21,6 +27,7 @@ from scoopsci.pickling.groups import Group
 from scoopsci.pickling.marks import mark_value
 from scoopsci.pickling.names import MAIN, TEXT, Key, find_key, true_name
 from scoopsci.pickling.pickler import (
+    SETS,
     DefinitionPickler,
     Pickler,
     SharingPickler,
@@ -151,7 +158,7 @@ def define_together(group: list[Entry], names: Mapping[int, Key], token: bytes) 
 
     def join(entry: Entry) -> Entry:
         reached = set(entry.reached)
-        pickler = partial(SharingPickler, names=others, key=entry.key)
+        pickler = partial(SharingPickler, names=others, key=entry.key, sets=set())
         return replace(
             entry,
             frames=_copy_pickle(pickler, Group(number, values, entry.key), reached),
@@ -234,10 +241,16 @@ def name_data(module_names: Iterable[str]) -> dict[int, Key]:
     found: dict[int, Key] = {}
     for name in sorted(module_names, key=lambda name: (name == MAIN, name)):
         if name in sys.modules and is_sent(name):
-            for path, value in list(vars(sys.modules[name]).items()):
-                if not path.startswith("_") and is_data(value):
+            values = vars(sys.modules[name]).items()
+            for path, value in sorted(values, key=lambda item: item[0].startswith("_")):
+                if _is_own(path) and is_data(value):
                     found.setdefault(id(value), (name, path))
     return found
+
+
+def _is_own(name: str) -> bool:
+    """Tell whether the program has given a name, rather than Python or a notebook, as `_1`."""
+    return not name.startswith("__") and name.removeprefix("_")[:1].isalpha()
 
 
 def _list_parts(value: Any) -> tuple[Any, ...]:
@@ -247,9 +260,9 @@ def _list_parts(value: Any) -> tuple[Any, ...]:
         held = *defaults, *list_cells(value), *vars(value).values()
         return (value.__code__, *held, *list_dependencies(value))
     if isinstance(value, type):
-        data = list_data(value)
-        members = list_members(value).items()
-        known = {name: MISSING if name in data else each for name, each in members}
+        members = list_members(value)
+        data = list_data(value, members)
+        known = {name: MISSING if name in data else each for name, each in members.items()}
         return tuple(part for member in known.items() for part in member)
     return ()
 
@@ -328,7 +341,8 @@ def _fill(entry: Entry, names: Mapping[int, Key], token: bytes) -> None:
     try:
         is_begun = type(value) in CONTAINERS and names.get(id(value)) == key and "." not in key[1]
         sent = Contents(key, (token, entry.object_number), value) if is_begun else value
-        pickler = partial(SharingPickler, names=names, key=key, is_begun=is_begun)
+        sets = {type(value)}.intersection(SETS)
+        pickler = partial(SharingPickler, names=names, key=key, is_begun=is_begun, sets=sets)
         referred: set[Key] = set()
         frames = _copy_pickle(pickler, sent, referred)
         entry.reached |= referred
@@ -337,7 +351,7 @@ def _fill(entry: Entry, names: Mapping[int, Key], token: bytes) -> None:
         )
         if is_data(value) or any(map(is_data, _list_held(value))):
             entry.state, entry.size = digest_pickle(value, key)
-        has_order = is_data(value) and not isinstance(value, (set, frozenset))
+        has_order = is_data(value) and not sets and not entry.references
         entry.mark = entry.state if has_order else mark_value(key, value)
     except (Exception, SystemExit) as error:
         if is_made_here(key[0]):
@@ -357,7 +371,8 @@ def _is_made_by_import(key: Key, value: Any) -> bool:
     if source is None or find_key(value) != key:
         return False
     if isinstance(value, types.FunctionType):
-        return value.__code__ in source.codes and not vars(value)
+        is_plain = not vars(value) and not has_changing_defaults(value)
+        return is_plain and value.__code__ in source.codes
     return isinstance(value, type)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copyreg
 from typing import Any
 
-__all__ = ["reduce_exception"]
+__all__ = ["find_builtin", "reduce_exception"]
 
 #: Flag of types that are created by Python code, in ``__flags__``.
 HEAP_TYPE = 1 << 9
@@ -35,14 +35,14 @@ def reduce_exception(error: BaseException, *, with_cause: bool) -> Any:
     )
 
 
-def _find_builtin(kind: type[BaseException]) -> Any:
-    """Return the nearest base of an exception's class that is written in C."""
+def find_builtin(kind: type) -> Any:
+    """Return the nearest base of a class that is written in C."""
     return next(base for base in kind.__mro__ if not base.__flags__ & HEAP_TYPE)
 
 
 def _reduces_itself(kind: type[BaseException]) -> bool:
     """Return whether the user has defined how an exception is pickled."""
-    builtin = _find_builtin(kind)
+    builtin = find_builtin(kind)
     names = ("__reduce__", "__reduce_ex__", "__setstate__")
     return kind in copyreg.dispatch_table or any(
         getattr(kind, name) is not getattr(builtin, name) for name in names
@@ -51,7 +51,7 @@ def _reduces_itself(kind: type[BaseException]) -> bool:
 
 def _rebuild_exception(kind: type[BaseException], args: tuple[Any, ...]) -> BaseException:
     """Make an exception without its own ``__init__``, which may require other arguments."""
-    builtin = _find_builtin(kind)
+    builtin = find_builtin(kind)
     error: BaseException = builtin.__new__(kind, *args)
     builtin.__init__(error, *args)
     return error

@@ -7,6 +7,7 @@ a module share one.
 from __future__ import annotations
 
 import contextlib
+import operator
 import sys
 import types
 from typing import Any
@@ -18,7 +19,9 @@ from scoopsci.pickling.names import Key, find_namespace
 
 __all__ = [
     "NamespaceOf",
+    "copy_function",
     "find_cell",
+    "is_one_definition",
     "list_cells",
     "make_function",
     "reduce_code",
@@ -111,3 +114,20 @@ def set_function_state(
     for present in known if EMPTY in known else ():
         if isinstance(present, (WeakKeyDictionary, WeakValueDictionary)):
             present.clear()  # a cache of what has just changed
+
+
+def is_one_definition(one: Any, other: Any) -> bool:
+    """Tell whether two values are functions that differ in their state only."""
+    if not isinstance(one, types.FunctionType) or not isinstance(other, types.FunctionType):
+        return False
+    names = [(fn.__module__, fn.__qualname__, fn.__code__) for fn in (one, other)]
+    cells = one.__closure__ or (), other.__closure__ or ()
+    return names[0] == names[1] and all(map(operator.is_, *cells))
+
+
+def copy_function(source: types.FunctionType, target: types.FunctionType) -> None:
+    """Let a function, which may be held anywhere, have the state of another one."""
+    for name in STATE:
+        setattr(target, name, getattr(source, name))
+    vars(target).clear()
+    vars(target).update(vars(source))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import types
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from scoopsci.basics.bytecode import read_code
@@ -13,7 +13,7 @@ from scoopsci.basics.members import find_inner
 from scoopsci.pickling.classes import is_wrapper
 from scoopsci.pickling.functions import list_cells
 from scoopsci.pickling.names import Key
-from scoopsci.pickling.pickler import HASH_BYTES, hash_pickle
+from scoopsci.pickling.pickler import HASH_BYTES, SETS, DefinitionPickler, digest_pickle
 
 __all__ = ["mark_value"]
 
@@ -26,15 +26,33 @@ def mark_value(key: Key, value: Any) -> bytes:
     Exception
         Whatever pickling a value raises.
     """
-    if type(value) in (set, frozenset):  # the order of text differs between processes
-        return _hash(*sorted(hash_pickle(item) for item in value))
     if not issubclass(type(value), (type, types.FunctionType)) and not is_wrapper(value):
-        return hash_pickle(value, key)
+        return _hash_marked(value, key)
     held = b""
     if isinstance(value, types.FunctionType):
         with contextlib.suppress(Exception):  # what it holds may be impossible to pickle
-            held = hash_pickle((vars(value), value.__defaults__, value.__kwdefaults__))
+            held = _hash_marked((vars(value), value.__defaults__, value.__kwdefaults__))
     return _hash(*(text.encode() for text in sorted(_list_code(value))), held)
+
+
+class _MarkPickler(DefinitionPickler):
+    """Pickles sets in an order of its own: that of text differs between processes."""
+
+    def persistent_id(self, obj: Any) -> Any:
+        """Return what a set consists of; see `pickle.Pickler.persistent_id`."""
+        if not issubclass(type(obj), SETS):
+            return None
+        return type(obj).__qualname__, _sort(obj), getattr(obj, "__dict__", None)
+
+
+def _sort(items: Iterable[Any]) -> list[Any]:
+    if all(type(item) is str for item in items):
+        return sorted(items)
+    return sorted(map(_hash_marked, items))
+
+
+def _hash_marked(value: Any, key: Key | None = None) -> bytes:
+    return digest_pickle(value, key, _MarkPickler)[0]
 
 
 def _hash(*parts: bytes) -> bytes:

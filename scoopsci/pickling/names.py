@@ -8,6 +8,8 @@ from collections.abc import Callable
 from types import FunctionType
 from typing import Any, TypeAlias
 
+from scoopsci.basics.members import is_compiled_class
+
 __all__ = ["MAIN", "TEXT", "Hooks", "Key", "find", "find_key", "find_namespace", "hooks",
            "name_home", "true_name"]  # fmt: skip
 
@@ -46,7 +48,8 @@ def true_name(module_name: str) -> str:
 
 def find_key(value: Any) -> Key | None:
     """Return the module and name by which a function or class is found, or None."""
-    module_name, path = getattr(value, "__module__", None), getattr(value, "__qualname__", None)
+    named = value.__bases__[0] if is_compiled_class(value) else value
+    module_name, path = getattr(named, "__module__", None), getattr(named, "__qualname__", None)
     if not isinstance(module_name, str) or not isinstance(path, str):
         return None
     found: Any = sys.modules.get(module_name)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copyreg
-import functools
 import hashlib
 import io
 import itertools
@@ -11,15 +10,13 @@ import pickle
 import secrets
 import sys
 import types
-import typing
 from collections import ChainMap
 from collections.abc import Callable, Mapping
-from functools import cache
 from typing import Any, ClassVar
 
 import cloudpickle
-import numpy as np
 
+from scoopsci.basics.members import is_compiled_class
 from scoopsci.pickling.classes import is_data, is_wrapper, reduce_class
 from scoopsci.pickling.exceptions import reduce_exception
 from scoopsci.pickling.functions import (
@@ -30,13 +27,15 @@ from scoopsci.pickling.functions import (
     set_function_state,
     take_state,
 )
-from scoopsci.pickling.names import MAIN, Key, find, find_key, hooks, name_home, true_name
+from scoopsci.pickling.names import Key, find, find_key, hooks, name_home, true_name
 from scoopsci.pickling.reach import list_reached
+from scoopsci.pickling.reducers import PARAMETERS, REDUCERS, reduce_compiled_class
 from scoopsci.pickling.resources import RESOURCES, WEAK
 from scoopsci.pickling.sources import is_made_here, is_sent
 
 __all__ = [
     "HASH_BYTES",
+    "SETS",
     "DefinitionPickler",
     "Pickler",
     "SharingPickler",
@@ -49,46 +48,7 @@ __all__ = [
 
 HASH_BYTES = 16
 
-#: What annotations are made from, and how to make it anew.
-PARAMETERS: dict[type, Callable[[Any], Any]] = {
-    typing.ParamSpec: lambda kind: (typing.ParamSpec, (kind.__name__,)),
-    typing.TypeVarTuple: lambda kind: (typing.TypeVarTuple, (kind.__name__,)),
-    typing.NewType: lambda kind: (
-        *(typing.NewType, (kind.__name__, kind.__supertype__)),
-        {"__module__": kind.__module__},
-    ),
-}
-
-
-@cache
-def _find_home(ufunc: np.ufunc) -> str | None:
-    """Return the module that a ufunc can be imported from."""
-    for name, module in list(sys.modules.items()):
-        is_program = true_name(name) == MAIN
-        if not is_program and getattr(module, "__dict__", {}).get(ufunc.__name__) is ufunc:
-            return name
-    return None
-
-
-def _reduce_ufunc(ufunc: np.ufunc) -> Any:
-    # A ufunc does not know its module, and pickle takes the first that has it: the program, if
-    # that imported the ufunc before SciPy's own module did.
-    home = _find_home(ufunc)
-    return ufunc.__name__ if home is None else (getattr, (sys.modules[home], ufunc.__name__))
-
-
-def _reduce_cache(wrapper: Any) -> Any:
-    parameters = wrapper.cache_parameters()
-    return _make_cache, (wrapper.__wrapped__, parameters), vars(wrapper)
-
-
-def _make_cache(fn: Callable[..., Any], parameters: dict[str, Any]) -> Any:
-    return functools.lru_cache(**parameters)(fn)
-
-
-def _reduce_cached_property(value: functools.cached_property[Any]) -> Any:
-    state = {name: part for name, part in vars(value).items() if name != "lock"}
-    return functools.cached_property, (value.func,), state
+SETS = (set, frozenset)
 
 
 class Pickler(cloudpickle.Pickler):  # type: ignore[misc]
@@ -103,11 +63,9 @@ class Pickler(cloudpickle.Pickler):  # type: ignore[misc]
     dispatch_table: ClassVar[Any] = ChainMap(
         {
             **WEAK,
-            np.ufunc: _reduce_ufunc,
+            **REDUCERS,
             types.CodeType: reduce_code,
             types.CellType: lambda _: (types.CellType, ()),  # a function's state has the contents
-            functools._lru_cache_wrapper: _reduce_cache,
-            functools.cached_property: _reduce_cached_property,
         },
         cloudpickle.Pickler.dispatch_table,
     )
@@ -130,6 +88,8 @@ class Pickler(cloudpickle.Pickler):  # type: ignore[misc]
         elif type(obj) in PARAMETERS:
             return self._reduce_parameter(obj)
         is_class = isinstance(obj, type)
+        if is_compiled_class(obj):
+            return self._reduce_compiled(obj)
         if is_class and type(obj) in copyreg.dispatch_table:
             return NotImplemented  # its metaclass defines how
         if not is_class and not isinstance(obj, types.FunctionType) and not is_wrapper(obj):
@@ -138,6 +98,14 @@ class Pickler(cloudpickle.Pickler):  # type: ignore[misc]
         if key is None:
             return self._reduce_value(obj, None)
         return self._refer(obj, key) if is_sent(key[0]) else super().reducer_override(obj)
+
+    def _reduce_compiled(self, cls: Any) -> Any:
+        """Reduce a class that numba compiles, and does not let pickle find by name."""
+        key = find_key(cls)
+        if key is None:
+            return self._reduce_value(cls, None)
+        reduced = self._refer(cls, key) if is_sent(key[0]) else NotImplemented
+        return (find, key) if reduced is NotImplemented else reduced
 
     def _refer(self, obj: Any, key: Key) -> Any:
         module_name, path = key
@@ -182,6 +150,8 @@ class Pickler(cloudpickle.Pickler):  # type: ignore[misc]
             if home is None:
                 return self._reduce_homeless(obj)
             return self._reduce_function(obj, home, key)
+        if is_compiled_class(obj):
+            return reduce_compiled_class(obj)
         reduced = super().reducer_override(obj)
         is_dynamic = isinstance(reduced, tuple) and len(reduced) > 2
         return reduce_class(obj, key) if isinstance(obj, type) and (is_dynamic or key) else reduced
@@ -279,7 +249,9 @@ class DefinitionPickler(Pickler):
         self._defined = key
 
 
-def digest_pickle(value: Any, key: Key | None = None) -> tuple[bytes, int]:
+def digest_pickle(
+    value: Any, key: Key | None = None, make_pickler: type[DefinitionPickler] = DefinitionPickler
+) -> tuple[bytes, int]:
     """Return a hash that differs once a value has been changed in place, and of how many bytes.
 
     Parameters
@@ -288,9 +260,11 @@ def digest_pickle(value: Any, key: Key | None = None) -> tuple[bytes, int]:
         The value.
     key : Key, optional
         The name that stands for it.
+    make_pickler : type
+        How it is pickled.
     """
     file, buffers = io.BytesIO(), list[pickle.PickleBuffer]()
-    DefinitionPickler(file, key=key, buffer_callback=buffers.append).dump(value)
+    make_pickler(file, key=key, buffer_callback=buffers.append).dump(value)
     parts = [file.getbuffer(), *(buffer.raw() for buffer in buffers)]
     digest = hashlib.sha256()  # processors have instructions for it
     for part in parts:
@@ -313,17 +287,28 @@ class SharingPickler(DefinitionPickler):
         The names of values by their ids.
     is_begun : bool
         Whether the value itself is defined before what is pickled is loaded.
+    sets : set of type
+        The types of the sets in it are added.
     """
 
     def __init__(
-        self, file: io.BytesIO, *, names: Mapping[int, Key], is_begun: bool = False, **how: Any
+        self,
+        file: io.BytesIO,
+        *,
+        names: Mapping[int, Key],
+        is_begun: bool = False,
+        sets: set[type],
+        **how: Any,
     ) -> None:
         super().__init__(file, **how)
         self._names = names
         self._is_begun = is_begun
+        self._sets = sets
 
     def persistent_id(self, obj: Any) -> Key | None:
         """Return the name of a value; see `pickle.Pickler.persistent_id`."""
+        if issubclass(type(obj), SETS):
+            self._sets.add(type(obj))
         key = self._names.get(id(obj))
         if key is None or (key == self._defined and not self._is_begun):
             return None

@@ -16,12 +16,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from importlib.machinery import ModuleSpec
 from importlib.readers import FileReader
 from pathlib import Path
-from types import FunctionType, ModuleType
+from types import ModuleType
 from typing import Any
 
+from scoopsci.pickling.attributes import delete_attribute, set_attribute
 from scoopsci.pickling.containers import adopt
 from scoopsci.pickling.entries import Deleted, Restored
+from scoopsci.pickling.exceptions import find_builtin
 from scoopsci.pickling.frames import Buffer, load
+from scoopsci.pickling.functions import copy_function, is_one_definition
 from scoopsci.pickling.marks import mark_value
 from scoopsci.pickling.names import MAIN, TEXT, Key, find, hooks
 from scoopsci.pickling.program import Row
@@ -244,23 +247,32 @@ class Replica:
         present = vars(owner).get(name, MISSING)
         before = self._installed.get(key)
         is_same = before is not None and before.number == row.number
-        if present is not MISSING and before is None and not owners:
-            made = self._find_made(module).get(name, MISSING)
-            if present is not made or _has_mark(key, present, row.mark):
-                return  # a task has set it, or it is what the driver has
-            adopt(key, present)
-            is_same = True
+        if present is not MISSING and before is None:
+            made = present if owners else self._find_made(module).get(name, MISSING)
+            if present is not made:
+                return  # a task has set it
+            if not owners:
+                adopt(key, present)
+                is_same = True
+            is_method = bool(owners) and hasattr(type(present), "__get__")
+            if not is_method and _has_mark(key, present, row.mark):
+                return  # it is what the driver has
         value = _Unpickler(io.BytesIO(frames[0]), buffers=frames[1:]).load()
         if value is Deleted:
             if present is not MISSING:
-                delattr(owner, name)
+                delete_attribute(owner, name)
         elif value is Restored:
-            setattr(owner, name, self._find_made(module)[name])
+            set_attribute(owner, name, self._find_made(module)[name])
+        elif is_one_definition(present, value) and (
+            path == value.__qualname__ if before is None else is_same
+        ):
+            copy_function(value, present)
+            set_attribute(owner, name, present)
         elif is_same and row.number and _is_plain(value) and type(present) is type(value):
             vars(present).clear()  # in place: others may hold the same object
             vars(present).update(vars(value))
         else:
-            setattr(owner, name, value)
+            set_attribute(owner, name, value)
 
     def _find_made(self, module: ModuleType) -> dict[str, Any]:
         """Return what loading a module has made; all that it has, if it was not loaded here."""
@@ -288,14 +300,9 @@ def _read_source(module: ModuleType) -> str | None:
 def _is_plain(value: Any) -> bool:
     """Tell whether an object consists of its attributes."""
     kind = type(value)
-    is_code = issubclass(kind, (type, ModuleType, FunctionType))
     reduces = vars(object)["__reduce_ex__"] is getattr(kind, "__reduce_ex__", None)
-    return (
-        reduces
-        and not hasattr(kind, "__slots__")
-        and not is_code
-        and type(getattr(value, "__dict__", None)) is dict
-    )
+    is_open = reduces and find_builtin(kind) is object and not hasattr(kind, "__slots__")
+    return is_open and type(getattr(value, "__dict__", None)) is dict
 
 
 def _has_mark(key: Key, value: Any, mark: bytes) -> bool:

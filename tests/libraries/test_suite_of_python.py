@@ -52,3 +52,38 @@ def test_suite(engine: str, group: str, path: str) -> None:
     )
     assert done.returncode == 0, done.stderr[-8000:]
     assert "\nOK" in done.stderr
+
+
+#: What the tests do that start a program of their own, by our names.
+ENDS = """
+import atexit, sys, time
+
+@atexit.register
+def submit_late():
+    try:
+        executor.submit(abs, 1)
+    except RuntimeError:
+        print("refused")
+
+from scoopsci import Pool, open_engine
+
+def work():
+    time.sleep(1)
+    return "apple"
+
+if __name__ == "__main__":
+    executor = Pool(1) if sys.argv[1] == "pool" else open_engine(sys.argv[1], n_workers=1)
+    for _ in range(3):
+        executor.submit(work).add_done_callback(lambda future: print(future.result()))
+    print("the end")
+"""
+
+
+@pytest.mark.parametrize("engine", ["pool", "processes"])
+def test_ends(engine: str, tmp_path: Path) -> None:
+    program = tmp_path / "program.py"
+    program.write_text(ENDS)
+    command = [sys.executable, str(program), engine]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=GENEROUS_S)
+    assert done.stdout.split("\n") == ["the end", *3 * ["apple"], "refused", ""], done.stderr
+    assert not done.stderr
