@@ -221,7 +221,9 @@ class Hosts:
             host.workers[worker.name] = self.workers[worker.name] = worker
         if names:
             self._order(host, start=names, socket=host.socket)
-        for worker in sorted(staying, key=lambda worker: len(worker.tasks))[: max(0, -n_missing)]:
+        # The least useful ones first: a stopped worker may hold tasks that others have by now.
+        staying.sort(key=lambda worker: (worker.stopped_s is None, len(worker.tasks)))
+        for worker in staying[: max(0, -n_missing)]:
             self.retire(worker)
 
     def _note_stopped(self, host: Host, name: bytes, *, now: bool) -> None:

@@ -12,7 +12,7 @@ from scoopsci.protocol import messages
 from scoopsci.testing.simulation.mutants import MUTANTS
 from scoopsci.testing.simulation.pool import play
 from scoopsci.testing.simulation.runs import simulate
-from scoopsci.testing.simulation.script import FAULTS, Step, draw, shrink
+from scoopsci.testing.simulation.script import FAULTS, LONG, Conditions, Program, Step, draw, shrink
 from scoopsci.testing.simulation.world import NAMES, Pipe, World
 
 N_SEEDS = 250
@@ -58,6 +58,22 @@ def test_a_fault_that_is_put_back_is_found(name: str) -> None:
     assert play(conditions, steps)[1] is None, "without the fault, it holds"
     assert len(failure["script"]) <= len(steps)
     assert failure["rule"] in failure["details"]
+
+
+@pytest.mark.parametrize("index", [0, 1])
+def test_of_fewer_workers_those_stay_that_are_not_stopped(index: int) -> None:
+    """A stopped one may hold a task, which has been given up, and the other one none."""
+    conditions = Conditions(1, (2,), 1.0, nests=False, initializes=False, connects_after_s=0.0)
+    steps = [
+        Step(1.0, "submit", (Program(1, 3.0),)),
+        Step(1.5, "stop_worker", (0, index, LONG)),
+        Step(9.0, "resize", ((1,),)),
+        Step(9.5, "submit", (Program(2, 0.1),)),
+    ]
+    world, broken = play(conditions, steps)
+    assert broken is None
+    assert world.counts["messages", "from broker: LONELY"] == 0
+    assert world.counts["outcomes", "result"] == 3, "with that of the check whether all are used"
 
 
 def test_a_script_is_shrunk_to_what_fails() -> None:

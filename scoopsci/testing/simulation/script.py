@@ -143,6 +143,8 @@ def _draw_use(
         return what, (_draw_program(rng, conditions, numbers, 2), rng.choice((0.1, 0.5, 5.0)))
     if what == "cancel":
         return what, (rng.randrange(8), rng.random() < 0.4)
+    if what == "resize" and conditions.nests:  # nor other numbers of workers
+        return "status", ()
     if what == "resize":
         return what, (tuple(rng.randint(1, 3) for _ in conditions.n_workers),)
     return what, ()
