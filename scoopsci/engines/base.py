@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import CancelledError, Executor, Future, wait
@@ -330,7 +331,12 @@ def _finish_at_end(engine: Engine) -> None:
 
 
 def _finish_tasks() -> None:
-    """Wait for tasks in flight, as the standard library's executors do."""
+    """Wait for tasks in flight, as the standard library's executors do, or end them.
+
+    They are ended if the program has failed by an exception, which the interpreter has shown. loky
+    waits for its own before.
+    """
+    has_failed = hasattr(sys, "last_type")
     for engine in list(_ending):
         with contextlib.suppress(EngineError):  # a forked child does not own it
-            engine.shutdown()
+            engine.shutdown(wait=not has_failed)

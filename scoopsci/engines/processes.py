@@ -23,7 +23,7 @@ from scoopsci.engines.payload import run_plain_payload
 from scoopsci.errors import EngineError
 from scoopsci.hosts import check_workers
 from scoopsci.pickling.frames import as_plain
-from scoopsci.pool.lifetime import check_owner, prepare_worker
+from scoopsci.pool.lifetime import check_folder, check_owner, prepare_worker
 
 __all__ = ["open_processes"]
 
@@ -57,7 +57,7 @@ class _RenewedExecutor(Executor):
         _executors.add(self)
 
     def _start(self) -> loky.ProcessPoolExecutor:
-        _check_folder()
+        check_folder(ENGINE)
         for n_left in reversed(range(N_STARTS)):
             executor, started = self._launch()
             try:
@@ -211,16 +211,6 @@ def _open_streams() -> Iterator[None]:
 
 def _is_closed(stream: Any) -> bool:
     return stream is None or bool(getattr(stream, "closed", False))
-
-
-def _check_folder() -> None:
-    try:
-        os.getcwd()
-    except FileNotFoundError as error:
-        raise EngineError(
-            "engine 'processes' cannot start: the working folder has been deleted; change to one "
-            "that exists by os.chdir, or use engine 'serial'"
-        ) from error
 
 
 def _set_variable(name: str, value: str | None) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 from weakref import WeakSet
 
 from scoopsci.errors import EngineNotStartedError
-from scoopsci.pool.lifetime import check_owner
+from scoopsci.pool.lifetime import check_folder, check_owner
 from scoopsci.pool.plain import substitute
 
 __all__ = ["KNOWN_TO_BE_OPEN", "OPEN", "open_scoop", "use_workers"]
@@ -131,6 +131,7 @@ def _start_substitute() -> subprocess.Popen[bytes]:
     """Start the worker that takes the origin's place."""
     import scoop
 
+    check_folder("engine 'scoop'")
     command = [
         *("sh", "-c", 'trap "" INT; exec "$0" "$@"'),  # Ctrl-C must not end it during its start
         *(sys.executable, "-m", "scoop.bootstrap.__main__"),

@@ -22,6 +22,7 @@ from scoopsci.pickling.names import Key, find_namespace
 from scoopsci.pickling.sources import find_source, is_sent
 
 __all__ = [
+    "ATOMS",
     "has_changing_defaults",
     "is_data",
     "is_wrapper",

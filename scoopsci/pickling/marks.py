@@ -10,7 +10,7 @@ from typing import Any
 
 from scoopsci.basics.bytecode import read_code
 from scoopsci.basics.members import find_inner
-from scoopsci.pickling.classes import is_wrapper
+from scoopsci.pickling.classes import ATOMS, is_wrapper
 from scoopsci.pickling.functions import list_cells
 from scoopsci.pickling.names import Key
 from scoopsci.pickling.pickler import HASH_BYTES, SETS, DefinitionPickler, digest_pickle
@@ -60,7 +60,7 @@ def _hash(*parts: bytes) -> bytes:
 
 
 def _list_code(value: Any) -> Iterator[str]:
-    """Yield the code of a function or class, with that of the functions within it."""
+    """Yield the code of a function or class, with that of the functions and numbers within it."""
     if isinstance(value, types.FunctionType):
         yield read_code(value.__code__).text
         for inner in list_cells(value):
@@ -72,5 +72,7 @@ def _list_code(value: Any) -> Iterator[str]:
             for inner in find_inner(member) or (member,):
                 if isinstance(inner, types.FunctionType):
                     yield f"{name} {read_code(inner.__code__).text}"
+            if issubclass(type(member), ATOMS) and not name.startswith("__"):
+                yield f"{name} {member!r}"
     elif is_wrapper(value):
         yield from _list_code(getattr(value, "__wrapped__", None) or value.py_func)

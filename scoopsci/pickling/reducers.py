@@ -15,8 +15,20 @@ from scoopsci.pickling.names import MAIN, true_name
 
 __all__ = ["PARAMETERS", "REDUCERS", "reduce_compiled_class"]
 
+
+def _reduce_type_variable(kind: typing.TypeVar) -> Any:
+    """Return what makes a type variable, without the number by which cloudpickle tracks it."""
+    given = {name: getattr(kind, f"__{name}__", None) for name in OPTIONS}
+    options = {name: value for name, value in given.items() if value}
+    return functools.partial(typing.TypeVar, **options), (kind.__name__, *kind.__constraints__)
+
+
+#: Those of type variables.
+OPTIONS = ("bound", "covariant", "contravariant", "infer_variance")
+
 #: What annotations are made from, and how to make it anew.
 PARAMETERS: dict[type, Callable[[Any], Any]] = {
+    typing.TypeVar: _reduce_type_variable,
     typing.ParamSpec: lambda kind: (typing.ParamSpec, (kind.__name__,)),
     typing.TypeVarTuple: lambda kind: (typing.TypeVarTuple, (kind.__name__,)),
     typing.NewType: lambda kind: (

@@ -19,6 +19,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from scoopsci.basics.ownership import is_users_module
 from scoopsci.pickling.attributes import delete_attribute, set_attribute
 from scoopsci.pickling.containers import adopt
 from scoopsci.pickling.entries import Deleted, Restored
@@ -109,13 +110,21 @@ class Replica:
     ----------
     main : module
         The program's own module.
+    made : mapping, optional
+        What loading the program here has made in its modules, by their names.
     is_private : bool
         Whether modules that are in use here already are left alone, and imported once more.
     """
 
-    def __init__(self, main: ModuleType, *, is_private: bool = False) -> None:
+    def __init__(
+        self,
+        main: ModuleType,
+        made: Mapping[str, dict[str, Any]] | None = None,
+        *,
+        is_private: bool = False,
+    ) -> None:
         self.main = main
-        self.made = dict(vars(main))
+        self._made = made or {MAIN: dict(vars(main))}
         self.loaders: dict[str, _Loader] = {}
         self._finder = _Finder(self.loaders)
         self._is_private = is_private
@@ -129,7 +138,7 @@ class Replica:
 
     def has_defined(self, key: Key) -> bool:
         """Tell whether the driver has defined a name."""
-        return key in self._installed or (key[0] == MAIN and key[1] in self.made)
+        return key in self._installed or (key[0] == MAIN and key[1] in self._made[MAIN])
 
     def install(self, number: int, frames: Sequence[Buffer]) -> None:
         """Install what a task needs.
@@ -277,9 +286,11 @@ class Replica:
     def _find_made(self, module: ModuleType) -> dict[str, Any]:
         """Return what loading a module has made; all that it has, if it was not loaded here."""
         if module is self.main:
-            return self.made
+            return self._made[MAIN]
         loader = getattr(module, "__loader__", None)
-        return loader.made if isinstance(loader, _Loader) else vars(module)
+        if isinstance(loader, _Loader):
+            return loader.made
+        return self._made.get(module.__name__, vars(module))
 
 
 def _make_module(module_name: str) -> ModuleType:
@@ -319,11 +330,14 @@ class Replicas:
         self._replicas: dict[bytes, Replica] = {}
         self._present: Replica | None = None
         self._main: ModuleType | None = None
+        self._made: dict[str, dict[str, Any]] | None = None
         self._lock = threading.RLock()
 
     def adopt(self, main: ModuleType) -> None:
         """Use a module that has been loaded here as the program's own, on a worker of SCOOP."""
         self._main = main
+        modules = {name: sys.modules[name] for name in list(sys.modules) if is_users_module(name)}
+        self._made = {name: dict(vars(module)) for name, module in {**modules, MAIN: main}.items()}
 
     def install(self, token: bytes, number: int, frames: Sequence[Buffer]) -> None:
         """Install what a task needs; see `Replica.install`.
@@ -338,8 +352,10 @@ class Replicas:
         with self._lock:
             replica = self._replicas.get(token)
             if replica is None:
-                main = self._main or sys.modules.get("SCOOP_WORKER") or _make_module(MAIN)
-                replica = self._replicas[token] = Replica(main)
+                if self._main is None and "SCOOP_WORKER" in sys.modules:
+                    self.adopt(sys.modules["SCOOP_WORKER"])
+                main = self._main or _make_module(MAIN)
+                replica = self._replicas[token] = Replica(main, self._made)
             if replica is not self._present:
                 self._switch(replica)
             replica.install(number, frames)

@@ -16,7 +16,7 @@ from functools import cache
 
 from scoopsci.errors import EngineError
 
-__all__ = ["become_worker", "check_owner", "live_with", "prepare_worker"]
+__all__ = ["become_worker", "check_folder", "check_owner", "live_with", "prepare_worker"]
 
 
 PR_SET_PDEATHSIG = 1
@@ -110,6 +110,23 @@ def check_owner(pid: int, what: str) -> None:
             f"{what} belongs to process {pid}, and this is process {os.getpid()}, forked from it; "
             "open another one here"
         )
+
+
+def check_folder(what: str) -> None:
+    """Raise an `EngineError` if workers cannot start in the working folder.
+
+    Parameters
+    ----------
+    what : str
+        The engine, for the error.
+    """
+    try:
+        os.getcwd()
+    except FileNotFoundError as error:
+        raise EngineError(
+            f"{what} cannot start: the working folder has been deleted; change to one that exists "
+            "by os.chdir, or use engine 'serial'"
+        ) from error
 
 
 @cache

@@ -54,18 +54,28 @@ NO_REPORT = "SCOOP's futures have no report"
 ONE_THREAD = "SCOOP's futures are for the thread that runs the program only"
 KEEPS = "SCOOP's workers keep what the script has made when they loaded it"
 FOLDER = "its workers start in the working folder; an EngineError names the remedy"
+NAMED = "SCOOP's workers name the script's module SCOOP_WORKER, which their children cannot import"
+RELATIVE = "SCOOP's workers know the script by a relative path"
+NO_KEY = "SCOOP's network is open: the program's authentication key is not sent by it"
 IN_PROCESS = "its tasks are a part of the program, and what they change is the program's own"
 
 #: The ways in which a program cannot be run, and why.
 EXCEPTIONS: dict[str, dict[str, str]] = {
-    "around/deleted_folder": {"processes": FOLDER},
+    "around/deleted_folder": {"processes": FOLDER, "scoop": FOLDER},
     "around/changed_by_tasks": {"serial": IN_PROCESS},
     "around/forked_driver": {"serial": IN_PROCESS},
     "around/left_open": dict.fromkeys(SCOOPS, LIFETIME),
+    "around/managers": {"scoop": NO_KEY},
     "around/processors": dict.fromkeys(SCOOPS, COMMAND),
+    "children/by_forkserver": {"scoop": NAMED},
+    "children/by_spawn": {"scoop": NAMED},
+    "children/of_modules": {"scoop": NAMED},
+    "children/pickled_in_tasks": {"scoop": NAMED},
     "children/unguarded": dict.fromkeys(SCOOPS, LOADS),
+    "files/own_names": {"scoop": RELATIVE},
     "names/cells": dict.fromkeys(SCOOPS, NOTEBOOK),
     "names/frozen_classes": {"futures": KEEPS},
+    "names/main_module": {"scoop": NAMED},
     "names/patched": {"futures": KEEPS},
     "names/redefined": {"futures": KEEPS},
     "names/reloaded": {"futures": KEEPS},
@@ -73,6 +83,7 @@ EXCEPTIONS: dict[str, dict[str, str]] = {
     "sizes/large_global": {"futures": NO_REPORT},
     "state/attributes_of_members": {"futures": KEEPS},
     "state/changed_defaults": {"futures": KEEPS},
+    "state/callbacks": {"futures": KEEPS},
     "state/class_attributes": {"futures": KEEPS},
     "state/deleted": {"futures": KEEPS},
     "state/displayed_values": dict.fromkeys(SCOOPS, NOTEBOOK),

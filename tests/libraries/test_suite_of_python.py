@@ -87,3 +87,23 @@ def test_ends(engine: str, tmp_path: Path) -> None:
     done = subprocess.run(command, capture_output=True, text=True, timeout=GENEROUS_S)
     assert done.stdout.split("\n") == ["the end", *3 * ["apple"], "refused", ""], done.stderr
     assert not done.stderr
+
+
+FAILS = """
+import time
+from scoopsci import Pool
+
+if __name__ == "__main__":
+    Pool(1).submit(time.sleep, 1_000)
+    raise ValueError("the program's own")
+"""
+
+
+def test_a_program_that_fails_waits_for_nothing(tmp_path: Path) -> None:
+    """Other than with the standard library, where it would seem to hang."""
+    program = tmp_path / "program.py"
+    program.write_text(FAILS)
+    command = [sys.executable, str(program)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=GENEROUS_S)
+    assert done.returncode == 1
+    assert done.stderr.endswith("ValueError: the program's own\n")
