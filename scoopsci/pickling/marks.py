@@ -72,7 +72,7 @@ def _list_code(value: Any) -> Iterator[str]:
             for inner in find_inner(member) or (member,):
                 if isinstance(inner, types.FunctionType):
                     yield f"{name} {read_code(inner.__code__).text}"
-            if issubclass(type(member), ATOMS) and not name.startswith("__"):
+            if type(member) in ATOMS and not name.startswith("__"):
                 yield f"{name} {member!r}"
     elif is_wrapper(value):
         yield from _list_code(getattr(value, "__wrapped__", None) or value.py_func)
