@@ -210,7 +210,9 @@ class Engine(MappingExecutor):
             future.set_exception(error)
             return future
         sent = self._delivery.choose(call.manifest, self.n_workers)
-        carried, cost = self._carry(call.as_frames(sent), start_s, how)
+        mapped = self._delivery.map_large(sent or ()) if self._is_local() else {}
+        carried, cost = self._carry(call.as_frames(sent, mapped), start_s, how)
+        cost["sent_bytes"] += sum(each.n_bytes for each in mapped.values())
         self._note_company(future)
         if call.manifest is None:
             future._follow(carried, cost, None)
@@ -222,6 +224,10 @@ class Engine(MappingExecutor):
         future._follow(carried, cost, send_whole)
         future.add_done_callback(partial(self._delivery.confirm, call.manifest))
         return future
+
+    def _is_local(self) -> bool:
+        """Tell whether all workers are processes of this machine."""
+        return bool(getattr(self._executor, "is_local", bool)())
 
     def _carry(
         self, frames: list[Buffer], start_s: float, how: dict[str, Any]
@@ -316,6 +322,7 @@ class Engine(MappingExecutor):
             with contextlib.suppress(CancelledError):
                 self._carrier.__exit__(kind, error, None)
         finally:
+            self._delivery.close()
             for board in list(self._boards):
                 board.close()
 

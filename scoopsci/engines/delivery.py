@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterable
 from typing import Any
 from weakref import WeakKeyDictionary
 
+from scoopsci.engines.mapped import MappedFrame, is_large
 from scoopsci.pickling.program import Entry, Manifest
 
 __all__ = ["Delivery"]
@@ -24,6 +26,7 @@ class Delivery:
         self._lock = threading.Lock()
         self._receivers: WeakKeyDictionary[Entry | Manifest, set[Any]] = WeakKeyDictionary()
         self._n_sent: WeakKeyDictionary[Entry, int] = WeakKeyDictionary()
+        self._mapped: WeakKeyDictionary[Entry, dict[int, MappedFrame]] = WeakKeyDictionary()
 
     def choose(self, manifest: Manifest | None, n_workers: int) -> list[Entry] | None:
         """Return what of a manifest to send; None if all workers have all of it.
@@ -50,6 +53,28 @@ class Delivery:
         if self._is_known(entry, n_workers):
             return False
         return entry.n_bytes <= SMALL_BYTES or self._n_sent.get(entry, 0) < max(1, n_workers)
+
+    def map_large(self, entries: Iterable[Entry]) -> dict[int, MappedFrame]:
+        """Return the large frames of entries as files, by the ids of the frames.
+
+        Parameters
+        ----------
+        entries : iterable of Entry
+            What is sent; its files exist as long as it does.
+        """
+        found: dict[int, MappedFrame] = {}
+        for entry in entries:
+            with self._lock:
+                if entry not in self._mapped:
+                    large = filter(is_large, entry.frames)
+                    self._mapped[entry] = {id(frame): MappedFrame(frame) for frame in large}
+                found |= self._mapped[entry]
+        return found
+
+    def close(self) -> None:
+        """Free the files."""
+        with self._lock:
+            self._mapped.clear()
 
     def confirm(self, manifest: Manifest, future: Any) -> None:
         """Note the worker that has run a task."""

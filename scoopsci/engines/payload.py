@@ -19,6 +19,7 @@ from typing import Any
 
 from scoopsci.basics.interrupts import Terminated
 from scoopsci.engines.failure import Failure, not_pickled
+from scoopsci.engines.mapped import MappedFrame, Place, map_frame
 from scoopsci.engines.output import capture_output
 from scoopsci.engines.settings import take_settings
 from scoopsci.engines.shared import collect_shared, keep_only, list_wanted
@@ -94,19 +95,30 @@ class Call:
             "settings": take_settings(),
         }
 
-    def as_frames(self, sent: Container[Entry] | None = ()) -> list[Buffer]:
+    def as_frames(
+        self,
+        sent: Container[Entry] | None = (),
+        mapped: Mapping[int, MappedFrame] | None = None,
+    ) -> list[Buffer]:
         """Return the frames for `run_payload`.
 
         Parameters
         ----------
         sent : container of Entry, optional
             What of the manifest is sent along; None for not even its list.
+        mapped : mapping of int to MappedFrame, optional
+            Frames that workers of this machine map, by their ids.
         """
         if self.manifest is None:
             return [pickle.dumps(self._header), *self._body]
         needed = [] if sent is None else self.manifest.as_frames(sent)
+        places: dict[int, Place] = {}
+        for i, frame in enumerate(needed):
+            if mapped and id(frame) in mapped:
+                places[i], needed[i] = mapped[id(frame)].place, b""
         needs = program.token, self.manifest.number, len(needed)
-        return [pickle.dumps({**self._header, "needs": needs}), *needed, *self._body]
+        header = {**self._header, "needs": needs, "places": places}
+        return [pickle.dumps(header), *needed, *self._body]
 
     def as_whole(self) -> list[Buffer]:
         """Return the frames for a worker that has nothing yet."""
@@ -127,7 +139,7 @@ def run_payload(frames: Sequence[Buffer]) -> list[Buffer]:
     with capture_output(None if at_home else header["log_level"]) as output, one_thread:
         report["prepare_s"] = watch.lap()
         how = {"at_home": at_home, "lasts": header.get("lasts", False)}
-        run = partial(_run, frames[1:], header.get("needs"), watch, at_home=at_home)
+        run = partial(_run, frames[1:], header, watch, at_home=at_home)
         body, outcome = run_in_surroundings(header["settings"], run, **how)
         report["ended_s"] = time.monotonic()
     report.update(**outcome, text=output.text(), records=output.records)
@@ -148,7 +160,7 @@ class _Stopwatch:
 
 def _run(
     frames: Sequence[Buffer],
-    needs: tuple[bytes, int, int] | None,
+    header: Mapping[str, Any],
     watch: _Stopwatch,
     *,
     at_home: bool,
@@ -157,10 +169,11 @@ def _run(
     stage = "unpickling the task"
     token = _in_task.set(True)
     try:
-        if needs is not None:
-            driver, number, n_needed = needs
-            frames, needed = frames[n_needed:], frames[:n_needed]
+        if "needs" in header:
+            driver, number, n_needed = header["needs"]
+            frames, needed = frames[n_needed:], list(frames[:n_needed])
             if not at_home:
+                _map_needed(needed, header["places"])
                 replicas.install(driver, number, needed)
         fn, args, kwargs = load(frames)
         note_loaded(_in_task)
@@ -180,3 +193,11 @@ def _run(
     finally:
         _in_task.reset(token)
     return body, outcome
+
+
+def _map_needed(needed: list[Buffer], places: Mapping[int, Place]) -> None:
+    try:
+        for i, place in places.items():
+            needed[i] = map_frame(place)
+    except OSError as error:  # of a program that has changed its user, or sends no longer
+        raise MissingError(error.filename) from error

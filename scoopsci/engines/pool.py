@@ -282,7 +282,7 @@ class _Resending(Executor):
     def __init__(self, driver: PoolDriver, poison_after: int) -> None:
         self._driver = driver
         self._poison_after = poison_after
-        self.check_owner = driver.check_owner
+        self.check_owner, self.is_local = driver.check_owner, driver.is_local
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
         return self._driver.send(*args, judge=Losses(self._poison_after).judge, **kwargs)

@@ -122,6 +122,10 @@ class _RenewedExecutor(Executor):
             future.add_done_callback(mapped.close)
         return future
 
+    def is_local(self) -> bool:
+        """Tell whether workers can map files of this process."""
+        return bool(self._maps)
+
     def check_owner(self) -> None:
         """Raise an `EngineError` in a forked child of the driver."""
         check_owner(self._owner, ENGINE)

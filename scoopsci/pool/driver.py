@@ -69,6 +69,7 @@ class PoolDriver(Executor):
         self.hosts: list[dict[str, Any]] = []
         self.name = secrets.token_hex(16).encode()
         self._folder = name_folder()
+        self._is_local = all(host["place"]["destination"] is None for host in config["hosts"])
         for number, host in enumerate(config["hosts"]):
             host["place"]["own_control"] = f"{self._folder}/ssh{number}"
         self._check_setup = check_setup
@@ -242,6 +243,10 @@ class PoolDriver(Executor):
             self._futures[number] = future
             self._wake()
         return future
+
+    def is_local(self) -> bool:
+        """Tell whether all workers are processes of this machine."""
+        return self._is_local
 
     def check_owner(self) -> None:
         """Raise an `EngineError` in a forked child of the driver."""
