@@ -6,6 +6,7 @@ a module share one.
 
 from __future__ import annotations
 
+import builtins
 import contextlib
 import operator
 import sys
@@ -91,6 +92,7 @@ def make_function(
     key: Key | None,
 ) -> types.FunctionType:
     """Make a function without its state, and enter it under the name that it defines."""
+    namespace.setdefault("__builtins__", builtins)  # imports by C code look for it there
     fn = types.FunctionType(code, namespace, closure=cells)
     if key is not None:
         find_namespace(key[0])[key[1]] = fn
