@@ -47,7 +47,8 @@ def find_threads() -> set[str]:
     Returns
     -------
     set of str
-        All, except those that are meant to last as long as this process.
+        All, except those that are meant to last as long as this process, or as an engine: the large
+        globals that its workers may still map.
     """
     return {
         f"{thread.ident} {thread.name}"
@@ -56,20 +57,27 @@ def find_threads() -> set[str]:
     }
 
 
+#: In the name of a file of `scoopsci.engines.mapped`.
+MAPPED = "memfd:scoopsci"
+
+
 def find_descriptors() -> set[str]:
     """Return the open descriptors of this process: the number and file of each.
 
     Returns
     -------
     set of str
-        All, except those that are meant to last as long as this process.
+        All, except those that are meant to last as long as this process, or as an engine: the large
+        globals that its workers may still map.
     """
     opened = set()
     for link in Path("/proc/self/fd").iterdir():
         try:
-            opened.add(f"{link.name} {link.readlink()}")
+            file = f"{link.name} {link.readlink()}"
         except OSError:
             continue
+        if MAPPED not in file:
+            opened.add(file)
     # Two for each connection in the name of a dead worker of SCOOP's, which also stays open.
     n_kept = 2 * len(getattr(scoop._driver, "_successors", ()))
     return set(sorted(opened)[n_kept:])

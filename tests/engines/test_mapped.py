@@ -33,6 +33,7 @@ def count_files() -> int:
 def engine(request: pytest.FixtureRequest) -> Iterator[Engine]:
     with scoopsci.open_engine(request.param, n_workers=2) as engine:
         yield engine
+    assert count_files() == 0
 
 
 @pytest.fixture(autouse=True)
