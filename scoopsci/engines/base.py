@@ -89,7 +89,7 @@ class Engine(MappingExecutor):
         self._in_flight: dict[Future[Any], TaskFuture] = {}
         self.watchers: list[ProgressCallback] = []
         self._boards: WeakSet[Dashboard] = WeakSet()
-        if getattr(self._executor, "ends_with_program", False):
+        if self._offered("ends_with_program", False):
             _finish_at_end(self)
 
     def __repr__(self) -> str:
@@ -113,8 +113,7 @@ class Engine(MappingExecutor):
         EngineError, RuntimeError
             If the engine does not answer, has failed, or has been shut down.
         """
-        # An executor of another library may use the name for something else.
-        ask = None if self._plain else getattr(self._executor, "status", None)
+        ask = self._offered("status", None)
         found: dict[str, Any] | None = None if ask is None else ask()
         return found
 
@@ -210,7 +209,7 @@ class Engine(MappingExecutor):
             future.set_exception(error)
             return future
         sent = self._delivery.choose(call.manifest, self.n_workers)
-        mapped = self._delivery.map_large(sent or ()) if self._is_local() else {}
+        mapped = self._delivery.map_large(sent or ()) if self._offered("is_local", bool)() else {}
         carried, cost = self._carry(call.as_frames(sent, mapped), start_s, how)
         cost["sent_bytes"] += sum(each.n_bytes for each in mapped.values())
         self._note_company(future)
@@ -225,9 +224,9 @@ class Engine(MappingExecutor):
         future.add_done_callback(partial(self._delivery.confirm, call.manifest))
         return future
 
-    def _is_local(self) -> bool:
-        """Tell whether all workers are processes of this machine."""
-        return bool(getattr(self._executor, "is_local", bool)())
+    def _offered(self, name: str, default: Any) -> Any:
+        """Return an attribute of our executors; one of another library may mean something else."""
+        return default if self._plain else getattr(self._executor, name, default)
 
     def _carry(
         self, frames: list[Buffer], start_s: float, how: dict[str, Any]
@@ -307,7 +306,7 @@ class Engine(MappingExecutor):
 
     def _check_owner(self) -> None:
         """Raise an `EngineError` in a forked child of the driver, before any lock is taken."""
-        getattr(self._executor, "check_owner", bool)()
+        self._offered("check_owner", bool)()
 
     def _close(self, error: BaseException | None) -> None:
         if not self._open:

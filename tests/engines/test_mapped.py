@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -73,6 +74,18 @@ def test_a_worker_that_may_not_open_them_gets_the_task_again(
 
     monkeypatch.setattr(engine._delivery, "map_large", close_all)
     assert [total for total, _ in engine.map(use_table, range(8))] == [1e6] * 8
+
+
+class Named(ThreadPoolExecutor):
+    """An executor whose attributes have the names of ours, and another meaning."""
+
+    is_local = check_owner = ends_with_program = status = "its own"
+
+
+def test_names_of_another_library_mean_nothing() -> None:
+    with Named(1) as executor, scoopsci.open_engine(executor, n_workers=1) as engine:
+        assert engine.submit(use_table, 0).result()[0] == 1e6
+        assert engine.status() is None
 
 
 @pytest.mark.parametrize("readonly", [False, True])
