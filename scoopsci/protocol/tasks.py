@@ -5,23 +5,15 @@ from __future__ import annotations
 import contextlib
 from collections import deque
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 from scoopsci.protocol import messages as kind
 from scoopsci.protocol.brokering import Send
+from scoopsci.protocol.machine import Machine
 from scoopsci.protocol.members import Task, Worker
 from scoopsci.protocol.status import count_tasks
 
 __all__ = ["Tasks"]
-
-
-class Owner(Protocol):
-    """What the tasks need from the rest of the machine."""
-
-    now_s: float
-
-    def act(self, action: Any) -> None:
-        """Have an action performed."""
 
 
 class Tasks:
@@ -29,7 +21,7 @@ class Tasks:
 
     Parameters
     ----------
-    owner : Owner
+    owner : Machine
         The broker's machine.
     workers : mapping
         All workers by their names.
@@ -41,7 +33,7 @@ class Tasks:
 
     def __init__(
         self,
-        owner: Owner,
+        owner: Machine,
         workers: Mapping[bytes, Worker],
         unassigned: deque[Task],
         available: deque[bytes],
