@@ -12,11 +12,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from scoopsci.protocol import brokering, driving
 from scoopsci.protocol.beliefs import describe_broker, describe_driver
 from scoopsci.protocol.broker import BrokerMachine
 from scoopsci.protocol.driver import DriverMachine
 from scoopsci.protocol.losses import Losses
+from scoopsci.protocol.machine import Machine
 
 __all__ = ["RECORD_VARIABLE", "Handle", "Recorder", "create_trace", "describe_setup", "replay"]
 
@@ -146,7 +146,7 @@ def replay(path: str | os.PathLike[str]) -> dict[str, Any]:
                 sides[side] = _SIDES[side](fields[0])
             else:
                 sides[side].take(now_s, name, fields)
-    except (ValueError, KeyError, TypeError, IndexError) as error:
+    except (ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
         raise ValueError(f"{path} is no recording of a pool: {error!r}") from None
     return {side: found.describe() for side, found in sides.items()}
 
@@ -161,8 +161,7 @@ def _read(path: str | os.PathLike[str]) -> Iterator[Any]:
 class _Side:
     """A machine that is run again."""
 
-    machine: Any
-    events: Any
+    machine: Machine
 
     def __init__(self) -> None:
         self._n_events, self._last_s = 0, 0.0
@@ -178,7 +177,7 @@ class _Side:
                 None if self._is_full else fields[0] == json.loads(json.dumps(self.believes()))
             )
         else:
-            event = getattr(self.events, name)
+            event = self.machine.events[name]
             self._n_events, self._last_s = self._n_events + 1, now_s
             self.machine.handle(now_s, event(*map(self.unpack, event._fields, fields)))
 
@@ -202,7 +201,7 @@ class _Side:
 
 
 class _Driver(_Side):
-    events = driving
+    machine: DriverMachine
 
     def __init__(self, setup: Mapping[str, Any]) -> None:
         super().__init__()
@@ -219,7 +218,7 @@ class _Driver(_Side):
 
 
 class _Broker(_Side):
-    events = brokering
+    machine: BrokerMachine
 
     def __init__(self, setup: Mapping[str, Any]) -> None:
         super().__init__()

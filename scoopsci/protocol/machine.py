@@ -27,6 +27,11 @@ class Machine:
         self.now_s = 0.0
         self._actions: list[Any] = []
 
+    @property
+    def events(self) -> dict[str, type[Any]]:
+        """The classes of its events by their names."""
+        return {kind.__name__: kind for kind in self._handlers}
+
     def handle(self, now_s: float, event: Any) -> list[Any]:
         """Handle an event.
 

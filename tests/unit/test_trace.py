@@ -102,7 +102,16 @@ def test_it_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert (driver["is_full"], driver["agrees"]) == (True, None)
 
 
-WRONG = ["no lines of JSON\n", "{}\n", '["driver", 1.0, "Tick"]\n', '["driver", 1.0, "setup"]\n']
+BEGUN = '["driver", 0.0, "setup", {"poison_after": 3, "begun_s": 0.0}]\n'
+WRONG = [
+    "no lines of JSON\n",
+    "{}\n",
+    '["driver", 1.0, "Tick"]\n',
+    '["driver", 1.0, "setup"]\n',
+    '["broker", 1.0, "setup", {"driver": 5}]\n',
+    f'{BEGUN}["driver", 1.0, "Any"]\n',
+    f'{BEGUN}["driver", 1.0, "Send", "", []]\n',
+]
 
 
 @pytest.mark.parametrize("text", WRONG)
